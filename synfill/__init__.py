@@ -1,0 +1,41 @@
+"""synfill: fill the thin classes and groups of an image dataset with a diffusion pipeline.
+
+The Python API, for notebooks: `synfill.analyze(...)` and `synfill.balance(...)`. Importing the
+package is cheap; torch comes only when images are made.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+if TYPE_CHECKING:
+    from synfill.balancing.analyze import Analysis as Analysis
+    from synfill.balancing.analyze import analyze as analyze
+    from synfill.balancing.run import BalanceResult as BalanceResult
+    from synfill.balancing.run import balance as balance
+    from synfill.errors import RunError as RunError
+    from synfill.errors import SynfillError as SynfillError
+    from synfill.errors import UsageError as UsageError
+
+_HOMES = {
+    "Analysis": "synfill.balancing.analyze",
+    "analyze": "synfill.balancing.analyze",
+    "BalanceResult": "synfill.balancing.run",
+    "balance": "synfill.balancing.run",
+    "RunError": "synfill.errors",
+    "SynfillError": "synfill.errors",
+    "UsageError": "synfill.errors",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'synfill' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

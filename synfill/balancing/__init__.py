@@ -1,0 +1,1 @@
+"""From counts to a balanced dataset: histogram, target, prompts, plan, assembly, card."""

@@ -1,0 +1,163 @@
+"""`synfill.analyze`: a source -> how unevenly it is filled. Reads no image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synfill.balancing.histogram import Histogram, count_images
+from synfill.balancing.plot import Bar, draw_bars
+from synfill.data.labels import choose_label, choose_split, read_label_table
+from synfill.data.longtail import Shape, keep_long_tail
+from synfill.data.source import Origin, Source, open_source
+from synfill.records import JsonObject, LabelTable
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What `analyze` found.
+
+    Attributes:
+        origin: The source.
+        label: The class column; None where there is none.
+        groups: The group columns.
+        splits: One histogram a split, in the order they were asked for.
+        other_splits: Splits of the source that were not asked for.
+        notes: What a user should know of how the source was read.
+    """
+
+    origin: Origin
+    label: str | None
+    groups: tuple[str, ...]
+    splits: tuple[Histogram, ...]
+    other_splits: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> JsonObject:
+        """All of it as one JSON object."""
+        return {
+            "source": self.origin.location,
+            "name": self.origin.name,
+            "revision": self.origin.revision or None,
+            "label": self.label,
+            "groups": list(self.groups),
+            "splits": {histogram.split: histogram.to_json() for histogram in self.splits},
+            "other_splits": list(self.other_splits),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TailSettings:
+    """The long-tailed subset that is wanted.
+
+    Attributes:
+        imbalance_factor: Largest class / smallest class.
+        shape: "exp" or "step".
+        largest: Images of the largest class; None for images / classes.
+        seed: Of the choice of images.
+    """
+
+    imbalance_factor: float
+    shape: Shape = "exp"
+    largest: int | None = None
+    seed: int = 0
+
+
+def read_table(
+    source: Source,
+    split: str,
+    label: str | None,
+    groups: Sequence[str],
+    long_tail: TailSettings | None,
+) -> tuple[LabelTable, tuple[str, ...]]:
+    """The label table of one split, long-tailed if wanted, and notes on it."""
+    table = read_label_table(source, split, label, groups)
+    if long_tail is None:
+        return table, ()
+    found = keep_long_tail(
+        table, long_tail.imbalance_factor, long_tail.shape, long_tail.largest, long_tail.seed
+    )
+    return found.table, found.notes
+
+
+def analyze(
+    source: str | Path = ".",
+    *,
+    split: str | Sequence[str] | None = None,
+    label: str | None = None,
+    group: str | Sequence[str] = (),
+    config: str | None = None,
+    image: str | None = None,
+    long_tail: float | None = None,
+    long_tail_type: Shape = "exp",
+    long_tail_max: int | None = None,
+    seed: int = 0,
+) -> Analysis:
+    """Count how a dataset's classes, groups and cells are filled, without reading an image.
+
+    Args:
+        source: A folder, a Parquet file, a saved dataset, a Hub id (owner/name), or "demo".
+        split: A split, several, or "all"; by default train, or the only one.
+        label: The class column; found by itself where only one column can be it.
+        group: Group columns.
+        config: The dataset's configuration, where it has several.
+        image: The image column, where there are several.
+        long_tail: Count a long-tailed subset of this imbalance factor (of the first split).
+        long_tail_type: "exp" or "step".
+        long_tail_max: Images of that subset's largest class.
+        seed: Chooses the subset's images.
+
+    Raises:
+        UsageError: The source, a split or a column doesn't exist.
+        RunError: The source can't be read.
+    """
+    opened = open_source(str(source), config=config, image=image)
+    groups = (group,) if isinstance(group, str) else tuple(group)
+    asked = (split,) if isinstance(split, str) or split is None else tuple(split)
+    if "all" in asked:
+        asked = opened.splits
+    splits = tuple(dict.fromkeys(choose_split(opened, name) for name in asked))
+    column = choose_label(opened, label, groups)
+    tail = None
+    if long_tail is not None:
+        tail = TailSettings(long_tail, long_tail_type, long_tail_max, seed)
+    notes = list(opened.notes)
+    histograms = []
+    for index, name in enumerate(splits):
+        table, found = read_table(opened, name, column, groups, tail if index == 0 else None)
+        notes.extend(found)
+        histograms.append(count_images(table))
+    return Analysis(
+        origin=opened.origin,
+        label=column,
+        groups=groups,
+        splits=tuple(histograms),
+        other_splits=tuple(name for name in opened.splits if name not in splits),
+        notes=tuple(notes),
+    )
+
+
+def draw_analysis(analysis: Analysis, file_format: str) -> bytes:
+    """Draw an analysis: classes, then groups, then cells of each split.
+
+    Args:
+        analysis: What was found.
+        file_format: "png" or "svg".
+    """
+    panels = []
+    for histogram in analysis.splits:
+        where = f"{analysis.origin.name}, {histogram.split}"
+        if histogram.label is None:
+            panels.append((where, [Bar("images", histogram.figures.images)]))
+            continue
+        bars = [Bar(count.name, count.images) for count in histogram.classes]
+        panels.append((f"{where}: images per {histogram.label}", bars))
+        for group in histogram.groups:
+            bars = [Bar(count.name, count.images) for count in group.counts]
+            panels.append((f"{where}: images per {group.column}", bars))
+        if histogram.cells:
+            bars = [Bar(str(cell), images) for cell, images in histogram.cells]
+            panels.append((f"{where}: images per cell", bars))
+    return draw_bars(panels, file_format)

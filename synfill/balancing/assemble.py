@@ -1,0 +1,172 @@
+"""Real rows + accepted images -> tables of the balanced dataset.
+
+Real images' bytes pass through as they are. Where the tables are written to is `writers`' part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from synfill.data.source import Column, Source, image_column
+from synfill.errors import UsageError
+from synfill.records import Factor, JsonObject, Request, Value
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+_KINDS: dict[str, JsonObject] = {
+    "synthetic": {"dtype": "bool", "_type": "Value"},
+    "prompt": {"dtype": "string", "_type": "Value"},
+    "seed": {"dtype": "int64", "_type": "Value"},
+    "generator": {"dtype": "string", "_type": "Value"},
+}
+PREFIX = "synfill_"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The columns that say where an image is from.
+
+    Attributes:
+        prefix: What stands before `synthetic`, `prompt`, `seed` and `generator` in the names.
+        existing: Whether the source has them already: it is one of our own datasets, and its
+            rows keep what they say.
+    """
+
+    prefix: str = ""
+    existing: bool = False
+
+    @property
+    def columns(self) -> dict[str, JsonObject]:
+        """Name -> feature of the four columns."""
+        return {f"{self.prefix}{name}": feature for name, feature in _KINDS.items()}
+
+    def name(self, column: str) -> str:
+        """The name in this dataset of "synthetic", "prompt", "seed" or "generator"."""
+        return f"{self.prefix}{column}"
+
+
+def find_provenance(columns: Sequence[Column], rename: bool) -> Provenance:
+    """Choose the names of the provenance columns.
+
+    Args:
+        columns: The source's columns.
+        rename: Whether `--rename-columns` was given: ours are called synfill_synthetic, ... then.
+
+    Raises:
+        UsageError: The source has a column of such a name that isn't ours.
+    """
+    kinds = {column.name: column.feature for column in columns}
+    for prefix in ("", PREFIX):
+        own = Provenance(prefix, existing=True)
+        if all(_same(kinds.get(name), feature) for name, feature in own.columns.items()):
+            return own
+    fresh = Provenance(PREFIX if rename else "")
+    taken = [name for name in fresh.columns if name in kinds]
+    if taken:
+        raise UsageError(
+            f"The source already has the column{'s' if len(taken) > 1 else ''} "
+            f"{', '.join(taken)}, which synfill adds to say how an image was made.",
+            "Rename them in the source."
+            if rename
+            else "Add --rename-columns: synfill's columns are then called "
+            f"{', '.join(Provenance(PREFIX).columns)}.",
+        )
+    return fresh
+
+
+def _same(feature: JsonObject | None, ours: JsonObject) -> bool:
+    return feature is not None and all(feature.get(key) == ours[key] for key in ours)
+
+
+def output_features(columns: Sequence[Column], provenance: Provenance) -> Features:
+    """The balanced dataset's features: the source's own, then the provenance columns."""
+    from datasets import Features
+
+    features = {column.name: column.feature for column in columns}
+    features |= {n: f for n, f in provenance.columns.items() if n not in features}
+    return Features.from_dict(features)
+
+
+@dataclass(frozen=True, eq=False)
+class Assembler:
+    """Makes tables of one schema from real rows and synthetic images.
+
+    Attributes:
+        source: Where the real rows are.
+        provenance: The names of the provenance columns.
+        schema: The Arrow schema of the balanced dataset, with its features.
+        label: The class column of the balanced split.
+        groups: The group columns that synthetic images have a value of; empty for --by class.
+        generator: What stands in the `generator` column.
+    """
+
+    source: Source
+    provenance: Provenance
+    schema: pa.Schema
+    label: Factor
+    groups: tuple[Factor, ...]
+    generator: str
+
+    def real_tables(
+        self, split: str, rows: NDArray[np.int64] | None
+    ) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
+        """Real rows as (row numbers, table) pairs, in the source's order.
+
+        Args:
+            split: The split.
+            rows: int64, ascending; None for all.
+        """
+        for numbers, batch in self.source.iter_rows(split, rows):
+            table = pa.Table.from_batches([batch])
+            if not self.provenance.existing:
+                name = self.provenance.name("synthetic")
+                table = table.append_column(name, pa.array(np.zeros(len(numbers), dtype=bool)))
+            for field in self.schema:
+                if field.name not in table.column_names:
+                    table = table.append_column(field, pa.nulls(len(numbers), field.type))
+            yield numbers, table.select(self.schema.names).cast(self.schema)
+
+    def synthetic_table(self, made: Sequence[tuple[Request, int, bytes, str]]) -> pa.Table:
+        """Accepted images as a table.
+
+        Args:
+            made: (request, seed of the accepted attempt, file bytes, file suffix) of each.
+        """
+        requests = [request for request, *_ in made]
+        # Under the name of the request, so that a row leads back to its line in plan.parquet.
+        images = [
+            {"bytes": data, "path": f"synthetic-{request.id:07d}{suffix}"}
+            for request, _, data, suffix in made
+        ]
+        columns: dict[str, Sequence[Any]] = {
+            image_column(self.source.columns).name: images,
+            self.label.name: self._values(self.label, [r.cell.label for r in requests]),
+            self.provenance.name("synthetic"): [True] * len(made),
+            self.provenance.name("prompt"): [request.prompt for request in requests],
+            self.provenance.name("seed"): [seed for _, seed, _, _ in made],
+            self.provenance.name("generator"): [self.generator] * len(made),
+        }
+        for group in self.groups:
+            names = [dict(request.cell.groups)[group.name] for request in requests]
+            columns[group.name] = self._values(group, names)
+        arrays = [
+            pa.array(columns[field.name], field.type)
+            if field.name in columns
+            else pa.nulls(len(made), field.type)
+            for field in self.schema
+        ]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def _values(self, factor: Factor, names: Sequence[str]) -> list[Value]:
+        """Names back to what the column stores: a ClassLabel's number, or the value itself."""
+        kind = next(c.kind for c in self.source.columns if c.name == factor.name)
+        stored = range(len(factor.values)) if kind == "class" else factor.values
+        by_name: dict[str, Value] = dict(zip(factor.names, stored, strict=True))
+        return [by_name[name] for name in names]

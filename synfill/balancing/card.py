@@ -1,0 +1,217 @@
+"""Run record + counts -> the dataset card. Pure text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from huggingface_hub import DatasetCardData
+
+from synfill.records import ModelInfo
+
+_PEOPLE = re.compile(
+    r"\b(?:person|people|man|men|woman|women|male|female|boy|girl|child|children|baby|human|face|"
+    r"portrait|adult|elderly|teenager|lady|gentleman|doctor|nurse|black|white|asian|indian|african|"
+    r"european|latino|hispanic|caucasian|middle eastern)s?\b",
+    re.IGNORECASE,
+)
+_SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),
+          (1e7, "1M<n<10M"), (1e8, "10M<n<100M"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CardContent:
+    """All that a card says.
+
+    Attributes:
+        title: The dataset's name.
+        source_name: The source's short name.
+        source_id: Its Hub id; empty for local data.
+        source_revision: The commit of it that was read.
+        source_licence: The licence its card names; empty if none.
+        subset: What part of the source it is, ending in "of "; empty for all of it.
+        model: The generator.
+        split: The balanced split.
+        rows: Images a split.
+        counts: (cell or class, real before, real kept, synthetic) of each.
+        templates: The prompt templates.
+        examples: A few finished prompts.
+        negative_prompt: The negative prompt.
+        settings: (name, value) pairs of the generation.
+        command: The command that made it.
+        version: synfill's version.
+        balanced_groups: Group columns that were balanced too.
+        null_groups: Group columns that are null in synthetic images.
+        unfilled: Images that were wanted but never accepted.
+        configs: For the Hub's YAML: (split, path pattern) pairs.
+        has_samples: Whether there is a sample grid.
+        provenance: Names of the synthetic, prompt, seed and generator columns.
+        is_imagefolder: Whether it was written as an ImageFolder.
+    """
+
+    title: str
+    source_name: str
+    source_id: str
+    source_revision: str
+    source_licence: str
+    subset: str
+    model: ModelInfo
+    split: str
+    rows: dict[str, int]
+    counts: Sequence[tuple[str, int, int, int]]
+    templates: Sequence[str]
+    examples: Sequence[str]
+    negative_prompt: str
+    settings: Sequence[tuple[str, object]]
+    command: str
+    version: str
+    balanced_groups: Sequence[str]
+    null_groups: Sequence[str]
+    unfilled: int
+    configs: Sequence[tuple[str, str]]
+    has_samples: bool
+    provenance: Sequence[str]
+    is_imagefolder: bool
+
+
+def write_card(content: CardContent) -> str:
+    """The text of README.md, with its YAML metadata."""
+    made = sum(count[3] for count in content.counts)
+    data = DatasetCardData(
+        pretty_name=content.title,
+        task_categories=["image-classification"],
+        size_categories=[_size_category(sum(content.rows.values()))],
+        source_datasets=[content.source_id or f"extended|other-{content.source_name}"],
+        license=content.source_licence or "unknown",
+        tags=["synthetic", "synfill", "class-imbalance", "image-classification"],
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": s, "path": path} for s, path in content.configs],
+            }
+        ],
+    )
+    parts = [
+        f"---\n{data.to_yaml()}\n---",
+        f"# {_escape(content.title)}",
+        _introduction(content, made),
+        "![Images per class before and after](synfill/histogram.png)",
+    ]
+    if content.has_samples:
+        parts.append("![Real and synthetic samples](synfill/samples.png)")
+    parts += [
+        "## Counts",
+        _counts_table(content),
+        "## How the images were made",
+        _generation(content),
+        "## Columns",
+        _columns(content),
+        "## Cautions",
+        _cautions(content),
+        f"Made by synfill {content.version} with\n\n```\n{content.command}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _introduction(content: CardContent, made: int) -> str:
+    source = (
+        f"[{content.source_id}](https://huggingface.co/datasets/{content.source_id})"
+        if content.source_id
+        else f"`{content.source_name}`"
+    )
+    revision = f" (revision `{content.source_revision}`)" if content.source_revision else ""
+    what = "class" if not content.balanced_groups else (
+        "cell of class and " + " and ".join(f"`{name}`" for name in content.balanced_groups)
+    )  # fmt: skip
+    rows = ", ".join(f"{split} {count:,}" for split, count in content.rows.items())
+    return (
+        f"**{made:,} of these images are synthetic.** This is {content.subset}{source}{revision} with the split "
+        f"`{content.split}` filled up by {what} with images of a text-to-image model. Real images "
+        f"keep their bytes; the other splits are as they were. Images: {rows}."
+    )
+
+
+def _counts_table(content: CardContent) -> str:
+    shown = list(content.counts)
+    folded = 0
+    if len(shown) > 60:
+        folded = len(shown) - 60
+        shown = [*shown[:30], *shown[-30:]]
+    lines = ["| | real before | real now | synthetic | in all |", "|---|---:|---:|---:|---:|"]
+    for index, (name, before, kept, made) in enumerate(shown):
+        if folded and index == 30:
+            lines.append(f"| ... {folded} more | | | | |")
+        lines.append(f"| {_escape(name)} | {before:,} | {kept:,} | {made:,} | {kept + made:,} |")
+    if content.unfilled:
+        lines += ["", f"{content.unfilled:,} images that were wanted are missing: none of their "
+                  "tries passed the checks (`synfill/verdicts.parquet`)."]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _generation(content: CardContent) -> str:
+    model = content.model
+    negative = f"`{content.negative_prompt}`" if content.negative_prompt else "none"
+    name = f"`{model.id}`" if model.is_local else f"[{model.id}](https://huggingface.co/{model.id})"
+    lines = [
+        f"- Model: {name}, revision `{model.revision}`, {model.pipeline}",
+        f"- Its licence: {model.licence or 'not stated; see where the model is from'}",
+        f"- Licence of the source: {content.source_licence or 'not stated'}",
+        *(f"- Prompt: `{template}`" for template in content.templates[:10]),
+        f"- Negative prompt: {negative}",
+        *(f"- {name.capitalize()}: {value}" for name, value in content.settings),
+    ]
+    if content.examples:
+        examples = "; ".join(f'"{_escape(example)}"' for example in content.examples)
+        lines.append(f"- For example {examples}")
+    lines.append(
+        "- Every request and every verdict: `synfill/plan.parquet`, `synfill/verdicts.parquet`; "
+        "all settings: `synfill/run.json`"
+    )
+    return "\n".join(lines)
+
+
+def _columns(content: CardContent) -> str:
+    synthetic, prompt, seed, generator = content.provenance
+    lines = [
+        "The source's own columns, and:",
+        "",
+        f"- `{synthetic}`: true for images made by the model",
+        f"- `{prompt}`, `{seed}`, `{generator}`: how such an image was made; null for real ones",
+    ]
+    if content.null_groups:
+        columns = ", ".join(f"`{name}`" for name in content.null_groups)
+        lines.append(
+            f"- {columns}: null for synthetic images, which were balanced by class, without "
+            "knowledge of the group"
+        )
+    if content.is_imagefolder:
+        lines.append("- Classes are text here: an ImageFolder has no class numbering of its own")
+    return "\n".join(lines)
+
+
+def _cautions(content: CardContent) -> str:
+    lines = [
+        f"- Synthetic images show what the model takes the words for. Never test on them: "
+        f"filter on `{content.provenance[0]}` first.",
+        "- They carry the model's own biases and may repeat pictures that it was trained on.",
+    ]
+    texts = " ".join([*content.templates, *content.examples, *(c[0] for c in content.counts)])
+    if _PEOPLE.search(texts):
+        lines.append(
+            "- The prompts name people. Generated people are not real, often stereotyped, and "
+            "labels such as gender, age or ethnicity are what was asked for, not what anyone "
+            "said of themselves. Don't use them to judge or identify real people."
+        )
+    return "\n".join(lines)
+
+
+def _size_category(images: int) -> str:
+    return next((name for limit, name in _SIZES if images < limit), "100M<n<1B")
+
+
+def _escape(text: str) -> str:
+    """Text from data, with nothing in it that Markdown or HTML would act on."""
+    flat = " ".join(text.split())
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", flat)

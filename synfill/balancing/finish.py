@@ -1,0 +1,394 @@
+"""From finished shards to the dataset in its folder: data, card, pictures, record.
+
+A part of the composer `run`, in a file of its own. Everything it writes is decided by the run's
+identity and its batch sizes: no times, no paths, no counters of this machine.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import json
+import platform
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synfill import __version__
+from synfill.balancing.assemble import Assembler, output_features
+from synfill.balancing.card import CardContent, write_card
+from synfill.balancing.output import OutputFolder
+from synfill.balancing.plan import write_plan
+from synfill.balancing.plot import Bar, draw_bars, draw_samples
+from synfill.balancing.prepare import Prepared, codes_by_row
+from synfill.balancing.reporter import Reporter
+from synfill.balancing.settings import BalanceSettings
+from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
+from synfill.data.images import decode
+from synfill.data.source import image_column
+from synfill.files import no_room
+from synfill.generate.store import ShardStore
+from synfill.records import JsonObject, ModelInfo, Request
+
+SAMPLE_CLASSES = 10
+SAMPLES_A_CLASS = 6
+ROWS_A_TABLE = 256
+_LIBRARIES = ("torch", "diffusers", "transformers", "datasets", "pillow", "pyarrow", "numpy")
+
+
+@dataclass
+class _Samples:
+    """The first few real and synthetic images of the classes that got the most."""
+
+    classes: Sequence[str]
+    real: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    synthetic: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+
+    def offer(self, images: dict[str, list[bytes]], name: str, data: bytes | None) -> None:
+        """Keep an image if its class still needs some."""
+        if name in self.classes and data is not None and len(images[name]) < SAMPLES_A_CLASS:
+            images[name].append(data)
+
+
+def finish(
+    prepared: Prepared,
+    folder: OutputFolder,
+    store: ShardStore,
+    model: ModelInfo,
+    reporter: Reporter,
+) -> JsonObject:
+    """Write the balanced dataset and move it into place.
+
+    Args:
+        prepared: The run.
+        folder: Its output folder, begun.
+        store: All its shards, finished.
+        model: The generator.
+        reporter: Where progress goes.
+
+    Returns:
+        The content of run.json.
+
+    Raises:
+        RunError: The disk is full. The shards are kept.
+    """
+    with no_room(folder.path):
+        final = folder.final
+        info = final / "synfill"
+        info.mkdir(parents=True)
+        made = _count_made(prepared, store)
+        samples = _Samples(_sample_classes(prepared, made))
+        written = _write_data(prepared, final, store, model, samples, reporter)
+        write_plan(prepared.plan, info / "plan.parquet")
+        pq.write_table(_verdict_table(prepared, store), info / "verdicts.parquet")
+        _write_skipped(prepared, info / "skipped.csv")
+        (info / "histogram.png").write_bytes(_draw_histogram(prepared, made))
+        has_samples = bool(samples.real or samples.synthetic)
+        if has_samples:
+            (info / "samples.png").write_bytes(_draw_samples(samples))
+        record = _record(prepared, store, model, made, written)
+        card = _card(prepared, record, model, has_samples)
+        (final / "README.md").write_text(card, encoding="utf-8")
+        record["entries"] = sorted(child.name for child in final.iterdir())
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (info / "run.json").write_text(text + "\n", encoding="utf-8")
+        folder.commit()
+    return record
+
+
+def _count_made(prepared: Prepared, store: ShardStore) -> list[int]:
+    """Accepted images of each cell."""
+    cell_of = prepared.plan.table["cell"].to_numpy()
+    ids = [verdict.request for verdict in store.verdicts() if verdict.accepted]
+    accepted = np.array(ids, dtype=np.int64)
+    counts = np.bincount(cell_of[accepted], minlength=len(prepared.deficit.cells))
+    return [int(count) for count in counts]
+
+
+def _sample_classes(prepared: Prepared, made: Sequence[int]) -> list[str]:
+    by_class: dict[str, int] = defaultdict(int)
+    for cell, count in zip(prepared.deficit.cells, made, strict=True):
+        by_class[cell.label] += count
+    chosen = sorted(by_class, key=lambda name: -by_class[name])[:SAMPLE_CLASSES]
+    return [name for name in prepared.label.names if name in chosen and by_class[name]]
+
+
+def _write_data(
+    prepared: Prepared,
+    final: Path,
+    store: ShardStore,
+    model: ModelInfo,
+    samples: _Samples,
+    reporter: Reporter,
+) -> dict[str, Written]:
+    source, provenance = prepared.source, prepared.provenance
+    schema = output_features(source.columns, provenance).arrow_schema
+    assembler = Assembler(
+        source, provenance, schema, prepared.label, prepared.groups, f"{model.id}@{model.revision}"
+    )
+    image = image_column(source.columns).name
+    writer: DatasetWriter
+    if prepared.settings.format == "parquet":
+        writer = ParquetWriter(final, schema)
+    else:
+        writer = ImageFolderWriter(
+            final,
+            schema,
+            image,
+            prepared.label.name,
+            provenance.name("synthetic"),
+            {c.name: c.class_names for c in source.columns if c.kind == "class"},
+        )
+    class_of = codes_by_row(prepared.table)
+    rows_of = {split: prepared.rows_of(split) for split in source.splits}
+    total = sum(len(rows) for rows in rows_of.values()) + len(prepared.plan)
+    done = 0
+    for split, rows in rows_of.items():
+        # A split without images is still a split.
+        writer.add(split, schema.empty_table())
+        for numbers, table in assembler.real_tables(split, rows):
+            writer.add(split, table)
+            if split == prepared.split:
+                for row, value in zip(numbers.tolist(), table[image], strict=True):
+                    if row in class_of:
+                        name = prepared.label.names[class_of[row]]
+                        samples.offer(samples.real, name, value["bytes"].as_py())
+            done += len(numbers)
+            reporter.progress("writing", done, total)
+        if split == prepared.split:
+            for made in _batches(prepared, store):
+                writer.add(split, assembler.synthetic_table(made))
+                for request, _, data, _ in made:
+                    samples.offer(samples.synthetic, request.cell.label, data)
+                done += len(made)
+                reporter.progress("writing", done, total)
+    return writer.close()
+
+
+def _batches(
+    prepared: Prepared, store: ShardStore
+) -> Iterator[list[tuple[Request, int, bytes, str]]]:
+    batch: list[tuple[Request, int, bytes, str]] = []
+    for outcome in store.accepted():
+        request = prepared.plan[outcome.verdict.request]
+        assert outcome.image is not None
+        batch.append((request, outcome.verdict.seed, outcome.image, outcome.extension))
+        if len(batch) == ROWS_A_TABLE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _verdict_table(prepared: Prepared, store: ShardStore) -> pa.Table:
+    """Every image that was made, kept or not, with what it was to show."""
+    verdicts = list(store.verdicts())
+    ids = np.array([verdict.request for verdict in verdicts], dtype=np.int64)
+    named = prepared.plan.table.drop_columns(["id", "cell", "seed", "negative_prompt"]).take(ids)
+    table = pa.table(
+        {
+            "request": pa.array(ids),
+            **{name: named[name] for name in named.column_names},
+            "attempt": pa.array([verdict.attempt for verdict in verdicts], pa.int32()),
+            "seed": pa.array([verdict.seed for verdict in verdicts], pa.int64()),
+            "accepted": pa.array([verdict.accepted for verdict in verdicts], pa.bool_()),
+            "reason": pa.array([verdict.reason for verdict in verdicts], pa.string()),
+            "scores": pa.array(
+                [sorted(verdict.scores.items()) for verdict in verdicts],
+                pa.map_(pa.string(), pa.float64()),
+            ),
+        }
+    )
+    return table.combine_chunks()
+
+
+def _write_skipped(prepared: Prepared, path: Path) -> None:
+    """List the images that were left out because they can't be read."""
+    lines = [
+        (split, bad.row, bad.where, bad.reason)
+        for split, rows in prepared.bad.items()
+        for bad in rows
+    ]
+    if not lines:
+        return
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "row", "image", "reason"])
+    writer.writerows(lines)
+    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def _draw_histogram(prepared: Prepared, made: Sequence[int]) -> bytes:
+    deficit = prepared.deficit
+    before, after = [], []
+    for k, cell in enumerate(deficit.cells):
+        before.append(Bar(str(cell), int(deficit.before[k])))
+        after.append(Bar(str(cell), int(deficit.kept[k]), made[k]))
+    what = "cell" if prepared.groups else "class"
+    return draw_bars(
+        [(f"Before: images per {what}", before), (f"After: images per {what}", after)], "png"
+    )
+
+
+def _draw_samples(samples: _Samples) -> bytes:
+    return draw_samples(
+        [
+            (
+                name,
+                [decode(data) for data in samples.real[name]],
+                [decode(data) for data in samples.synthetic[name]],
+            )
+            for name in samples.classes
+        ]
+    )
+
+
+def _record(
+    prepared: Prepared,
+    store: ShardStore,
+    model: ModelInfo,
+    made: Sequence[int],
+    written: dict[str, Written],
+) -> JsonObject:
+    """run.json: what was asked for, with what, and what came of it."""
+    deficit, origin = prepared.deficit, prepared.source.origin
+    return {
+        "synfill": __version__,
+        "command": command_line(prepared.settings),
+        "identity": prepared.identity,
+        "source": {
+            "name": origin.name,
+            "id": "" if origin.is_local else origin.location,
+            "revision": origin.revision,
+            "licence": origin.licence,
+        },
+        "model": asdict(model),
+        "split": prepared.split,
+        "label": prepared.label.name,
+        "groups": [group.name for group in prepared.groups],
+        "columns": {name: prepared.provenance.name(name) for name in _PROVENANCE},
+        "counts": [
+            {
+                "class": cell.label,
+                "groups": dict(cell.groups),
+                "before": int(deficit.before[k]),
+                "kept": int(deficit.kept[k]),
+                "wanted": int(deficit.wanted[k]),
+                "synthetic": made[k],
+            }
+            for k, cell in enumerate(deficit.cells)
+        ],
+        "rejected": sum(not verdict.accepted for verdict in store.verdicts()),
+        "unfilled": len(prepared.plan) - sum(made),
+        "skipped": sum(len(rows) for rows in prepared.bad.values()),
+        "splits": {split: asdict(part) for split, part in written.items()},
+        "batch_sizes": sorted({n for i in store.finished() for n in store.batch_sizes(i)}),
+        "versions": versions(),
+        "history": _history(prepared),
+    }
+
+
+_PROVENANCE = ("synthetic", "prompt", "seed", "generator")
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that decide the bytes of a result."""
+    found = {"python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def _history(prepared: Prepared) -> list[Any]:
+    """The records of the runs that made the source, if it is one of our own datasets."""
+    origin = prepared.source.origin
+    path = Path(origin.location).expanduser() / "synfill" / "run.json"
+    if not (prepared.provenance.existing and origin.is_local and path.is_file()):
+        return []
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    return [*earlier.pop("history", []), earlier]
+
+
+def command_line(settings: BalanceSettings) -> str:
+    """The command that does this run, without what only matters on one machine."""
+    words = ["synfill", "balance", _name_of(settings.source)]
+    own_matters = {"source", "out", "overwrite", "dry_run", "batch_size", "device", "offload"}
+    for name, info in BalanceSettings.model_fields.items():
+        value = getattr(settings, name)
+        if name in own_matters or value == info.default:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, dict):
+            words += [option, f"{name}.yaml"]
+        else:
+            for one in value if isinstance(value, tuple) else (value,):
+                is_path = isinstance(one, Path) or name in ("model", "lora", "target")
+                text = f"{one:g}" if isinstance(one, float) else str(one)
+                words += [option, _name_of(text) if is_path else text]
+    return shlex.join(words)
+
+
+def _name_of(text: str) -> str:
+    """A path's last part, as nobody else has the rest of it; anything else as it is."""
+    path = Path(text).expanduser()
+    return (path.resolve().name or text) if path.exists() else text
+
+
+def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples: bool) -> str:
+    settings, origin = prepared.settings, prepared.source.origin
+    resolved = prepared.model
+    is_imagefolder = settings.format == "imagefolder"
+    pattern = "{}/**" if is_imagefolder else "data/{}-*"
+    shown = [
+        ("steps", resolved.steps),
+        ("guidance scale", f"{resolved.guidance_scale:g}"),
+        ("scheduler", resolved.scheduler or "the model's own"),
+        ("size", f"{resolved.size[0]}x{resolved.size[1]}, then resized as the real images"),
+        ("number type", resolved.dtype),
+        ("seed", settings.seed),
+    ]
+    if resolved.lora:
+        shown.append(("LoRA", f"`{resolved.identity()['lora']}`"))
+    if prepared.writer.book.modifiers:
+        shown.append(("modifiers", ", ".join(prepared.writer.book.modifiers)))
+    tail = settings.long_tail
+    subset = f"a long-tailed subset (imbalance factor {tail:g}) of " if tail else ""
+    null_groups = [c for c in settings.group_columns if c not in settings.by_groups]
+    return write_card(
+        CardContent(
+            title=f"{origin.name}, balanced",
+            source_name=origin.name,
+            source_id="" if origin.is_local else origin.location,
+            source_revision=origin.revision,
+            source_licence=origin.licence,
+            subset=subset,
+            model=model,
+            split=prepared.split,
+            rows={split: part["rows"] for split, part in record["splits"].items()},
+            counts=[
+                (str(cell), count["before"], count["kept"], count["synthetic"])
+                for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)
+            ],
+            templates=prepared.writer.templates,
+            examples=prepared.plan.prompts(4),
+            negative_prompt=prepared.writer.book.negative_prompt,
+            settings=shown,
+            command=record["command"],
+            version=__version__,
+            balanced_groups=settings.by_groups,
+            null_groups=null_groups,
+            unfilled=record["unfilled"],
+            configs=[(split, pattern.format(split)) for split in record["splits"]],
+            has_samples=has_samples,
+            provenance=[prepared.provenance.name(name) for name in _PROVENANCE],
+            is_imagefolder=is_imagefolder,
+        )
+    )

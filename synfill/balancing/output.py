@@ -1,0 +1,203 @@
+"""The output folder: whose it is, what state it is in, and how a finished dataset gets there.
+
+Everything is made below OUT/.synfill/ and moved into place at the end, so that OUT is a whole
+dataset or none, whenever the process is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from synfill.errors import RunError, UsageError
+from synfill.files import atomic_write
+from synfill.records import JsonObject
+
+State = Literal["new", "resume", "finished"]
+PLAN = "synfill/plan.parquet"
+RUN = "synfill/run.json"
+
+
+class OutputFolder:
+    """An output folder.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.work = path / ".synfill"
+        self.shards = self.work / "shards"
+        self.final = self.work / "final"
+        self._done = path / ".synfill-done"
+        self._lock: FileLock | None = None
+
+    def state(self, identity: Mapping[str, object], overwrite: bool) -> State:
+        """What a run of this identity finds here. Changes nothing.
+
+        Args:
+            identity: What decides the result, by setting.
+            overwrite: Whether what stands in the way may be replaced.
+
+        Returns:
+            "new": the run starts from nothing; "resume": it goes on; "finished": the dataset is
+            there already.
+
+        Raises:
+            UsageError: The folder holds something else and `overwrite` is off.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file; --out names a folder.")
+        started = self._read(self.work / "state.json")
+        if started is not None and any(self.shards.glob("*.parquet")):
+            changed = _differences(started["identity"], identity)
+            if not changed:
+                return "resume"
+            self._refuse(overwrite, "an unfinished run with other settings", changed)
+            return "new"
+        finished = self._read(self.path / RUN)
+        if finished is not None:
+            changed = _differences(finished.get("identity", {}), identity)
+            if not changed and not overwrite:
+                return "finished"
+            self._refuse(overwrite, "a finished dataset made with other settings", changed)
+            return "new"
+        others = sorted(p.name for p in self.path.iterdir()) if self.path.exists() else []
+        # A dry run leaves the plan alone: nothing that anyone would miss.
+        others = [name for name in others if name not in (".synfill", ".synfill-done")]
+        if others == ["synfill"] and os.listdir(self.path / "synfill") == ["plan.parquet"]:
+            others = []
+        if others and not overwrite:
+            listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+            raise UsageError(
+                f"The output folder {self.path} is not empty: {listed}.",
+                "Choose another --out. Or add --overwrite: it replaces what synfill writes there "
+                "(README.md, data/, synfill/, the splits) and leaves other files alone.",
+            )
+        return "new"
+
+    def _refuse(self, overwrite: bool, what: str, changed: list[str]) -> None:
+        if not overwrite:
+            raise UsageError(
+                f"The output folder {self.path} holds {what}:\n"
+                + "\n".join(f"  {line}" for line in changed),
+                "Use the former settings, choose another --out, or add --overwrite.",
+            )
+
+    def begin(self, state: State, content: JsonObject) -> JsonObject:
+        """Take the folder for this process and make it ready.
+
+        Args:
+            state: "new" or "resume", as `state` gave it.
+            content: For a new run: what is to be remembered, `identity` among it.
+
+        Returns:
+            What is remembered: `content`, or on resuming what the first start wrote.
+
+        Raises:
+            RunError: Another process is at work here.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.work / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            self._lock = None
+            raise RunError(
+                f"Another synfill run is writing to {self.path}.",
+                "Wait for it to end, or choose another --out.",
+            ) from None
+        _remove(self._done)
+        _remove(self.final)
+        if state == "resume":
+            remembered = self._read(self.work / "state.json")
+            assert remembered is not None
+            return remembered
+        _remove(self.shards)
+        (self.work / "state.json").unlink(missing_ok=True)
+        with atomic_write(self.work / "state.json") as file:
+            file.write(json.dumps(content, indent=1, sort_keys=True).encode())
+        return content
+
+    def holds_dataset(self) -> bool:
+        """Whether a finished dataset is here, or anything else that no dry run may touch."""
+        return (self.path / RUN).exists() or (self.path / "data").exists()
+
+    def read_record(self) -> JsonObject:
+        """run.json of the finished dataset."""
+        record = self._read(self.path / RUN)
+        assert record is not None
+        # A run that was killed just after its last rename left this.
+        _remove(self._done)
+        return record
+
+    def release(self) -> None:
+        """Let other processes take the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def commit(self) -> None:
+        """Move what is in `final` into place, replacing what an earlier run put there.
+
+        run.json is moved last: a folder that has it is whole.
+        """
+        earlier = self._read(self.path / RUN) or {}
+        ours = {child.name for child in self.final.iterdir()}
+        for name in {*earlier.get("entries", []), *ours} - {"synfill"}:
+            # Names from a file become paths only as a single part of one.
+            if name == Path(name).name:
+                _remove(self.path / name)
+        (self.path / RUN).unlink(missing_ok=True)
+        for name in sorted(ours - {"synfill"}):
+            os.replace(self.final / name, self.path / name)
+        info = self.path / "synfill"
+        info.mkdir(exist_ok=True)
+        for child in sorted((self.final / "synfill").iterdir(), key=lambda p: p.name == "run.json"):
+            os.replace(child, info / child.name)
+        self.release()
+        # One rename ends the work: the shards are never seen half removed.
+        os.replace(self.work, self._done)
+        _remove(self._done)
+
+    @staticmethod
+    def _read(path: Path) -> JsonObject | None:
+        try:
+            content = json.loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path} can't be read: {error}.", "Add --overwrite to begin anew."
+            ) from None
+        return content if isinstance(content, dict) else None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What changed between two identities, one line each."""
+    lines = []
+    # Through JSON, as the earlier one went: a tuple is a list there.
+    current = json.loads(json.dumps(now))
+    for key in dict.fromkeys([*before, *current]):
+        if before.get(key) != current.get(key):
+            lines.append(f"{key}: {_short(before.get(key))} -> {_short(current.get(key))}")
+    return lines
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

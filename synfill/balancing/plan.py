@@ -1,0 +1,190 @@
+"""Deficit -> an ordered table of requests, one an image to make. Pure and deterministic; written
+to disk before anything is generated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from synfill.balancing.histogram import cell_codes
+from synfill.balancing.prompts import PromptWriter
+from synfill.files import atomic_write
+from synfill.records import MISSING, Cell, Factor, LabelTable, Request
+
+
+@dataclass(frozen=True, eq=False)
+class Deficit:
+    """What is missing, cell by cell.
+
+    Attributes:
+        cells: The cells, or classes.
+        before: Real images of each before anything was taken away, int64, shape (cells,).
+        kept: Images of each that stay, int64, shape (cells,).
+        wanted: Images that each should have in the end, int64, shape (cells,).
+        to_make: wanted - kept, or less of it under a limit; int64, shape (cells,).
+    """
+
+    cells: tuple[Cell, ...]
+    before: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    wanted: NDArray[np.int64]
+    to_make: NDArray[np.int64]
+
+    @property
+    def total(self) -> int:
+        """All images to make."""
+        return int(self.to_make.sum())
+
+
+def undersample(codes: NDArray[np.int64], keep: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Choose at random which images of each cell stay.
+
+    Args:
+        codes: The cell of each image, MISSING for none; int64, shape (images,).
+        keep: Images to keep of each cell, int64, shape (cells,).
+        seed: Of the one generator; cells are taken in order.
+
+    Returns:
+        Whether each image stays, shape (images,). Images without a cell always stay.
+    """
+    stays = np.ones(len(codes), dtype=bool)
+    generator = np.random.default_rng(seed)
+    counts = np.bincount(codes[codes != MISSING], minlength=len(keep))
+    for cell in np.flatnonzero(keep < counts):
+        positions = np.flatnonzero(codes == cell)
+        stays[generator.permutation(positions)[keep[cell] :]] = False
+    return stays
+
+
+def codes_of(table: LabelTable, groups: Sequence[Factor]) -> NDArray[np.int64]:
+    """The cell of each image of a labelled table, numbered as `count_cells` numbers them."""
+    assert table.label is not None
+    return cell_codes([table.label, *groups])[0]
+
+
+def emptiest_first(
+    kept: NDArray[np.int64], deficit: NDArray[np.int64], limit: int | None
+) -> NDArray[np.int64]:
+    """The order in which cells are filled: each image goes to the cell that is emptiest then.
+
+    So every beginning of the plan, an interrupted run's too, is the most even one of its length.
+
+    Args:
+        kept: Images of each cell at the start, int64, shape (cells,).
+        deficit: Images to make of each, int64, shape (cells,).
+        limit: Images in all at most; None for no limit.
+
+    Returns:
+        The cell of each image to make, int64, shape (min(limit, deficit.sum()),).
+    """
+    cells = np.repeat(np.arange(len(kept)), deficit)
+    starts = np.repeat(np.cumsum(deficit) - deficit, deficit)
+    level = kept[cells] + (np.arange(len(cells)) - starts)
+    order = np.lexsort((cells, level))
+    return cells[order][:limit].astype(np.int64)
+
+
+def request_seed(seed: int, cell: Cell, turn: int) -> int:
+    """The seed of one image: of the run's seed, the cell's names and the image's turn alone.
+
+    It depends neither on the other cells nor on a limit. 0 to 2^48 - 1, so that later attempts
+    (seed + k) and every reader of JSON can hold it.
+    """
+    text = "\0".join([str(seed), cell.label, *(f"{c}\1{v}" for c, v in cell.groups), str(turn)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big")
+
+
+class Plan(Sequence[Request]):
+    """The requests of a run, in the order in which they are made."""
+
+    def __init__(self, cells: Sequence[Cell], table: pa.Table) -> None:
+        self.cells = tuple(cells)
+        self._cell = table["cell"].to_numpy()
+        self._seed = table["seed"].to_numpy()
+        self._prompt = table["prompt"]
+        self._negative = table["negative_prompt"]
+        self.table = table
+
+    def __len__(self) -> int:
+        return len(self._seed)
+
+    @overload
+    def __getitem__(self, index: int) -> Request: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Request]: ...
+    def __getitem__(self, index: int | slice) -> Request | list[Request]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Request(
+            id=index,
+            cell=self.cells[int(self._cell[index])],
+            prompt=self._prompt[index].as_py(),
+            negative_prompt=self._negative[index].as_py(),
+            seed=int(self._seed[index]),
+        )
+
+    def __iter__(self) -> Iterator[Request]:
+        return (self[index] for index in range(len(self)))
+
+    def prompts(self, first: int) -> list[str]:
+        """The first distinct prompts, in order."""
+        found: dict[str, None] = {}
+        for prompt in self._prompt:
+            found.setdefault(prompt.as_py())
+            if len(found) == first:
+                break
+        return list(found)
+
+
+def build_plan(deficit: Deficit, writer: PromptWriter, seed: int) -> Plan:
+    """Write a request for every image to make.
+
+    Args:
+        deficit: What is missing; `to_make` is filled emptiest cell first.
+        writer: Writes the prompts.
+        seed: The run's seed.
+    """
+    order = emptiest_first(deficit.kept, deficit.to_make, None)
+    turns = np.zeros(len(deficit.cells), dtype=np.int64)
+    prompts, seeds = [], []
+    for cell in order.tolist():
+        turn = int(turns[cell])
+        prompts.append(writer.write(deficit.cells[cell], turn))
+        seeds.append(request_seed(seed, deficit.cells[cell], turn))
+        turns[cell] += 1
+    columns = [column for column, _ in deficit.cells[0].groups] if deficit.cells else []
+    named = [deficit.cells[cell] for cell in order.tolist()]
+    table = pa.table(
+        {
+            "id": pa.array(np.arange(len(order)), pa.int64()),
+            "cell": pa.array(order, pa.int64()),
+            "class": pa.array([cell.label for cell in named], pa.string()),
+            **{
+                f"group_{column}": pa.array([cell.groups[k][1] for cell in named], pa.string())
+                for k, column in enumerate(columns)
+            },
+            "prompt": pa.array(prompts, pa.string()),
+            "negative_prompt": pa.array([writer.book.negative_prompt] * len(order), pa.string()),
+            "seed": pa.array(seeds, pa.int64()),
+        }
+    )
+    return Plan(deficit.cells, table)
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write a plan as Parquet."""
+    with atomic_write(path) as file:
+        pq.write_table(plan.table, file)

@@ -1,0 +1,416 @@
+"""Everything before an image is made: settings -> source, counts, target, plan, identity.
+
+Together with `run` the composer: it knows the other rooms, they don't know each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synfill.balancing.analyze import TailSettings, read_table
+from synfill.balancing.assemble import Provenance, find_provenance
+from synfill.balancing.histogram import count_cells
+from synfill.balancing.plan import Deficit, Plan, build_plan, codes_of, emptiest_first, undersample
+from synfill.balancing.prompts import PromptBook, PromptWriter, choose_modifiers, read_book
+from synfill.balancing.reporter import Reporter
+from synfill.balancing.settings import BalanceSettings
+from synfill.balancing.target import Target, parse_target, target_from_counts, wanted_counts
+from synfill.data.images import BadRow, Inspection, inspect_split
+from synfill.data.labels import choose_label, choose_split
+from synfill.data.source import Source, open_source
+from synfill.errors import RunError, UsageError, suggest
+from synfill.files import read_yaml, safe_name
+from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.records import MISSING, Factor, JsonObject, LabelTable
+
+BAD_ROWS_SHOWN = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run that is ready to start.
+
+    Attributes:
+        settings: What was asked for.
+        source: The dataset.
+        split: The split that is balanced.
+        table: Its label table, long-tailed if wanted, without the bad images.
+        groups: The group columns that cells are made of; empty for --by class.
+        kept: Rows of the split that stay, int64, ascending.
+        inspections: What was found in the images, by split.
+        bad: The images that can't be read, by split; they are left out.
+        provenance: The names of the columns that say how an image was made.
+        deficit: What is missing.
+        writer: The prompts' writer.
+        plan: The requests.
+        model: The generator, with every setting known.
+        out: The output folder.
+        identity: What decides the result, by setting.
+    """
+
+    settings: BalanceSettings
+    source: Source
+    split: str
+    table: LabelTable
+    groups: tuple[Factor, ...]
+    kept: NDArray[np.int64]
+    inspections: Mapping[str, Inspection]
+    bad: Mapping[str, tuple[BadRow, ...]]
+    provenance: Provenance
+    deficit: Deficit
+    writer: PromptWriter
+    plan: Plan
+    model: ResolvedModel
+    out: Path
+    identity: JsonObject
+
+    @property
+    def label(self) -> Factor:
+        """The class column."""
+        assert self.table.label is not None
+        return self.table.label
+
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Which real rows of a split go into the balanced dataset, int64, ascending."""
+        if split == self.split:
+            return self.kept
+        rows = np.arange(self.source.count(split))
+        return np.setdiff1d(rows, [bad.row for bad in self.bad[split]]).astype(np.int64)
+
+
+def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
+    """Do everything that needs no generator.
+
+    Raises:
+        UsageError: A setting is wrong, or there is nothing to do.
+        RunError: The source can't be read, or holds bad images and they aren't to be skipped.
+    """
+    target = _read_target(settings)
+    by_groups = settings.by_groups
+    every, single = settings.replaced_shares()
+    book = _read_book(settings)
+    source = open_source(settings.source, config=settings.config, image=settings.image)
+    out = _choose_out(settings, source)
+    for note in source.notes:
+        reporter.note(note)
+    split = choose_split(source, settings.split)
+    provenance = find_provenance(source.columns, settings.rename_columns)
+    label = choose_label(source, settings.label, settings.group_columns)
+    if label is None:
+        raise UsageError(
+            f"The images of {source.origin.location} have no classes, so there is nothing to "
+            "balance.",
+            "Put them in one folder a class, or name the class column with --label.",
+        )
+    tail = None
+    if settings.long_tail is not None:
+        tail = TailSettings(
+            settings.long_tail, settings.long_tail_type, settings.long_tail_max, settings.seed
+        )
+    table, notes = read_table(source, split, label, settings.group_columns, tail)
+    for note in notes:
+        reporter.note(note)
+    if table.label is None or len(table) == 0 or not table.label.values:
+        raise UsageError(f"The split '{split}' of {source.origin.location} has no images.")
+    inspections, bad = _inspect(source, table, settings, reporter)
+    table = _without(table, bad[split])
+    groups = tuple(g for g in table.groups if g.name in by_groups)
+    groups = tuple(sorted(groups, key=lambda group: by_groups.index(group.name)))
+    _tell_missing(table, groups, reporter)
+    _check_replaced_classes(single, table)
+    deficit, kept = _find_deficit(table, groups, target, settings, every, single)
+    wanted_cells = [c for c, n in zip(deficit.cells, deficit.to_make, strict=True) if n]
+    writer = PromptWriter(book, by_groups, list(dict.fromkeys(cell.label for cell in wanted_cells)))
+    for column, names in writer.unclear(wanted_cells).items():
+        reporter.warn(_unclear(column, names))
+    model = resolve_model(_generator_settings(settings))
+    if book.negative_prompt and not model.negative_prompts:
+        reporter.warn(
+            f"{model.id} runs without classifier-free guidance here (guidance scale "
+            f"{model.guidance_scale:g}), so that the negative prompt has no effect."
+        )
+    return Prepared(
+        settings=settings,
+        source=source,
+        split=split,
+        table=table,
+        groups=groups,
+        kept=kept,
+        inspections=inspections,
+        bad=bad,
+        provenance=provenance,
+        deficit=deficit,
+        writer=writer,
+        plan=build_plan(deficit, writer, settings.seed),
+        model=model,
+        out=out,
+        identity=_identity(
+            settings, split, label, target, inspections, _digest_labels(table), writer, model
+        ),
+    )
+
+
+def _read_target(settings: BalanceSettings) -> Target:
+    target = settings.target
+    if target is None:
+        # A study of replaced images changes what they are, not how many there are.
+        return Target("present" if settings.replace or settings.replace_class else "uniform")
+    if isinstance(target, dict):
+        return target_from_counts(target, "target")
+    if Path(target).suffix.lower() in (".yaml", ".yml", ".json") or Path(target).is_file():
+        return target_from_counts(read_yaml(Path(target), "a target file"), target)
+    return parse_target(target)
+
+
+def _read_book(settings: BalanceSettings) -> PromptBook:
+    book = PromptBook()
+    if isinstance(settings.prompts, dict):
+        book = read_book(settings.prompts, "prompts")
+    elif settings.prompts is not None:
+        content = read_yaml(settings.prompts, "a prompts file")
+        book = read_book(content, str(settings.prompts))
+    modifiers = [part.strip() for text in settings.modifiers for part in text.split(",")]
+    return dataclasses.replace(
+        book,
+        templates=settings.prompt or book.templates,
+        modifiers=choose_modifiers([text for text in modifiers if text]) or book.modifiers,
+        negative_prompt=(
+            book.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
+        ),
+    )
+
+
+def _choose_out(settings: BalanceSettings, source: Source) -> Path:
+    origin = source.origin
+    local = Path(origin.location).expanduser().resolve() if origin.is_local else None
+    if settings.out is not None:
+        out = settings.out.expanduser()
+    elif local is not None and local.exists():
+        out = local.with_name(f"{local.stem if local.is_file() else local.name}-balanced")
+    else:
+        out = Path(f"{safe_name(origin.name)}-balanced")
+    if local is not None and local.exists():
+        resolved = out.resolve()
+        folder = local if local.is_dir() else None
+        if resolved == local or (folder and resolved.is_relative_to(folder)):
+            raise UsageError(
+                f"The output folder {out} is inside the source {origin.location}: the next run "
+                "would take it for data.",
+                "Choose an --out elsewhere.",
+            )
+        if local.is_relative_to(resolved):
+            raise UsageError(
+                f"The source {origin.location} is inside the output folder {out}.",
+                "Choose an --out elsewhere.",
+            )
+    return out
+
+
+def _inspect(
+    source: Source, table: LabelTable, settings: BalanceSettings, reporter: Reporter
+) -> tuple[dict[str, Inspection], dict[str, tuple[BadRow, ...]]]:
+    """Decode every image that goes into the result, before a night is spent on it."""
+    inspections: dict[str, Inspection] = {}
+    done_before = 0
+    sizes = {s: len(table) if s == table.split else source.count(s) for s in source.splits}
+    total = sum(sizes.values())
+    for split in source.splits:
+        rows = table.rows if split == table.split else None
+        inspections[split] = inspect_split(
+            source, split, rows, _counting(reporter, done_before, total, split)
+        )
+        done_before += sizes[split]
+    bad = {split: inspection.bad for split, inspection in inspections.items()}
+    found = [row for rows in bad.values() for row in rows]
+    if found and settings.on_bad_image == "error":
+        shown = "\n".join(f"  {row.where}: {row.reason}" for row in found[:BAD_ROWS_SHOWN])
+        more = f"\n  ... and {len(found) - BAD_ROWS_SHOWN:,} more" * (len(found) > BAD_ROWS_SHOWN)
+        raise RunError(
+            f"{len(found):,} of {total:,} images can't be read:\n{shown}{more}",
+            "Repair or remove them, or add --on-bad-image skip to leave them out.",
+        )
+    if found:
+        reporter.warn(
+            f"{len(found):,} images can't be read and are left out, "
+            f"{found[0].where} ({found[0].reason}) among them; synfill/skipped.csv lists them."
+        )
+    return inspections, bad
+
+
+def _counting(reporter: Reporter, before: int, total: int, split: str) -> Callable[[int], None]:
+    def on_progress(done: int) -> None:
+        reporter.progress("checking images", before + done, total, split)
+
+    return on_progress
+
+
+def _without(table: LabelTable, bad: Sequence[BadRow]) -> LabelTable:
+    keep = ~np.isin(table.rows, [row.row for row in bad])
+    return table.take(np.flatnonzero(keep)) if not keep.all() else table
+
+
+def _tell_missing(table: LabelTable, groups: Sequence[Factor], reporter: Reporter) -> None:
+    assert table.label is not None
+    for factor in (table.label, *groups):
+        if factor.missing:
+            reporter.warn(
+                f"{factor.missing:,} of {len(table):,} images have no '{factor.name}' (null or "
+                "-1): they stay in the dataset, but count for no class or cell."
+            )
+
+
+def _check_replaced_classes(single: Mapping[str, Fraction], table: LabelTable) -> None:
+    assert table.label is not None
+    for name in single:
+        if name not in table.label.names:
+            raise UsageError(
+                f"--replace-class names a class '{name}' that the dataset doesn't have.",
+                suggest(name, table.label.names, "classes"),
+            )
+
+
+def _find_deficit(
+    table: LabelTable,
+    groups: tuple[Factor, ...],
+    target: Target,
+    settings: BalanceSettings,
+    every: Fraction,
+    single: Mapping[str, Fraction],
+) -> tuple[Deficit, NDArray[np.int64]]:
+    """What is missing, and the rows that stay."""
+    assert table.label is not None
+    codes = codes_of(table, groups)
+    cells, present = count_cells(table.label, groups)
+    capped = np.minimum(present, settings.cap) if settings.cap else present
+    wanted = wanted_counts(target, cells, capped)
+    if settings.observed_only:
+        wanted = np.where(present > 0, wanted, 0)
+    shares = [single.get(cell.label, every) for cell in cells]
+    # Halves are rounded up: a share of a half of one image replaces it.
+    replaced = np.array(
+        [int(share * int(n) + Fraction(1, 2)) for share, n in zip(shares, capped, strict=True)],
+        dtype=np.int64,
+    )
+    stays = undersample(codes, capped - replaced, settings.seed)
+    kept = capped - replaced
+    to_make = wanted - kept
+    if not to_make.sum() and bool(stays.all()):
+        raise UsageError(
+            f"There is nothing to balance: every {'cell' if groups else 'class'} of "
+            f"'{table.split}' already has what --target {settings.target or 'uniform'} asks for "
+            f"({', '.join(f'{n:,}' for n in sorted(set(present.tolist()))[:5])} images).",
+            "Choose another --target, for example uniform:N, or make it uneven with --long-tail.",
+        )
+    if settings.limit is not None:
+        order = emptiest_first(kept, to_make, settings.limit)
+        to_make = np.bincount(order, minlength=len(cells)).astype(np.int64)
+    return Deficit(cells, present, kept, wanted, to_make), table.rows[stays]
+
+
+def _unclear(column: str, names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:5]) + (", ..." if len(names) > 5 else "")
+    what = "class names" if column == "classes" else f"values of '{column}'"
+    example = "classes:" if column == "classes" else f"groups:\n  {column}:"
+    indent = "  " if column == "classes" else "    "
+    return (
+        f"{len(names):,} {what} say nothing to a text encoder ({shown}), so that their images "
+        "will show anything. Map them to words with --prompts FILE.yaml:\n"
+        f"{example}\n{indent}{_yaml_key(names[0])}: the words for it"
+    )
+
+
+def _yaml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z][\w ]*", name) else f'"{name}"'
+
+
+def _generator_settings(settings: BalanceSettings) -> GeneratorSettings:
+    return GeneratorSettings(
+        model=settings.model,
+        revision=settings.revision,
+        lora=settings.lora,
+        steps=settings.steps,
+        guidance_scale=settings.guidance_scale,
+        size=settings.pixels,
+        scheduler=settings.scheduler,
+        dtype=settings.dtype,
+        device=settings.device,
+        compile=settings.compile,
+        offload=settings.offload,
+    )
+
+
+def _identity(
+    settings: BalanceSettings,
+    split: str,
+    label: str,
+    target: Target,
+    inspections: Mapping[str, Inspection],
+    labels_digest: str,
+    writer: PromptWriter,
+    model: ResolvedModel,
+) -> JsonObject:
+    """What decides the result. A change of any of these is another run.
+
+    Not among them: where the source and OUT are, batch size, offloading, the number of the GPU,
+    progress, overwriting, pushing.
+    """
+    book = writer.book
+    return {
+        "source content": {name: found.digest for name, found in inspections.items()},
+        "source labels": labels_digest,
+        "split": split,
+        "label": label,
+        "groups": list(settings.group_columns),
+        "by": settings.by,
+        "long-tail": settings.long_tail,
+        "long-tail-type": settings.long_tail_type,
+        "long-tail-max": settings.long_tail_max,
+        "target": dict(target.counts) if target.counts else _target_text(target),
+        "observed-only": settings.observed_only,
+        "cap": settings.cap,
+        "limit": settings.limit,
+        "replace": settings.replace,
+        "replace-class": list(settings.replace_class),
+        "prompts": list(writer.templates),
+        "class words": dict(book.class_words),
+        "group words": {column: dict(words) for column, words in book.group_words.items()},
+        "modifiers": list(book.modifiers),
+        "negative-prompt": book.negative_prompt,
+        **{key.replace("_", "-"): value for key, value in model.identity().items()},
+        "device kind": model.device.partition(":")[0],
+        "seed": settings.seed,
+        "max-tries": settings.max_tries,
+        "format": settings.format,
+        "rename-columns": settings.rename_columns,
+    }
+
+
+def _digest_labels(table: LabelTable) -> str:
+    """Identifies the classes and groups of the images, as `Inspection.digest` does the bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for factor in (table.label, *table.groups):
+        assert factor is not None
+        digest.update(repr((factor.name, factor.values)).encode())
+        digest.update(factor.codes.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _target_text(target: Target) -> str:
+    return f"{target.kind}:{target.number}" if target.number is not None else target.kind
+
+
+def codes_by_row(table: LabelTable) -> dict[int, int]:
+    """Row number -> class code, for the rows that have a class."""
+    assert table.label is not None
+    labelled = table.label.codes != MISSING
+    pairs = zip(table.rows[labelled].tolist(), table.label.codes[labelled].tolist(), strict=True)
+    return dict(pairs)

@@ -1,0 +1,334 @@
+"""`synfill.balance`: the composer. Prepared run -> images -> balanced dataset in its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from synfill.balancing.estimate import time_lines
+from synfill.balancing.finish import finish, versions
+from synfill.balancing.output import PLAN, OutputFolder, State
+from synfill.balancing.plan import write_plan
+from synfill.balancing.prepare import Prepared, prepare
+from synfill.balancing.reporter import LogReporter, Reporter
+from synfill.balancing.settings import BalanceOptions, BalanceSettings, make_settings
+from synfill.errors import Interrupted, RunError
+from synfill.files import format_bytes, free_bytes
+from synfill.generate.check import default_checks
+from synfill.generate.device import auto_batch_size, memory_bytes
+from synfill.generate.engine import Progress, fill
+from synfill.generate.store import ShardStore, shard_size
+from synfill.records import ImageProfile, JsonObject, Request
+
+if TYPE_CHECKING:
+    from synfill.generate.generator import Generator
+
+ROOM_TO_SPARE = 50_000_000
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class CellCount:
+    """One class or cell of the balanced split.
+
+    Attributes:
+        name: Its name.
+        before: Real images in the source.
+        kept: Real images that stay.
+        wanted: Images that it should have in all.
+        synthetic: Images that were made, or in a dry run would be.
+    """
+
+    name: str
+    before: int
+    kept: int
+    wanted: int
+    synthetic: int
+
+
+@dataclass(frozen=True)
+class BalanceResult:
+    """What a run did, or in a dry run would do.
+
+    Attributes:
+        out: The output folder.
+        split: The balanced split.
+        by_groups: The group columns that cells are made of; empty for --by class.
+        counts: One entry a class or cell, in the dataset's order.
+        rejected: Images that were made and not accepted.
+        unfilled: Images that were wanted and never accepted.
+        rows: Images of each split of the balanced dataset; empty in a dry run.
+        dry_run: Whether nothing was made.
+        was_finished: Whether an earlier run had done it all.
+        estimate: What a dry run expects, in lines of text.
+    """
+
+    out: Path
+    split: str
+    by_groups: tuple[str, ...]
+    counts: tuple[CellCount, ...]
+    rejected: int = 0
+    unfilled: int = 0
+    rows: dict[str, int] | None = None
+    dry_run: bool = False
+    was_finished: bool = False
+    estimate: tuple[str, ...] = ()
+
+    @property
+    def synthetic(self) -> int:
+        """Synthetic images in all."""
+        return sum(count.synthetic for count in self.counts)
+
+    def summary(self) -> list[str]:
+        """The result in a few lines."""
+        if self.dry_run:
+            return [f"To make: {self.synthetic:,} images.", *self.estimate]
+        lines = [
+            f"{self.synthetic:,} synthetic images, {self.rejected:,} rejected on the way"
+            + (f", {self.unfilled:,} never filled (see verdicts.parquet)" * bool(self.unfilled))
+            + ".",
+            f"The balanced dataset is in {self.out}. "
+            f"Load it with datasets.load_dataset({str(self.out)!r}).",
+        ]
+        if self.was_finished:
+            lines.insert(0, "Nothing to do: an earlier run with these settings is complete.")
+        return lines
+
+
+def balance(
+    source: str | Path = ".",
+    *,
+    reporter: Reporter | None = None,
+    **options: Unpack[BalanceOptions],
+) -> BalanceResult:
+    """Make the missing images of a dataset and write the balanced dataset.
+
+    A run that was stopped goes on when called again with the same arguments.
+
+    Args:
+        source: A folder, a Parquet file, a saved dataset, a Hub id (owner/name), or "demo".
+        reporter: Where messages and progress go; the logger `synfill` by default.
+        options: As the options of `synfill balance`; see `BalanceSettings`.
+
+    Raises:
+        UsageError: An argument is wrong, or there is nothing to balance.
+        RunError: The run failed; finished images are kept.
+        Interrupted: It was stopped with Ctrl-C; finished images are kept.
+    """
+    values = {"source": str(source), **options}
+    return run_balance(make_settings(values, "The call"), reporter or LogReporter())
+
+
+def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
+    """`balance` with checked settings."""
+    prepared = prepare(settings, reporter)
+    folder = OutputFolder(prepared.out)
+    state = folder.state(prepared.identity, settings.overwrite)
+    if settings.dry_run:
+        return _dry_run(prepared, folder, state, reporter)
+    if state == "finished":
+        return _result(prepared, folder.read_record(), was_finished=True)
+    _check_room(prepared, folder)
+    _tell_upscaling(prepared, reporter)
+    # Before anything is written: a model that can't be loaded leaves nothing behind.
+    generator = _load(prepared, reporter) if len(prepared.plan) else None
+    remembered = folder.begin(state, _first_state(prepared))
+    try:
+        store = ShardStore(
+            folder.shards, len(prepared.plan), remembered["shard_size"], reporter.warn
+        )
+        try:
+            write_plan(prepared.plan, folder.path / PLAN)
+            if generator is not None:
+                _generate(prepared, generator, store, remembered["batch_size"], reporter)
+            info = generator.info if generator is not None else prepared.model.info()
+            record = finish(prepared, folder, store, info, reporter)
+        except KeyboardInterrupt:
+            done = sum(len(store.requests(index)) for index in store.finished())
+            raise Interrupted(
+                f"Stopped. {done:,} of {len(prepared.plan):,} images are finished and kept in "
+                f"{prepared.out}.",
+                "The same command goes on from there.",
+            ) from None
+    finally:
+        folder.release()
+    return _result(prepared, record)
+
+
+def _dry_run(
+    prepared: Prepared, folder: OutputFolder, state: State, reporter: Reporter
+) -> BalanceResult:
+    estimate = [*_examples(prepared), _disk_line(prepared)]
+    if len(prepared.plan):
+        estimate += time_lines(prepared.model, prepared.plan, reporter)
+    if state == "new" and not folder.holds_dataset():
+        write_plan(prepared.plan, folder.path / PLAN)
+        estimate.append(f"Every request stands in {folder.path / PLAN}.")
+    return BalanceResult(
+        out=prepared.out,
+        split=prepared.split,
+        by_groups=prepared.settings.by_groups,
+        counts=tuple(
+            CellCount(
+                str(cell),
+                int(prepared.deficit.before[k]),
+                int(prepared.deficit.kept[k]),
+                int(prepared.deficit.wanted[k]),
+                int(prepared.deficit.to_make[k]),
+            )
+            for k, cell in enumerate(prepared.deficit.cells)
+        ),
+        dry_run=True,
+        estimate=tuple(estimate),
+    )
+
+
+def _examples(prepared: Prepared) -> list[str]:
+    prompts = prepared.plan.prompts(EXAMPLES)
+    negative = prepared.writer.book.negative_prompt
+    lines = ["First prompts:", *(f"  {prompt}" for prompt in prompts)] if prompts else []
+    return lines + ([f"Negative prompt: {negative}"] if negative else [])
+
+
+def _disk_line(prepared: Prepared) -> str:
+    real, synthetic = _bytes(prepared)
+    return (
+        f"Disk: about {format_bytes(real + synthetic)} for the dataset, and "
+        f"{format_bytes(synthetic)} more while it is made; "
+        f"{format_bytes(free_bytes(prepared.out.absolute()))} are free."
+    )
+
+
+def _bytes(prepared: Prepared) -> tuple[int, int]:
+    """Bytes of the real images, and estimated bytes of the synthetic ones, which are like them."""
+    found = prepared.inspections.values()
+    real = sum(inspection.bytes for inspection in found)
+    images = sum(len(inspection.codes) for inspection in found)
+    return real, round(real / max(1, images) * len(prepared.plan))
+
+
+def _check_room(prepared: Prepared, folder: OutputFolder) -> None:
+    real, synthetic = _bytes(prepared)
+    there = sum(path.stat().st_size for path in folder.shards.glob("*.parquet"))
+    needed = real + 2 * synthetic - there + ROOM_TO_SPARE
+    free = free_bytes(prepared.out.absolute())
+    if needed > free:
+        raise RunError(
+            f"There is not enough room in {prepared.out}: the run needs about "
+            f"{format_bytes(needed)}, {format_bytes(free)} are free.",
+            "Make room, choose an --out on another disk, or make fewer images with --limit.",
+        )
+
+
+def _tell_upscaling(prepared: Prepared, reporter: Reporter) -> None:
+    """Warn where images will be enlarged: blur is something a classifier can learn."""
+    profiles = prepared.inspections[prepared.split].profiles
+    width, height = prepared.model.size
+    larger = [profile.size for profile in profiles if min(profile.size) > min(width, height)]
+    if larger and len(prepared.plan):
+        biggest = max(larger)
+        reporter.note(
+            f"Some real images (up to {biggest[0]}x{biggest[1]}) are larger than what "
+            f"{prepared.model.id} makes ({width}x{height}): synthetic ones of their size are "
+            "enlarged, and softer. A larger --size may help, if the model can make it."
+        )
+
+
+def _load(prepared: Prepared, reporter: Reporter) -> Generator:
+    from synfill.generate.generator import load_generator
+
+    reporter.note(f"Loading {prepared.model.id} on {prepared.model.device}.")
+    return load_generator(prepared.model)
+
+
+def _first_state(prepared: Prepared) -> JsonObject:
+    """What a run must remember to go on as it began."""
+    model = prepared.model
+    size = prepared.settings.batch_size or auto_batch_size(
+        model.device, model.size, model.family, memory_bytes(model.device)
+    )
+    return {
+        "identity": prepared.identity,
+        "batch_size": size,
+        "shard_size": shard_size(size),
+        "versions": versions(),
+    }
+
+
+def _generate(
+    prepared: Prepared,
+    generator: Generator,
+    store: ShardStore,
+    first_batch_size: int,
+    reporter: Reporter,
+) -> None:
+    def on_progress(progress: Progress) -> None:
+        reporter.progress(
+            "generating",
+            progress.done,
+            progress.total,
+            progress.label,
+            progress.images_per_second,
+            progress.seconds_left,
+        )
+
+    if store.finished() and store.missing():
+        done = sum(len(store.requests(index)) for index in store.finished())
+        reporter.note(f"Going on: {done:,} of {len(prepared.plan):,} images are done.")
+    batch_size = prepared.settings.batch_size or store.last_batch_size() or first_batch_size
+    fill(
+        prepared.plan,
+        generator,
+        store,
+        ProfileChooser(prepared).choose,
+        default_checks(prepared.model.size),
+        batch_size=batch_size,
+        max_tries=prepared.settings.max_tries,
+        on_progress=on_progress,
+        on_note=reporter.warn,
+    )
+
+
+class ProfileChooser:
+    """Chooses for each request how its file is made: as a real image of its class, by its seed.
+
+    Args:
+        prepared: The run.
+
+    Raises:
+        RunError: There is no real image to take after.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        inspection = prepared.inspections[prepared.split]
+        codes = inspection.codes[inspection.codes >= 0]
+        if not len(codes):
+            raise RunError(f"No image of the split '{prepared.split}' can be read.")
+        self._profiles: tuple[ImageProfile, ...] = inspection.profiles
+        self._all = codes
+        label = prepared.label
+        self._of_class = {name: codes[label.codes == code] for code, name in enumerate(label.names)}
+
+    def choose(self, request: Request) -> ImageProfile:
+        """The profile of a request's image."""
+        of_class = self._of_class[request.cell.label]
+        choices = of_class if len(of_class) else self._all
+        return self._profiles[int(choices[request.seed % len(choices)])]
+
+
+def _result(prepared: Prepared, record: JsonObject, was_finished: bool = False) -> BalanceResult:
+    counts = [
+        CellCount(str(cell), count["before"], count["kept"], count["wanted"], count["synthetic"])
+        for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)
+    ]
+    return BalanceResult(
+        out=prepared.out,
+        split=record["split"],
+        by_groups=prepared.settings.by_groups,
+        counts=tuple(counts),
+        rejected=record["rejected"],
+        unfilled=record["unfilled"],
+        rows={split: part["rows"] for split, part in record["splits"].items()},
+        was_finished=was_finished,
+    )

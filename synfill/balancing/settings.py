@@ -1,0 +1,260 @@
+"""The settings of a `balance` run: names, defaults and ranges stand here and nowhere else.
+
+The command line, a settings file and the Python API all fill this one model.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, Self, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from synfill.data.longtail import Shape
+from synfill.errors import UsageError, suggest
+from synfill.files import read_yaml, recipes_folder
+from synfill.records import JsonObject
+
+OutputFormat = Literal["parquet", "imagefolder"]
+OnBadImage = Literal["error", "skip"]
+DataType = Literal["auto", "float32", "bfloat16", "float16"]
+MAX_SEED = 2**48 - 1
+
+
+class BalanceSettings(BaseModel):
+    """Everything that decides what a run makes and where.
+
+    Attributes are named as the options of `synfill balance`; its help says what they do.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = "."
+    out: Path | None = None
+    config: str | None = None
+    split: str | None = None
+    image: str | None = None
+    label: str | None = None
+    group: tuple[str, ...] = ()
+    long_tail: float | None = Field(None, ge=1)
+    long_tail_type: Shape = "exp"
+    long_tail_max: int | None = Field(None, ge=1)
+
+    target: str | dict[str, Any] | None = None
+    by: str = "class"
+    observed_only: bool = False
+    cap: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1)
+    replace: str | None = None
+    replace_class: tuple[str, ...] = ()
+
+    prompt: tuple[str, ...] = ()
+    prompts: Path | dict[str, Any] | None = None
+    modifiers: tuple[str, ...] = ()
+    negative_prompt: str | None = None
+
+    model: str = "sd15"
+    revision: str | None = None
+    lora: str | None = None
+    steps: int | None = Field(None, ge=1, le=1000)
+    guidance_scale: float | None = Field(None, ge=0)
+    size: str | None = None
+    scheduler: str | None = None
+    dtype: DataType = "auto"
+    device: str = "auto"
+    batch_size: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
+    max_tries: int = Field(3, ge=1, le=100)
+    offload: bool = False
+    compile: bool = False
+
+    format: OutputFormat = "parquet"
+    on_bad_image: OnBadImage = "error"
+    rename_columns: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+
+    @field_validator("group", "replace_class", "prompt", "modifiers", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("replace", "size", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) else value
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _long_name(cls, value: Any) -> Any:
+        return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}.get(value, value)
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _auto(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.long_tail is None and (self.long_tail_max or self.long_tail_type == "step"):
+            raise ValueError("long_tail_max and long_tail_type need long_tail")
+        return self
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """`size` as (width, height); None for the model's own.
+
+        Raises:
+            UsageError: It is neither N nor WxH.
+        """
+        if self.size is None:
+            return None
+        found = re.fullmatch(r"(\d+)(?:[xX](\d+))?", self.size)
+        if found is None:
+            raise UsageError(f"--size takes pixels, as 512 or 768x512, not '{self.size}'.")
+        return int(found[1]), int(found[2] or found[1])
+
+    @property
+    def by_groups(self) -> tuple[str, ...]:
+        """The group columns that cells are made of; empty for `--by class`.
+
+        Raises:
+            UsageError: `by` isn't "class" or "class+GROUP[+GROUP]".
+        """
+        first, *groups = self.by.split("+")
+        if first != "class" or not all(groups) or len(set(groups)) != len(groups):
+            raise UsageError(
+                f"--by '{self.by}' is neither 'class' nor 'class+GROUP'.",
+                "For example --by class, or --by class+gender.",
+            )
+        return tuple(groups)
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """All group columns: those of `group` and those of `by`, each once."""
+        return tuple(dict.fromkeys([*self.group, *self.by_groups]))
+
+    def replaced_shares(self) -> tuple[Fraction, dict[str, Fraction]]:
+        """What `replace` and `replace_class` ask for: the share of all classes, and of single ones.
+
+        Raises:
+            UsageError: A share isn't a number from 0 to 1.
+        """
+        every = _share(self.replace, "--replace") if self.replace is not None else Fraction(0)
+        single = {}
+        for text in self.replace_class:
+            name, equals, share = text.rpartition("=")
+            if equals and _is_number(share):
+                single[name] = _share(share, f"--replace-class {name}")
+            else:
+                single[text] = Fraction(1)
+        return every, single
+
+
+def _is_number(text: str) -> bool:
+    try:
+        Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return False
+    return True
+
+
+def _share(text: str, option: str) -> Fraction:
+    if not _is_number(text) or not 0 <= Fraction(text) <= 1:
+        raise UsageError(f"{option} takes a share from 0 to 1, not '{text}'.", f"{option} 0.5")
+    return Fraction(text)
+
+
+class BalanceOptions(TypedDict, total=False):
+    """The settings as keyword arguments of `synfill.balance`; see `BalanceSettings`."""
+
+    out: Path | str | None
+    config: str | None
+    split: str | None
+    image: str | None
+    label: str | None
+    group: str | tuple[str, ...] | list[str]
+    long_tail: float | None
+    long_tail_type: Shape
+    long_tail_max: int | None
+    target: str | dict[str, Any] | None
+    by: str
+    observed_only: bool
+    cap: int | None
+    limit: int | None
+    replace: str | float | None
+    replace_class: str | tuple[str, ...] | list[str]
+    prompt: str | tuple[str, ...] | list[str]
+    prompts: Path | str | dict[str, Any] | None
+    modifiers: str | tuple[str, ...] | list[str]
+    negative_prompt: str | None
+    model: str
+    revision: str | None
+    lora: str | None
+    steps: int | None
+    guidance_scale: float | None
+    size: str | int | None
+    scheduler: str | None
+    dtype: DataType
+    device: str
+    batch_size: int | Literal["auto"] | None
+    seed: int
+    max_tries: int
+    offload: bool
+    compile: bool
+    format: OutputFormat
+    on_bad_image: OnBadImage
+    rename_columns: bool
+    overwrite: bool
+    dry_run: bool
+
+
+def make_settings(values: JsonObject, where: str) -> BalanceSettings:
+    """Check settings as a whole: every problem is told at once.
+
+    Args:
+        values: The settings by name.
+        where: Where they stand, for the message ("settings.yaml", "the command line").
+
+    Raises:
+        UsageError: A name is unknown (the nearest right one is named) or a value not of its kind.
+    """
+    try:
+        return BalanceSettings.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+    raise UsageError(
+        f"{where} can't be used:\n" + "\n".join(f"  {problem}" for problem in problems),
+        "synfill balance --help lists all options.",
+    )
+
+
+def _describe(problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"][:1]) or "settings"
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown. " + suggest(path, BalanceSettings.model_fields, "settings")
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {message[0].lower()}{message[1:]} (found {problem['input']!r})"
+
+
+def read_settings(name: str) -> JsonObject:
+    """Read a settings file, or the shipped recipe of that name.
+
+    The settings stand at the top, or under `balance:` as in a training recipe. Dashes in names
+    may be underscores and the other way round, as on the command line.
+
+    Raises:
+        UsageError: There is no such file, or it doesn't hold settings.
+    """
+    path = Path(name)
+    shipped = recipes_folder() / f"{name}.yaml"
+    if not path.exists() and path.name == name and shipped.is_file():
+        path = shipped
+    content = read_yaml(path, "a settings file")
+    if isinstance(content, dict) and isinstance(content.get("balance"), dict):
+        content = content["balance"]
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no settings.", "For example:\n  target: uniform\n  seed: 1")
+    return {str(key).replace("-", "_"): value for key, value in content.items()}

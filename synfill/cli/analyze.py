@@ -1,0 +1,200 @@
+"""`synfill analyze`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from synfill.cli.app import Quiet, Verbose, app, set_verbosity
+from synfill.cli.options import (
+    ConfigOption,
+    GroupOption,
+    ImageOption,
+    LabelOption,
+    LongTailMaxOption,
+    LongTailOption,
+    LongTailTypeOption,
+    SeedOption,
+    SourceArgument,
+)
+from synfill.cli.output import (
+    VERBOSITY,
+    ConsoleReporter,
+    Row,
+    counts_table,
+    figures_table,
+    stdout,
+)
+from synfill.errors import UsageError
+
+if TYPE_CHECKING:
+    from synfill.balancing.analyze import Analysis
+    from synfill.balancing.histogram import Histogram
+
+
+@app.command()
+def analyze(
+    source: SourceArgument = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A split; may be given several times, or 'all': they are shown side by side. "
+            "Default: train, or the only one."
+        ),
+    ] = None,
+    label: LabelOption = None,
+    group: GroupOption = None,
+    config: ConfigOption = None,
+    image: ImageOption = None,
+    long_tail: LongTailOption = None,
+    long_tail_type: LongTailTypeOption = None,
+    long_tail_max: LongTailMaxOption = None,
+    seed: SeedOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with everything, nothing else.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw it into a file.", metavar="FILE.png|svg")
+    ] = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show how unevenly a dataset's classes, groups and cells are filled.
+
+    Reads labels only, no image.
+
+    Example: [bold]synfill analyze photos --group gender --split all[/bold]
+    """
+    from synfill.balancing.analyze import analyze as run
+
+    set_verbosity(verbose, quiet)
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"--plot writes .png or .svg, not '{plot.name}'.")
+    analysis = run(
+        source or ".",
+        split=split,
+        label=label,
+        group=group or (),
+        config=config,
+        image=image,
+        long_tail=long_tail,
+        long_tail_type=long_tail_type or "exp",
+        long_tail_max=long_tail_max,
+        seed=seed or 0,
+    )
+    if as_json:
+        print(json.dumps(analysis.to_json(), indent=2, ensure_ascii=False))
+    else:
+        show(analysis)
+    if plot is not None:
+        from synfill.balancing.analyze import draw_analysis
+        from synfill.files import atomic_write
+
+        with atomic_write(plot) as file:
+            file.write(draw_analysis(analysis, plot.suffix.lower()[1:]))
+        ConsoleReporter().note(f"Drawn into {plot}.")
+
+
+def show(analysis: Analysis) -> None:
+    """Print an analysis as tables."""
+    console, reporter = stdout(), ConsoleReporter()
+    for note in analysis.notes:
+        reporter.note(note)
+    first, splits = analysis.splits[0], [histogram.split for histogram in analysis.splits]
+    console.print(_figures(analysis))
+    for title, rows in _sections(analysis):
+        if rows:
+            console.print()
+            console.print(counts_table(title, splits, rows, VERBOSITY.verbose))
+    if first.label is None:
+        reporter.note(
+            "The images have no classes: nothing to balance here. Put them in one folder a "
+            "class, or name the class column with --label."
+        )
+    if analysis.other_splits:
+        reporter.note(f"Other splits: {', '.join(analysis.other_splits)} (--split all shows all).")
+
+
+def _sections(analysis: Analysis) -> list[tuple[str, list[Row]]]:
+    histograms = analysis.splits
+    sections = [
+        (
+            f"Images per class ({analysis.label})",
+            [
+                Row(count.name, [h.classes[k].images for h in histograms])
+                for k, count in enumerate(histograms[0].classes)
+            ],
+        )
+    ]
+    for k, group in enumerate(histograms[0].groups):
+        sections.append(
+            (
+                f"Images per group ({group.column})",
+                [
+                    Row(count.name, [h.groups[k].counts[i].images for h in histograms])
+                    for i, count in enumerate(group.counts)
+                ],
+            )
+        )
+    sections.append(
+        (
+            "Images per cell (class / group)",
+            [
+                Row(str(cell), [h.cells[k][1] for h in histograms])
+                for k, (cell, _) in enumerate(histograms[0].cells)
+            ],
+        )
+    )
+    return sections
+
+
+def _figures(analysis: Analysis) -> object:
+    histograms = analysis.splits
+    names: list[str] = []
+    columns = [dict(_figure_rows(histogram)) for histogram in histograms]
+    for column in columns:
+        names.extend(name for name in column if name not in names)
+    rows = [(name, *(column.get(name, "") for column in columns)) for name in names]
+    splits = [histogram.split for histogram in histograms]
+    return figures_table(analysis.origin.location, splits, rows)
+
+
+def _figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
+    figures = histogram.figures
+    rows = [("images", f"{figures.images:,}")]
+    if figures.missing_labels:
+        rows.append(("without a class", f"{figures.missing_labels:,}"))
+    if figures.classes:
+        factor = figures.imbalance_factor
+        nonempty = figures.imbalance_factor_nonempty
+        if factor is not None:
+            shown = f"{factor:.4g}"
+        else:
+            shown = f"∞ ({nonempty:.4g} without the empty ones)" if nonempty else "-"
+        rows += [
+            ("classes", f"{figures.classes:,}"),
+            ("largest class", f"{figures.largest:,}"),
+            ("smallest class", f"{figures.smallest:,}"),
+            ("imbalance factor", shown),
+            ("Gini", _number(figures.gini)),
+            ("normalized entropy", _number(figures.normalized_entropy)),
+            ("effective classes", _number(figures.effective_classes, 4)),
+            ("many / medium / few", f"{figures.many} / {figures.medium} / {figures.few}"),
+        ]
+        if figures.empty_classes:
+            rows.insert(3, ("empty classes", f"{figures.empty_classes:,}"))
+    for group in histogram.groups:
+        rows.append((f"Cramér's V with {group.column}", _number(group.cramers_v)))
+        if group.missing:
+            rows.append((f"without {group.column}", f"{group.missing:,}"))
+    if histogram.smallest_cell is not None:
+        cell, images = histogram.smallest_cell
+        rows.append(("smallest cell", f"{images:,} ({cell})"))
+    return rows
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}g}"

@@ -1,0 +1,92 @@
+"""The Typer app, main(), and the one table that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from synfill import __version__
+from synfill.cli.output import VERBOSITY, show_error
+from synfill.errors import SynfillError
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
+
+app = typer.Typer(
+    name="synfill",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="See how unevenly an image dataset is filled, and fill it with a diffusion pipeline.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"synfill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    set_verbosity(verbose, quiet)
+
+
+def set_verbosity(verbose: bool, quiet: bool) -> None:
+    """Take -v and -q, before the command's name or after it."""
+    VERBOSITY.verbose |= verbose
+    VERBOSITY.quiet |= quiet
+
+
+def main() -> None:
+    """Run the command line; every error ends in one message and its exit code.
+
+    0 for success, 2 for wrong use, 1 for a failed run, 130 for Ctrl-C. SYNFILL_DEBUG=1 lets
+    tracebacks through.
+    """
+    # Registers the commands; here, so that app.py can be imported by each of them.
+    import synfill.cli.analyze
+    import synfill.cli.balance
+    import synfill.cli.env  # noqa: F401
+
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("SYNFILL_DEBUG") == "1":
+            raise
+        message, hint, code = _explain(error)
+        show_error(message, hint)
+        sys.exit(code)
+
+
+def _explain(error: Exception) -> tuple[str, str, int]:
+    match error:
+        case SynfillError():
+            return error.message, error.hint, error.exit_code
+        case OSError(errno=errno.ENOSPC):
+            return f"The disk is full: {error}", "Make room and run the same command again.", 1
+        case PermissionError():
+            return f"No permission: {error}", "Check who may read or write there.", 1
+        case OSError():
+            return f"The system refused: {error}", "Check the path that is named.", 1
+        case MemoryError():
+            return "Out of memory.", "Close other programs, or use a smaller --batch-size.", 1
+        case _:
+            return (
+                f"This is a mistake in synfill, not yours: {type(error).__name__}: {error}",
+                "Please report it with the output of SYNFILL_DEBUG=1 and of synfill env.",
+                1,
+            )

@@ -1,0 +1,261 @@
+"""Which column is the class, and the label table: one row an image, without its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from synfill.data.names import natural_key
+from synfill.data.source import Column, Source
+from synfill.errors import RunError, UsageError, suggest
+from synfill.records import MISSING, Factor, LabelTable, Value
+
+CONVENTIONAL_LABELS = frozenset(
+    {"label", "labels", "class", "class_name", "category", "target", "y"}
+)
+"""Names under which datasets keep the class of an image."""
+
+_KINDS = ("class", "int", "string", "bool")
+_PROVENANCE = ("synthetic", "prompt", "seed", "generator")
+# fmt: off
+_NO_LABELS = frozenset({
+    "id", "idx", "index", "key", "uid", "uuid", "hash", "md5", "sha1", "sha256", "phash", "file",
+    "file_name", "filename", "name", "path", "image_path", "img_path", "filepath", "url", "link",
+    "source", "split", "width", "height", "size", "caption", "captions", "text", "description",
+    "title", "alt", "license", "licence", "author", "date", "time", "timestamp", "created_at",
+    *_PROVENANCE, *(f"synfill_{name}" for name in _PROVENANCE),
+})
+# fmt: on
+_NO_LABEL_ENDINGS = ("_id", "_idx", "_index", "_path", "_file", "_filename", "_url", "_hash")
+
+
+def choose_split(source: Source, split: str | None) -> str:
+    """The split to read: the one asked for, else train, else the only one.
+
+    Raises:
+        UsageError: There is no such split, or several and none of them is train.
+    """
+    if split is not None:
+        if split not in source.splits:
+            raise UsageError(
+                f"{source.origin.location} has no split '{split}'.",
+                suggest(split, source.splits, "splits"),
+            )
+        return split
+    if "train" in source.splits:
+        return "train"
+    if len(source.splits) == 1:
+        return source.splits[0]
+    raise UsageError(
+        f"{source.origin.location} has no split 'train', but several others: "
+        f"{', '.join(source.splits)}.",
+        f"Choose one, e.g. --split {source.splits[0]}.",
+    )
+
+
+def choose_label(source: Source, label: str | None, groups: Sequence[str] = ()) -> str | None:
+    """The class column: the one asked for, else the only one that can be it.
+
+    Args:
+        source: The dataset.
+        label: What the user asked for; None to find it.
+        groups: The group columns; none of these is the class.
+
+    Returns:
+        The column's name; None where no column could be one.
+
+    Raises:
+        UsageError: The column asked for doesn't exist or can't be a class, a group is wrong, or
+            several columns could be the class (they are listed).
+    """
+    _check_groups(source, label, groups)
+    candidates = [column for column in source.columns if _could_be_label(column, groups)]
+    if label is not None:
+        _checked(source, label, "label")
+        return label
+    for narrowed in (
+        [column for column in candidates if column.kind == "class"],
+        [column for column in candidates if column.name.lower() in CONVENTIONAL_LABELS],
+        candidates,
+        [column for column in candidates if _repeats(source, column)],
+    ):
+        if len(narrowed) == 1:
+            return narrowed[0].name
+    if not candidates:
+        return None
+    listed = ", ".join(f"{column.name} ({column.kind})" for column in candidates)
+    raise UsageError(
+        f"{source.origin.location} has several columns that could be the class: {listed}.",
+        f"Name the one to use, e.g. --label {candidates[0].name}.",
+    )
+
+
+def read_label_table(
+    source: Source, split: str, label: str | None, groups: Sequence[str] = ()
+) -> LabelTable:
+    """The label table of one split; see `read_label_tables`."""
+    return read_label_tables(source, [split], label, groups)[split]
+
+
+def read_label_tables(
+    source: Source, splits: Sequence[str], label: str | None, groups: Sequence[str] = ()
+) -> dict[str, LabelTable]:
+    """The label tables of some splits, in which the same code means the same value.
+
+    The values are a ClassLabel's names, else the values that occur in any split of the source,
+    sorted ("2" before "10"). Null is missing, and so is -1 where the column holds numbers.
+
+    Args:
+        source: The dataset.
+        splits: Which splits.
+        label: The class column; None where the images have no classes.
+        groups: The group columns.
+
+    Raises:
+        UsageError: A column doesn't exist, is named twice, or can't hold classes or groups.
+        RunError: A ClassLabel column holds a number that has no name.
+    """
+    _check_groups(source, label, groups)
+    factors = {
+        name: _read_factors(source, _checked(source, name, what), splits)
+        for name, what in [(label, "label"), *((group, "group") for group in groups)]
+        if name is not None
+    }
+    return {
+        split: LabelTable(
+            split,
+            np.arange(source.count(split), dtype=np.int64),
+            factors[label][split] if label is not None else None,
+            tuple(factors[group][split] for group in groups),
+        )
+        for split in splits
+    }
+
+
+def _check_groups(source: Source, label: str | None, groups: Sequence[str]) -> None:
+    for position, group in enumerate(groups):
+        if group in groups[:position]:
+            raise UsageError(f"The group '{group}' is named twice.", "Name each group once.")
+        if group == label:
+            raise UsageError(
+                f"'{group}' is both the label and a group.", "Leave one of the two out."
+            )
+        _checked(source, group, "group")
+
+
+def _checked(source: Source, name: str, what: str) -> Column:
+    """The column, if it can hold classes or groups."""
+    columns = {column.name: column for column in source.columns}
+    fitting = [column.name for column in source.columns if column.kind in _KINDS]
+    if name not in columns:
+        raise UsageError(
+            f"{source.origin.location} has no column '{name}' to be a {what}.",
+            suggest(name, fitting, "columns that could be one"),
+        )
+    column = columns[name]
+    if column.kind not in _KINDS:
+        held = "images" if column.kind == "image" else f"{_type_name(column)} values"
+        raise UsageError(
+            f"The column '{name}' can't be a {what}: it holds {held}, not classes, integers, "
+            "strings or booleans.",
+            suggest(name, fitting, "columns that could be one"),
+        )
+    return column
+
+
+def _type_name(column: Column) -> str:
+    if not isinstance(column.feature, dict):
+        return "nested"
+    return str(column.feature.get("dtype") or column.feature.get("_type") or "nested")
+
+
+def _could_be_label(column: Column, groups: Sequence[str]) -> bool:
+    name = column.name.lower()
+    return (
+        column.kind in _KINDS
+        and column.name not in groups
+        and name not in _NO_LABELS
+        and not name.endswith(_NO_LABEL_ENDINGS)
+    )
+
+
+def _repeats(source: Source, column: Column) -> bool:
+    """Whether a value occurs twice: what differs in every row names rows, not classes."""
+    values = source.read_column(source.splits[0], column.name)
+    present = len(values) - values.null_count
+    distinct = pc.count_distinct(values, mode="only_valid").as_py()
+    return bool(present > distinct)
+
+
+def _read_factors(source: Source, column: Column, splits: Sequence[str]) -> dict[str, Factor]:
+    if column.kind == "class":
+        return {
+            split: Factor(column.name, column.class_names, _class_codes(source, column, split))
+            for split in splits
+        }
+    # All splits are read, whichever are wanted: a value has the same code in each.
+    encoded = {
+        split: _encode(source.read_column(split, column.name), column.kind == "int")
+        for split in source.splits
+    }
+    distinct = {value for part in encoded.values() for value in part.values}
+    values = _sorted_values(distinct)
+    position = {value: code for code, value in enumerate(values)}
+    factors = {}
+    for split in splits:
+        part = encoded[split]
+        # The last entry stands for MISSING, which indexes it as -1.
+        translation = np.array([*(position[v] for v in part.values), MISSING], dtype=np.int32)
+        factors[split] = Factor(column.name, values, translation[part.codes])
+    return factors
+
+
+def _class_codes(source: Source, column: Column, split: str) -> NDArray[np.int32]:
+    stored = source.read_column(split, column.name)
+    if stored.null_count:
+        stored = pc.fill_null(stored, MISSING)
+    codes: NDArray[np.int32] = stored.to_numpy().astype(np.int32)
+    names = column.class_names
+    if len(codes) and not (codes.min() >= MISSING and codes.max() < len(names)):
+        row = int(np.flatnonzero((codes < MISSING) | (codes >= len(names)))[0])
+        raise RunError(
+            f"{source.origin.location}: the label of {source.describe_row(split, row)} is "
+            f"{codes[row]}, but '{column.name}' names {len(names)} classes.",
+            "Correct the label, or the class names.",
+        )
+    return codes
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """Distinct values in the order they occur, and each row's; MISSING where it has none."""
+
+    values: list[Value]
+    codes: NDArray[np.int32]
+
+
+def _encode(stored: pa.ChunkedArray, is_integer: bool) -> _Encoded:
+    chunks = stored.dictionary_encode().unify_dictionaries().chunks
+    if not chunks:
+        return _Encoded([], np.empty(0, dtype=np.int32))
+    values = chunks[0].dictionary.to_pylist()
+    codes = np.concatenate(
+        [pc.fill_null(chunk.indices, MISSING).to_numpy().astype(np.int32) for chunk in chunks]
+    )
+    if is_integer and MISSING in values:
+        gone = values.index(MISSING)
+        codes[codes == gone] = MISSING
+        codes -= codes > gone
+        del values[gone]
+    return _Encoded(values, codes)
+
+
+def _sorted_values(values: set[Value]) -> tuple[Value, ...]:
+    return tuple(
+        sorted(values, key=lambda value: natural_key(value) if isinstance(value, str) else value)
+    )

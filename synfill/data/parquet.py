@@ -1,0 +1,255 @@
+"""Parquet files as a source. Reads footers when opened, single columns for labels, and row
+groups one at a time for images; never a whole split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from synfill.data.card import local_origin, read_card
+from synfill.data.configs import split_files
+from synfill.data.features import columns_of, schema_features, with_one_image
+from synfill.data.rows import as_image_structs, clip_rows
+from synfill.data.source import Column, Origin, image_column
+from synfill.data.tree import Tree
+from synfill.errors import RunError, UsageError
+from synfill.records import JsonObject
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """One file of a split: where it is, its footer, and the number of its first row."""
+
+    path: Path
+    name: str
+    footer: pq.FileMetaData
+    first_row: int
+
+    @property
+    def rows(self) -> int:
+        return int(self.footer.num_rows)
+
+
+class ParquetSource:
+    """A Parquet file, or a folder of them (see `synfill.data.source.Source`)."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        root: Path,
+        shards: dict[str, list[_Shard]],
+        columns: tuple[Column, ...],
+        schema: pa.Schema,
+        notes: tuple[str, ...],
+    ) -> None:
+        self.origin = origin
+        self.splits = tuple(shards)
+        self.columns = columns
+        self.notes = notes
+        self._root = root
+        self._shards = shards
+        self._schema = schema
+        self._image = image_column(columns).name
+
+    def count(self, split: str) -> int:
+        """How many rows a split has."""
+        return sum(shard.rows for shard in self._shards[split])
+
+    def read_column(self, split: str, name: str) -> pa.ChunkedArray:
+        """One column of all rows of a split; no other column is read from disk."""
+        target = self._schema.field(name).type
+        chunks: list[pa.Array] = []
+        for shard in self._shards[split]:
+            with _reading(shard.path), _open(shard) as file:
+                chunks += file.read(columns=[name]).column(name).cast(target).chunks
+        return pa.chunked_array(chunks, type=target)
+
+    def iter_rows(
+        self, split: str, rows: NDArray[np.int64] | None = None, batch_rows: int = 256
+    ) -> Iterator[tuple[NDArray[np.int64], pa.RecordBatch]]:
+        """Whole rows in ascending order; row groups without a wanted row are not read."""
+        for shard in self._shards[split]:
+            wanted = clip_rows(rows, shard.first_row, shard.rows)
+            if not len(wanted):
+                continue
+            with _reading(shard.path), _open(shard) as file:
+                for first, batch in _iter_wanted(shard, file, wanted, batch_rows):
+                    kept = clip_rows(wanted, first, batch.num_rows)
+                    if len(kept) < batch.num_rows:
+                        batch = batch.take(pa.array(kept - first))
+                    if len(kept):
+                        yield kept, self._conform(batch, shard)
+
+    def describe_row(self, split: str, row: int) -> str:
+        """The file, the row within it, and the image's own name where the row holds one."""
+        shard = next(s for s in reversed(self._shards[split]) if s.first_row <= row)
+        where = f"{shard.name} row {row - shard.first_row}"
+        stored = self._schema.field(self._image).type
+        if not pa.types.is_struct(stored) or "path" not in {field.name for field in stored}:
+            return where
+        with _reading(shard.path), _open(shard) as file:
+            # The member alone: reading the bytes beside it could take seconds.
+            paths = file.read(columns=[f"{self._image}.path"]).column(0)
+        name = paths[row - shard.first_row].as_py()["path"]
+        return f"{where} ({name})" if name else where
+
+    def _conform(self, batch: pa.RecordBatch, shard: _Shard) -> pa.RecordBatch:
+        arrays = []
+        fields = []
+        for field in self._schema:
+            array = batch.column(field.name)
+            if field.name == self._image:
+                folders = (shard.path.parent, self._root)
+                array = as_image_structs(array, folders, within=(self._root,))
+            elif array.type != field.type:
+                array = array.cast(field.type)
+            arrays.append(array)
+            fields.append(pa.field(field.name, array.type))
+        return pa.record_batch(arrays, schema=pa.schema(fields))
+
+
+def parquet_files(tree: Tree) -> list[str]:
+    """The Parquet files of a folder that are data: paths below its root.
+
+    An ImageFolder's metadata.parquet and unfinished files (`_...`) are none.
+    """
+    names = tree.files(".parquet")
+    return [
+        name
+        for name in names
+        if not (last := name.rpartition("/")[2]).startswith("_") and last != "metadata.parquet"
+    ]
+
+
+def open_parquet(
+    spec: str, path: Path, files: Sequence[str], *, config: str | None, image: str | None
+) -> ParquetSource:
+    """Open a Parquet file or a folder of them.
+
+    Args:
+        spec: What the user gave.
+        path: The file or the folder.
+        files: The files' paths below the folder (for a single file: its name).
+        config: The configuration of the card to read.
+        image: The image column; None to find it.
+
+    Raises:
+        UsageError: The configuration or the image column isn't clear.
+        RunError: A file isn't Parquet, is cut off, or differs from the others.
+    """
+    root = path if path.is_dir() else path.parent
+    # A lone file is all that the user asked for, so the card of its folder has no say.
+    card: JsonObject = read_card(root) if path.is_dir() else {}
+    divided, notes = split_files(spec, files, card, config)
+    shards = {split: _read_footers(root, names) for split, names in divided.items()}
+    schema, features = _common_schema([s for split in shards.values() for s in split])
+    if not any(shard.rows for split in shards.values() for shard in split):
+        raise UsageError(f"'{spec}' has no rows.", "Give a dataset with at least one image.")
+    columns = with_one_image(columns_of(schema, features), image)
+    return ParquetSource(local_origin(spec, path), root, shards, columns, schema, notes)
+
+
+def _read_footers(root: Path, names: Sequence[str]) -> list[_Shard]:
+    shards: list[_Shard] = []
+    first_row = 0
+    for name in names:
+        with _reading(root / name):
+            footer = pq.read_metadata(root / name)
+        shards.append(_Shard(root / name, name, footer, first_row))
+        first_row += footer.num_rows
+    return shards
+
+
+def _common_schema(shards: Sequence[_Shard]) -> tuple[pa.Schema, dict[str, JsonObject]]:
+    """The schema that all files share, dictionaries decoded, and the features they note."""
+    first, *others = shards
+    schema, features = _read_schema(first)
+    for shard in others:
+        other, noted = _read_schema(shard)
+        difference = _difference(schema, other) or _feature_difference(features, noted)
+        if difference:
+            raise RunError(
+                f"{shard.path} doesn't fit {first.name}: {difference}.",
+                "All files of a dataset need the same columns. Give the one file that is meant, "
+                "or move the others out of the folder.",
+            )
+        schema = pa.schema(
+            other.field(field.name) if pa.types.is_null(field.type) else field for field in schema
+        )
+        features = features or noted
+    return schema, features
+
+
+def _read_schema(shard: _Shard) -> tuple[pa.Schema, dict[str, JsonObject]]:
+    with _reading(shard.path):
+        schema = shard.footer.schema.to_arrow_schema()
+    if len(set(schema.names)) < len(schema.names):
+        raise RunError(
+            f"{shard.path} has two columns of the same name: {', '.join(schema.names)}.",
+            "Rename one of them.",
+        )
+    features = schema_features(schema)
+    plain = pa.schema(
+        pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
+        for f in schema
+    )
+    return plain, features
+
+
+def _difference(schema: pa.Schema, other: pa.Schema) -> str:
+    if missing := sorted(set(schema.names) - set(other.names)):
+        return f"it has no column '{missing[0]}'"
+    if extra := sorted(set(other.names) - set(schema.names)):
+        return f"it has a column '{extra[0]}' more"
+    for field in schema:
+        there = other.field(field.name).type
+        if there != field.type and not pa.types.is_null(there) and not pa.types.is_null(field.type):
+            return f"its column '{field.name}' is {there}, not {field.type}"
+    return ""
+
+
+def _feature_difference(features: dict[str, JsonObject], noted: dict[str, JsonObject]) -> str:
+    """ClassLabels that name other classes would give the same numbers another meaning."""
+    for name in features.keys() & noted.keys():
+        if features[name] != noted[name]:
+            return f"its column '{name}' is noted as another type or with other classes"
+    return ""
+
+
+def _iter_wanted(
+    shard: _Shard, file: pq.ParquetFile, wanted: NDArray[np.int64], batch_rows: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The batches of all row groups that hold a wanted row, each with its first row's number."""
+    first = shard.first_row
+    for group in range(shard.footer.num_row_groups):
+        size = shard.footer.row_group(group).num_rows
+        if len(clip_rows(wanted, first, size)):
+            position = first
+            for batch in file.iter_batches(batch_rows, row_groups=[group]):
+                yield position, batch
+                position += batch.num_rows
+        first += size
+
+
+def _open(shard: _Shard) -> pq.ParquetFile:
+    return pq.ParquetFile(shard.path, metadata=shard.footer)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(
+            f"{path} can't be read as Parquet: {reason}",
+            "The file is damaged, cut off or something else: get it again, or remove it.",
+        ) from error

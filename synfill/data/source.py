@@ -1,0 +1,189 @@
+"""Where images and labels come from: the contract every source keeps, and opening one.
+
+A source gives a label table without decoding or copying a single image, and hands out image
+bytes only when asked. It does not know what the rows are wanted for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from synfill.errors import UsageError
+from synfill.records import JsonObject
+
+IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""How every source hands out its images."""
+
+_HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
+
+ColumnKind = Literal["image", "class", "int", "string", "bool", "other"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a source.
+
+    Attributes:
+        name: Its name.
+        kind: "image"; "class" for a ClassLabel; "int", "string", "bool"; "other" for the rest.
+        feature: Its feature as `datasets` writes it in JSON, e.g.
+            {"names": ["cat", "dog"], "_type": "ClassLabel"}.
+    """
+
+    name: str
+    kind: ColumnKind
+    feature: JsonObject
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A ClassLabel's names, in order; empty for other kinds."""
+        return tuple(self.feature["names"]) if self.kind == "class" else ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is said of a source in a card: where it is from and under which terms.
+
+    Attributes:
+        name: Short name, safe as part of a file name ("cifar10").
+        location: What the user gave: a path, or owner/name.
+        is_local: Whether it is a local folder or file.
+        revision: For a Hub dataset the commit or revision that was read; else "".
+        licence: The licence its card names; "" where none is named.
+    """
+
+    name: str
+    location: str
+    is_local: bool
+    revision: str = ""
+    licence: str = ""
+
+
+class Source(Protocol):
+    """A dataset of images. All its splits have the same columns."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where it is from."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits' names, train first."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, in the source's order."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how it was read (a folder that was passed over, say)."""
+
+    def count(self, split: str) -> int:
+        """How many rows a split has."""
+
+    def read_column(self, split: str, name: str) -> pa.ChunkedArray:
+        """One column that isn't an image, of all rows of a split. Reads no image bytes."""
+
+    def iter_rows(
+        self, split: str, rows: NDArray[np.int64] | None = None, batch_rows: int = 256
+    ) -> Iterator[tuple[NDArray[np.int64], pa.RecordBatch]]:
+        """Whole rows in ascending order, as (row numbers, batch) pairs.
+
+        The image column comes as struct<bytes: binary, path: string> with the file's own bytes;
+        bytes are null where the file can't be read, or the row has no image. All other columns
+        come as the source stores them.
+
+        Args:
+            split: The split.
+            rows: Row numbers, ascending; None for all.
+            batch_rows: Rows a batch at most.
+        """
+
+    def describe_row(self, split: str, row: int) -> str:
+        """Where an image is, for a message: "train/cat/1.jpg", "train.parquet row 17 (a.png)"."""
+        ...
+
+
+def image_column(columns: Sequence[Column]) -> Column:
+    """The one image column of a source that was opened.
+
+    Raises:
+        UsageError: No column holds images, or several do.
+    """
+    from synfill.data.features import with_one_image
+
+    return next(c for c in with_one_image(tuple(columns), None) if c.kind == "image")
+
+
+def open_source(spec: str, *, config: str | None = None, image: str | None = None) -> Source:
+    """Open a dataset. Reads names, footers and metadata, but no image.
+
+    Args:
+        spec: A folder or a Parquet file, `owner/name` or `owner/name@revision` on the Hub, or
+            `demo` for the built-in dataset. A local path wins over a Hub id; a folder named
+            demo is reached as ./demo.
+        config: Which configuration, where the dataset has several.
+        image: Which column holds the images, where several could.
+
+    Raises:
+        UsageError: There is no such dataset, or not enough was said to tell what is meant.
+        RunError: The dataset can't be read.
+    """
+    if spec == "demo":
+        from synfill.data.demo import DemoSource
+
+        return DemoSource()
+    if spec and os.path.exists(os.path.expanduser(spec)):
+        return _open_local(spec, config, image)
+    if hub := _HUB_ID.fullmatch(spec):
+        from synfill.data.hub import open_hub
+
+        return open_hub(hub["id"], revision=hub["revision"], config=config, image=image)
+    raise UsageError(
+        f"There is no folder or file '{spec}'.",
+        "Give a folder of images, a Parquet file or folder, or a Hub dataset as owner/name.",
+    )
+
+
+def _open_local(spec: str, config: str | None, image: str | None) -> Source:
+    from synfill.data.imagefolder import open_imagefolder
+    from synfill.data.parquet import open_parquet, parquet_files
+    from synfill.data.tree import read_tree
+
+    path = Path(spec).expanduser()
+    if path.is_file():
+        if path.suffix.lower() != ".parquet":
+            raise UsageError(
+                f"'{spec}' is a file, but not a Parquet file.",
+                "Give a folder of images, a .parquet file, or a folder of them.",
+            )
+        return open_parquet(spec, path, [path.name], config=config, image=image)
+    if (path / "dataset_dict.json").is_file() or (
+        (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
+    ):
+        from synfill.data.saved import open_saved
+
+        _refuse_config(spec, config)
+        return open_saved(spec, path, image=image)
+    tree = read_tree(path)
+    if files := parquet_files(tree):
+        return open_parquet(spec, path, files, config=config, image=image)
+    _refuse_config(spec, config)
+    return open_imagefolder(spec, tree, image=image)
+
+
+def _refuse_config(spec: str, config: str | None) -> None:
+    if config is not None:
+        raise UsageError(
+            f"'{spec}' has no configurations, so --config {config} means nothing here.",
+            "Leave --config out.",
+        )

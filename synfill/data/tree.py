@@ -1,0 +1,114 @@
+"""A folder's files, listed in one pass without asking the file system about each of them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from synfill.errors import RunError
+
+_IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_OWN_RECORDS = frozenset({"run.json", "plan.parquet"})
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What is in a folder.
+
+    Attributes:
+        root: The folder.
+        folders: For every folder below (and "" for the root itself) the names of the files in
+            it, unsorted; a folder is named by its path below the root with '/' between.
+            Hidden files and folders are left out.
+        notes: Links that were not followed, as sentences.
+    """
+
+    root: Path
+    folders: dict[str, list[str]]
+    notes: tuple[str, ...]
+
+    def children(self, folder: str) -> list[str]:
+        """The folders directly below one, sorted: their names without the path."""
+        prefix = f"{folder}/" if folder else ""
+        below = (name[len(prefix) :] for name in self.folders if name.startswith(prefix))
+        return sorted(name for name in below if name and "/" not in name)
+
+    def within(self, folder: str) -> list[str]:
+        """A folder and all folders below it, sorted."""
+        prefix = f"{folder}/" if folder else ""
+        return sorted(n for n in self.folders if n == folder or n.startswith(prefix))
+
+    def files(self, suffix: str) -> list[str]:
+        """Paths below the root of all files whose name ends so (lower case), unsorted."""
+        return [
+            join(folder, name)
+            for folder, names in self.folders.items()
+            for name in names
+            if name.lower().endswith(suffix)
+        ]
+
+
+def join(folder: str, name: str) -> str:
+    """A path below the root of a tree."""
+    return f"{folder}/{name}" if folder else name
+
+
+def read_tree(root: Path) -> Tree:
+    """List a folder and all below it.
+
+    Links to folders are followed, but none to a folder that holds the link, and none twice to
+    the same folder: a loop ends. synfill's own records (the folder `synfill` that a balanced
+    dataset carries) are no data and left out.
+
+    Raises:
+        RunError: A folder can't be read.
+    """
+    folders: dict[str, list[str]] = {}
+    notes: list[str] = []
+    followed: set[str] = set()
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        names, below, links = _scan(root, folder)
+        if folder == "synfill" and not _OWN_RECORDS.isdisjoint(names):
+            continue
+        folders[folder] = names
+        for link in sorted(links):
+            path = join(folder, link)
+            target = os.path.realpath(root / path)
+            holds_us = any(_holds(target, os.path.realpath(p)) for p in (root, root / folder))
+            if target in followed or holds_us:
+                notes.append(f"{path} links to a folder that is read already: passed over.")
+            else:
+                followed.add(target)
+                below.append(link)
+        waiting += [join(folder, name) for name in sorted(below, reverse=True)]
+    return Tree(root, folders, tuple(notes))
+
+
+def _holds(folder: str, path: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _scan(root: Path, folder: str) -> tuple[list[str], list[str], list[str]]:
+    """The names of a folder's files, of its folders, and of its links to folders."""
+    files: list[str] = []
+    below: list[str] = []
+    links: list[str] = []
+    try:
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith(".") or name in _IGNORED:
+                    continue
+                if not entry.is_dir():
+                    files.append(name)
+                elif entry.is_symlink():
+                    links.append(name)
+                else:
+                    below.append(name)
+    except OSError as error:
+        raise RunError(
+            f"The folder {root / folder} can't be read: {error.strerror}.",
+            "Check its permissions, or move it out of the dataset.",
+        ) from error
+    return files, below, links

@@ -1,0 +1,304 @@
+"""Fills a store with images: batches on the device, everything else beside it in threads.
+
+While one batch denoises, the one before is checked, resized and encoded by a pool of threads, and
+finished shards are written by another. Knows neither diffusers nor where the requests come from.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from synfill.errors import RunError
+from synfill.generate.check import Check, judge
+from synfill.generate.device import OutOfMemory
+from synfill.generate.encode import encode, extension
+from synfill.generate.generator import Sample
+from synfill.generate.store import Outcome, ShardStore
+from synfill.records import ImageProfile, Request
+
+
+class Maker(Protocol):
+    """Makes images; `generator.Generator` is one."""
+
+    def make(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
+    ) -> list[Sample]:
+        """Make one image for each prompt; raise OutOfMemory if that is too many at a time."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        done: Requests that are decided: accepted, or given up.
+        total: Requests of the run.
+        accepted: Accepted images.
+        rejected: Rejected images; a request may have several.
+        label: The class that was last worked on.
+        images_per_second: Images made in this session, accepted or not, a second.
+        seconds_left: Estimated from this session; None before the first batch is done.
+    """
+
+    done: int
+    total: int
+    accepted: int
+    rejected: int
+    label: str
+    images_per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class FillReport:
+    """What a run came to, its earlier sessions included.
+
+    Attributes:
+        accepted: Accepted images.
+        rejected: Rejected images.
+        unfilled: The ids of the requests that no attempt filled.
+        made: Images made in this session.
+        seconds: How long this session took.
+        batch_size: The batch size that it ended with.
+    """
+
+    accepted: int
+    rejected: int
+    unfilled: tuple[int, ...]
+    made: int
+    seconds: float
+    batch_size: int
+
+
+@dataclass
+class _Shard:
+    """A shard that is being made."""
+
+    index: int
+    requests: Sequence[Request]
+    attempt: int = 0
+    batch_sizes: list[int] = field(default_factory=list)
+    open: list[tuple[Request, Future[Outcome]]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+def fill(
+    requests: Sequence[Request],
+    maker: Maker,
+    store: ShardStore,
+    profile_of: Callable[[Request], ImageProfile],
+    checks: Sequence[Check],
+    *,
+    batch_size: int,
+    max_tries: int,
+    on_progress: Callable[[Progress], None],
+    on_note: Callable[[str], None],
+) -> FillReport:
+    """Make every image that the store doesn't have yet.
+
+    A rejected request is tried again with the next seed, within its shard. With the same batch
+    sizes the store's files are the same bytes whether or not the run was interrupted.
+
+    Args:
+        requests: The plan: request i has id i.
+        maker: Makes the images.
+        store: Where they go; also says what is done already.
+        profile_of: How the file of a request's image is to be made. Called from threads.
+        checks: What an image must pass. Called from threads.
+        batch_size: Images at a time; halved for good when memory runs out.
+        max_tries: Attempts a request, 1 or more.
+        on_progress: Called after every batch, from the calling thread.
+        on_note: Called with a line for the user.
+
+    Raises:
+        RunError: No memory for a single image; disk full.
+        KeyboardInterrupt: Passed on once the threads have stopped. Finished shards stay.
+    """
+    return _Engine(
+        requests, maker, store, profile_of, checks, batch_size, max_tries, on_progress, on_note
+    ).run()
+
+
+@dataclass
+class _Engine:
+    """One session of `fill`; the first fields are its arguments."""
+
+    requests: Sequence[Request]
+    maker: Maker
+    store: ShardStore
+    profile_of: Callable[[Request], ImageProfile]
+    checks: Sequence[Check]
+    batch_size: int
+    max_tries: int
+    on_progress: Callable[[Progress], None]
+    on_note: Callable[[str], None]
+    # At most two: the one that is being made, and the one before until it is settled.
+    unsettled: list[_Shard] = field(default_factory=list)
+    writing: Future[None] | None = None
+
+    def __post_init__(self) -> None:
+        self.tally = _Tally(len(self.requests))
+        # Pillow's coders let other threads run; more than a few would only take from torch.
+        self.coders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "synfill-encode")
+        self.writer = ThreadPoolExecutor(1, "synfill-write")
+
+    def run(self) -> FillReport:
+        for verdict in self.store.verdicts():
+            self.tally.count(verdict.request, verdict.accepted)
+        self.tally.start()
+        try:
+            self._make_missing()
+        finally:
+            # What a thread has begun takes milliseconds and is let finish; the rest is dropped.
+            self.coders.shutdown(wait=True, cancel_futures=True)
+            self.writer.shutdown(wait=True, cancel_futures=True)
+        tally = self.tally
+        unfilled = tuple(i for i in range(len(self.requests)) if i not in tally.filled)
+        return FillReport(
+            accepted=len(tally.filled),
+            rejected=tally.rejected,
+            unfilled=unfilled,
+            made=tally.made,
+            seconds=tally.seconds(),
+            batch_size=self.batch_size,
+        )
+
+    def _make_missing(self) -> None:
+        for index in self.store.missing():
+            shard = _Shard(index, [self.requests[i] for i in self.store.requests(index)])
+            self.unsettled.append(shard)
+            self._make_round(shard, shard.requests)
+        self._settle()
+        if self.writing is not None:
+            self.writing.result()
+
+    def _make_round(self, shard: _Shard, todo: Sequence[Request]) -> None:
+        """Make one image for each of these requests, in batches."""
+        position = 0
+        while position < len(todo):
+            batch = todo[position : position + self.batch_size]
+            samples = self._make(batch, shard.attempt)
+            if samples is None:
+                continue
+            position += len(batch)
+            shard.batch_sizes.append(self.batch_size)
+            for request, sample in zip(batch, samples, strict=True):
+                future = self.coders.submit(self._finish, request, shard.attempt, sample)
+                shard.open.append((request, future))
+            self.tally.made += len(batch)
+            self._report(batch[-1])
+            # The shard before is settled only once the first batch of the next is made: its
+            # last images were checked and encoded meanwhile, and the device didn't wait for it.
+            if shard is not self.unsettled[0]:
+                self._settle()
+
+    def _make(self, batch: Sequence[Request], attempt: int) -> list[Sample] | None:
+        """Make a batch; None if there was no memory for it and it has to be a smaller one."""
+        try:
+            return self.maker.make(
+                [request.prompt for request in batch],
+                [request.negative_prompt for request in batch],
+                [request.seed + attempt for request in batch],
+            )
+        except OutOfMemory:
+            if len(batch) == 1:
+                raise RunError(
+                    "There is not enough memory to make a single image.",
+                    "Take a smaller --size, a smaller --model, or --offload, and run again. "
+                    "What is finished is kept.",
+                ) from None
+        # A last batch may be smaller than the batch size: then halve what didn't fit.
+        smaller = len(batch) // 2
+        self.on_note(f"Out of memory at a batch of {len(batch)}: going on with {smaller}.")
+        self.batch_size = smaller
+        return None
+
+    def _finish(self, request: Request, attempt: int, sample: Sample) -> Outcome:
+        """Check, resize and encode one image; runs in a thread."""
+        verdict = judge(request, attempt, sample, self.checks)
+        if not verdict.accepted:
+            return Outcome(verdict)
+        profile = self.profile_of(request)
+        return Outcome(verdict, encode(sample.pixels, profile), extension(profile))
+
+    def _settle(self) -> None:
+        """Wait for the oldest shard's images, try the rejected ones again, have it written."""
+        if not self.unsettled:
+            return
+        shard = self.unsettled[0]
+        while shard.open:
+            last = shard.attempt + 1 == self.max_tries
+            outcomes = [future.result() for _, future in shard.open]
+            rejected = []
+            for (request, _), outcome in zip(shard.open, outcomes, strict=True):
+                accepted = outcome.verdict.accepted
+                self.tally.count(request.id, accepted, decided=accepted or last)
+                if not accepted:
+                    rejected.append(request)
+            shard.outcomes += outcomes
+            shard.open.clear()
+            shard.attempt += 1
+            if not last:
+                self._make_round(shard, rejected)
+        self.unsettled.remove(shard)
+        if self.writing is not None:
+            self.writing.result()
+        shard.outcomes.sort(key=lambda outcome: (outcome.verdict.request, outcome.verdict.attempt))
+        self.writing = self.writer.submit(
+            self.store.write, shard.index, shard.outcomes, shard.batch_sizes
+        )
+
+    def _report(self, last: Request) -> None:
+        """Tell how far it is, counting what the threads have finished by now."""
+        open_ = [future for shard in self.unsettled for _, future in shard.open]
+        accepted = sum(future.result().verdict.accepted for future in open_ if future.done())
+        self.on_progress(self.tally.progress(last.cell.label, accepted))
+
+
+class _Tally:
+    """Counts of a run, and its speed in this session."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.filled: set[int] = set()
+        self.decided: set[int] = set()
+        self.rejected = 0
+        self.made = 0
+        self._decided_before = 0
+        self._started = 0.0
+
+    def start(self) -> None:
+        """What is counted so far was done before this session."""
+        self._decided_before = len(self.decided)
+        self._started = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def count(self, request: int, accepted: bool, decided: bool = True) -> None:
+        if accepted:
+            self.filled.add(request)
+        else:
+            self.rejected += 1
+        if decided:
+            self.decided.add(request)
+
+    def progress(self, label: str, just_accepted: int) -> Progress:
+        """Args: the class that is worked on, and images accepted but not counted yet."""
+        done = len(self.decided) + just_accepted
+        seconds = self.seconds()
+        since = done - self._decided_before
+        return Progress(
+            done=done,
+            total=self.total,
+            accepted=len(self.filled) + just_accepted,
+            rejected=self.rejected,
+            label=label,
+            images_per_second=self.made / seconds if seconds else 0.0,
+            seconds_left=(self.total - done) * seconds / since if since else None,
+        )

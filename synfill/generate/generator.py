@@ -1,0 +1,202 @@
+"""The one place that runs diffusers: prompts, negative prompts and seeds in, pixels out.
+
+Neither knows where the prompts come from nor where the images go. Importing this module imports
+no torch; `load_generator` does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synfill.errors import RunError
+from synfill.generate.device import OutOfMemory, free_caches, is_out_of_memory
+from synfill.generate.families import ADAPTERS, FLUX_TRUE_GUIDANCE, PromptCache
+from synfill.generate.load import load_pipeline
+from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.records import ModelInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image as the pipeline made it.
+
+    Attributes:
+        pixels: uint8, shape (height, width, 3), RGB.
+        finite: False if any of its values was NaN or infinite before it was made uint8.
+        flagged: Whether the pipeline's own safety checker flagged it (it is then black).
+    """
+
+    pixels: NDArray[np.uint8]
+    finite: bool
+    flagged: bool
+
+
+class Generator:
+    """A loaded pipeline that makes one image a request.
+
+    Args:
+        pipe: A diffusers text-to-image pipeline, on its device.
+        model: Its settings.
+    """
+
+    def __init__(self, pipe: Any, model: ResolvedModel) -> None:
+        self.model = model
+        self._pipe = pipe
+        self._adapter = ADAPTERS.get(model.family)
+        self._cache = PromptCache(pipe, model, self._adapter) if self._adapter else None
+        self._accepted = inspect.signature(pipe.__call__).parameters
+        # A compiled denoiser is kept to one batch size: every other one is compiled anew.
+        self._static_batch = 0
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model as the card and run.json name it."""
+        return self.model.info()
+
+    def with_steps(self, steps: int) -> Generator:
+        """The same pipeline with another number of steps."""
+        return Generator(self._pipe, replace(self.model, steps=steps))
+
+    def make(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
+    ) -> list[Sample]:
+        """Make one image for each prompt.
+
+        An image depends on its own prompt, negative prompt and seed, and neither on how many
+        others are made with it nor on which (but for rounding: on the CPU in float32 within one
+        grey level).
+
+        Args:
+            prompts: The prompts.
+            negative_prompts: As many; "" for none.
+            seeds: As many, each from 0 to 2**63 - 1.
+
+        Returns:
+            As many images, in order.
+
+        Raises:
+            OutOfMemory: The batch is too large for the device. A smaller one can be tried.
+            RunError: The pipeline makes no RGB images.
+        """
+        samples: list[Sample | None] = [None] * len(prompts)
+        for group in self._groups(prompts, negative_prompts):
+            made = self._make_group(
+                [prompts[i] for i in group],
+                [negative_prompts[i] for i in group],
+                [seeds[i] for i in group],
+            )
+            for i, sample in zip(group, made, strict=True):
+                samples[i] = sample
+        return [sample for sample in samples if sample is not None]
+
+    def _groups(self, prompts: Sequence[str], negatives: Sequence[str]) -> list[list[int]]:
+        """Positions that can share one call of the pipeline without changing each other."""
+        groups: dict[object, list[int]] = {}
+        for i, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True)):
+            key: object = None
+            if self._adapter is None:
+                # Some pipelines pad the prompts of a call to the longest of them.
+                key = (prompt, negative)
+            elif self._adapter.splits_negatives:
+                key = bool(negative)
+            groups.setdefault(key, []).append(i)
+        return list(groups.values())
+
+    def _make_group(
+        self, prompts: list[str], negatives: list[str], seeds: list[int]
+    ) -> list[Sample]:
+        wanted = len(prompts)
+        if self.model.compile:
+            self._static_batch = max(self._static_batch, wanted)
+            extra = self._static_batch - wanted
+            prompts, negatives = prompts + prompts[-1:] * extra, negatives + negatives[-1:] * extra
+            seeds = seeds + seeds[-1:] * extra
+        try:
+            return self._call(prompts, negatives, seeds)[:wanted]
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside of the handler: its traceback would keep the tensors of the failed call alive.
+        self._static_batch = 0
+        free_caches()
+        raise OutOfMemory(wanted)
+
+    def _call(self, prompts: list[str], negatives: list[str], seeds: list[int]) -> list[Sample]:
+        import torch
+
+        width, height = self.model.size
+        arguments: dict[str, Any] = {
+            "num_inference_steps": self.model.steps,
+            "guidance_scale": self.model.guidance_scale,
+            "width": width,
+            "height": height,
+            # Drawn on the CPU, one generator an image: the same noise on every device, whatever
+            # is made beside it.
+            "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            "output_type": "pt",
+        }
+        with torch.inference_mode(), np.errstate(invalid="ignore"):
+            if self._cache is not None and self._adapter is not None:
+                arguments |= self._cache.batch(prompts, negatives)
+                arguments |= {
+                    name: value
+                    for name, value in self._adapter.arguments.items()
+                    if name in self._accepted
+                }
+                if self.model.family == "flux" and "negative_prompt_embeds" in arguments:
+                    arguments["true_cfg_scale"] = FLUX_TRUE_GUIDANCE
+            else:
+                arguments |= self._as_text(prompts, negatives)
+            output = self._pipe(**arguments)
+            return self._samples(output)
+
+    def _as_text(self, prompts: list[str], negatives: list[str]) -> dict[str, Any]:
+        """Prompts for a pipeline of no known family."""
+        found: dict[str, Any] = {"prompt": prompts}
+        if any(negatives) and self.model.negative_prompts and "negative_prompt" in self._accepted:
+            found["negative_prompt"] = negatives
+        return found
+
+    def _samples(self, output: Any) -> list[Sample]:
+        import torch
+
+        images = output.images
+        if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] != 3:
+            raise RunError(
+                f"{self.model.id} ({self.model.pipeline}) gives no RGB images.",
+                "Choose a pipeline that makes ordinary colour images.",
+            )
+        images = images.float()
+        finite = images.isfinite().flatten(1).all(dim=1).tolist()
+        scaled = (images.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+        pixels = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(pixels)
+        return [
+            Sample(image, bool(is_finite), bool(flag))
+            for image, is_finite, flag in zip(pixels, finite, flags, strict=True)
+        ]
+
+
+def load_generator(
+    settings: GeneratorSettings | ResolvedModel, *, verbose: bool = False
+) -> Generator:
+    """Load a text-to-image model, fetching it from the Hub where it must be.
+
+    Args:
+        settings: What the user asked for, or what `resolve_model` made of it.
+        verbose: Show diffusers' and transformers' progress and warnings.
+
+    Raises:
+        UsageError: See `resolve_model`; not a text-to-image pipeline; weights only as pickle; a
+            LoRA for another model.
+        RunError: The weights can't be had or are broken.
+    """
+    model = settings if isinstance(settings, ResolvedModel) else resolve_model(settings)
+    pipe, loaded = load_pipeline(model, verbose=verbose)
+    return Generator(pipe, loaded)

@@ -1,0 +1,98 @@
+"""Model files from the Hub: a snapshot whose commit is known, and errors told apart.
+
+The token is left to huggingface_hub (HF_TOKEN or `hf auth login`); it is neither read nor shown
+here. huggingface_hub is imported only when something is fetched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from synfill.errors import RunError, SynfillError
+
+REPO_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""What an owner/name on the Hub looks like."""
+
+CONFIG_FILES: Final = ("model_index.json", "README.md", "*/config.json", "scheduler/*.json")
+"""What is read to resolve a model: a few kilobytes, no weights."""
+
+
+class Unreachable(RunError):
+    """The Hub can't be reached, and what was asked for isn't in the local cache."""
+
+
+def snapshot(repo: str, revision: str | None, patterns: Sequence[str], what: str) -> Path:
+    """Fetch some files of a model repository (or find them in the cache when offline).
+
+    Args:
+        repo: owner/name.
+        revision: Branch, tag or commit; None for the main branch.
+        patterns: Shell patterns of the files.
+        what: What is fetched, for the messages ("model", "LoRA").
+
+    Returns:
+        The snapshot's folder. Its name is the commit.
+
+    Raises:
+        Unreachable: Offline and not cached.
+        RunError: No such repository or revision, or no access to it.
+    """
+    from huggingface_hub import snapshot_download
+
+    with hub_errors(repo, revision, what):
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
+
+
+@contextlib.contextmanager
+def hub_errors(repo: str, revision: str | None, what: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises into messages that say which case it is.
+
+    Raises:
+        Unreachable: Offline and not cached.
+        RunError: No such repository or revision, or no access to it.
+    """
+    from huggingface_hub import errors
+
+    # The base of every error of the HTTP client that huggingface_hub uses (httpx in some
+    # releases, httpx2 in others): a proxy's refusal comes through as such.
+    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise RunError(
+            f"The {what} {repo} is gated: its owner lets only those in who accepted its terms.",
+            f"Accept them at https://huggingface.co/{repo}, then log in with `hf auth login` "
+            "(or set HF_TOKEN) and run the same command again.",
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise RunError(
+            f"The {what} {repo} has no revision '{revision}'.",
+            f"See its branches, tags and commits at https://huggingface.co/{repo}/commits/main.",
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise RunError(
+            f"There is no {what} {repo} on the Hub, or it is private and you are not logged in.",
+            "Check the spelling. If it is private, log in with `hf auth login` (or set HF_TOKEN).",
+        ) from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "no answer"
+        raise _unreachable(repo, what, f"HTTP status {status}") from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, http_error) as error:
+        raise _unreachable(repo, what, _offline_reason()) from error
+
+
+def _offline_reason() -> str:
+    from huggingface_hub import constants
+
+    return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no connection"
+
+
+def _unreachable(repo: str, what: str, reason: str) -> SynfillError:
+    return Unreachable(
+        f"The {what} {repo} is not in the local cache and the Hub can't be reached ({reason}).",
+        "Connect and run the same command again, or name a local folder with the model in it.",
+    )

@@ -1,0 +1,226 @@
+"""A folder with a diffusers pipeline in it: what its files say, and what is wrong with them.
+
+Works on a local folder and on a snapshot of the Hub alike. Knows neither torch nor diffusers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from synfill.errors import RunError, UsageError
+from synfill.records import JsonObject
+
+_SMALL: Final = 1 << 20
+
+_WEIGHTS: Final = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+_PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
+_LIBRARIES: Final = ("diffusers", "transformers")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """The configuration files of a pipeline.
+
+    Attributes:
+        path: The folder.
+        pipeline: Class name in model_index.json.
+        index: model_index.json.
+        denoiser: config.json of its UNet or transformer; empty if it has none.
+        vae: config.json of its VAE; empty if it has none.
+        scheduler: scheduler_config.json; empty if it has none.
+        licence: `license` of its README.md, or its `license_name` where that is "other"; "" if
+            it says nothing.
+    """
+
+    path: Path
+    pipeline: str
+    index: JsonObject
+    denoiser: JsonObject
+    vae: JsonObject
+    scheduler: JsonObject
+    licence: str
+
+
+def read_model_folder(path: Path, name: str) -> ModelFolder:
+    """Read the configuration of a pipeline; no weights.
+
+    Args:
+        path: The folder.
+        name: What the user wrote, for the messages.
+
+    Raises:
+        UsageError: No pipeline in it, or one that needs code of its own.
+        RunError: A configuration file is broken.
+    """
+    index_file = path / "model_index.json"
+    if not index_file.is_file():
+        raise UsageError(
+            f"{name} is not a diffusers model: it has no model_index.json.", _what_it_is(path)
+        )
+    index = _read_json(index_file)
+    pipeline = index.get("_class_name")
+    if not isinstance(pipeline, str):
+        if isinstance(pipeline, list):
+            raise _custom_code(name, str(pipeline))
+        raise RunError(
+            f"{index_file} names no pipeline class.", "The model is incomplete: fetch it again."
+        )
+    _refuse_custom_code(path, index, name)
+    denoiser = next((part for part in ("unet", "transformer") if (path / part).is_dir()), "")
+    return ModelFolder(
+        path=path,
+        pipeline=pipeline,
+        index=index,
+        denoiser=_read_json(path / denoiser / "config.json") if denoiser else {},
+        vae=_read_json(path / "vae" / "config.json"),
+        scheduler=_read_json(path / "scheduler" / "scheduler_config.json"),
+        licence=_licence(path / "README.md"),
+    )
+
+
+def check_weights(path: Path, name: str) -> str | None:
+    """See that every part with weights has them as safetensors.
+
+    Args:
+        path: The folder, with its weights.
+        name: What the user wrote, for the messages.
+
+    Returns:
+        The variant ("fp16") if the weights exist only in files of that variant, else None.
+
+    Raises:
+        UsageError: Weights only as pickle, which can run code.
+        RunError: A part has no weights at all.
+    """
+    variants: set[str] = set()
+    for part in sorted(child for child in path.iterdir() if (child / "config.json").is_file()):
+        files = [file.name for file in part.iterdir()]
+        safe = [file for file in files if file.endswith(".safetensors")]
+        if not safe:
+            _no_safetensors(part, files, name)
+        plain = any(file in _WEIGHTS or "-of-" in file for file in safe if not _variant(file))
+        if not plain:
+            variants |= {found for file in safe if (found := _variant(file))}
+    return min(variants) if variants else None
+
+
+def fingerprint_model(path: Path) -> str:
+    """Tell whether a local model is the same as before, without reading all of its gigabytes.
+
+    BLAKE2b over the sorted relative names, the sizes, and the content: all of it for files below
+    1 MiB, the first and last MiB of the others. Hidden files (.git, .cache) don't count.
+
+    Args:
+        path: A folder, or a single file.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    files = [path] if path.is_file() else sorted(_visible_files(path))
+    for file in files:
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        size = file.stat().st_size
+        digest.update(f"{name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(_SMALL))
+            if size > _SMALL:
+                stream.seek(max(size - _SMALL, _SMALL))
+                digest.update(stream.read())
+    return digest.hexdigest()
+
+
+def _visible_files(path: Path) -> list[Path]:
+    return [
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
+
+
+def _read_json(path: Path) -> JsonObject:
+    """A JSON object; empty if there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(
+            f"{path} is broken: {error}.", "The model is damaged: fetch it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is not a JSON object.", "The model is damaged: fetch it again.")
+    return content
+
+
+def _licence(readme: Path) -> str:
+    """The licence that a model card's front matter states."""
+    if not readme.is_file():
+        return ""
+    text = readme.read_text(encoding="utf-8", errors="replace")
+    if not text.startswith("---"):
+        return ""
+    try:
+        card = yaml.safe_load(text[3:].partition("\n---")[0])
+    except yaml.YAMLError:
+        return ""
+    if not isinstance(card, dict):
+        return ""
+    licence = card.get("license") or ""
+    if licence == "other":
+        licence = card.get("license_name") or licence
+    return str(licence)
+
+
+def _what_it_is(path: Path) -> str:
+    """A hint on what the folder seems to hold instead of a pipeline."""
+    if any(path.glob("*.safetensors")) or any(path.glob("*.ckpt")):
+        return (
+            "Single-file checkpoints are not read: convert it with diffusers' "
+            "from_single_file(...).save_pretrained(FOLDER) and name that folder."
+        )
+    return "Name the folder that save_pretrained() wrote, the one with model_index.json in it."
+
+
+def _refuse_custom_code(path: Path, index: JsonObject, name: str) -> None:
+    for part, value in index.items():
+        if part.startswith("_") or not isinstance(value, list) or len(value) != 2:
+            continue
+        library = value[0]
+        if isinstance(library, str) and library not in _LIBRARIES:
+            file = path / part / f"{library}.py"
+            if file.is_file():
+                raise _custom_code(name, f"{part}/{file.name}")
+
+
+def _custom_code(name: str, what: str) -> UsageError:
+    return UsageError(
+        f"{name} brings code of its own ({what}), which is never run.",
+        "Use a model that diffusers itself has the pipeline for.",
+    )
+
+
+def _no_safetensors(part: Path, files: list[str], name: str) -> None:
+    if any(file.endswith(_PICKLED) for file in files):
+        raise UsageError(
+            f"{name} has its {part.name} only as pickled weights, which can run code when they "
+            "are read. Only safetensors are read.",
+            "Choose a revision with safetensors, or convert it once where you trust it: load it "
+            "with diffusers and save_pretrained(FOLDER, safe_serialization=True).",
+        )
+    if part.name in ("unet", "transformer", "vae") or part.name.startswith("text_encoder"):
+        raise RunError(
+            f"{name} has no weights in {part.name}/.", "The model is incomplete: fetch it again."
+        )
+
+
+def _variant(file: str) -> str:
+    """The variant in a weight file's name: model.fp16.safetensors -> fp16; "" for none."""
+    parts = file.removesuffix(".safetensors").split(".")
+    return parts[1].split("-")[0] if len(parts) > 1 else ""
