@@ -172,23 +172,39 @@ def open_pictures(settings: Settings) -> Pictures:
     image = next(column.name for column in source.columns if column.kind == "image")
     columns = {column.name: column for column in source.columns}
 
-    def read_names(name: str) -> list[str]:
+    def read_names(name: str) -> list[str | None]:
         values = source.read_column(split, name).to_pylist()
         names = columns[name].class_names
-        return [names[value] if names else str(value) for value in values]
+        missing = (None, -1) if names else (None,)
+        return [
+            None if value in missing else names[value] if names else str(value) for value in values
+        ]
 
     labels = read_names(settings.label)
     groups = [read_names(column) for column in settings.groups]
-    of_row = [
-        Cell(label, tuple(zip(settings.groups, values, strict=True)))
-        for label, *values in zip(labels, *groups, strict=True)
-    ]
-    cells = sorted(set(of_row))
+    of_row = {
+        row: Cell(label, tuple(zip(settings.groups, values, strict=True)))
+        for row, (label, *values) in enumerate(zip(labels, *groups, strict=True))
+        if None not in (label, *values)
+    }
+    # In the columns' own order (a ClassLabel's), not by name.
+    order = {
+        name: {value: place for place, value in enumerate(columns[name].class_names)}
+        for name in (settings.label, *settings.groups)
+    }
+    cells = sorted(
+        set(of_row.values()),
+        key=lambda cell: (
+            order[settings.label].get(cell.label, 0),
+            cell.label,
+            *((order[name].get(value, 0), value) for name, value in cell.groups),
+        ),
+    )
     place = {cell: position for position, cell in enumerate(cells)}
     pixels, rows = [], []
     for numbers, batch in source.iter_rows(split):
         for row, entry in zip(numbers, batch[image].to_pylist(), strict=True):
-            if entry is None or entry["bytes"] is None:
+            if int(row) not in of_row or entry is None or entry["bytes"] is None:
                 continue
             pixels.append(scale_picture(entry["bytes"], settings.size))
             rows.append(int(row))
@@ -212,7 +228,7 @@ def write_captions(settings: Settings, cells: tuple[Cell, ...]) -> tuple[list[li
 
     The default prompt stands as often as all other templates together.
     """
-    labels = sorted({cell.label for cell in cells})
+    labels = list(dict.fromkeys(cell.label for cell in cells))
 
     def write(columns: tuple[str, ...], templates: tuple[str, ...]) -> list[list[str]]:
         found: list[list[str]] = []
@@ -565,6 +581,8 @@ def save_pipeline(pipeline: StableDiffusionPipeline, folder: Path, half: bool) -
     config = json.loads(path.read_text())
     config["dtype"] = "float32"
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(0o644)  # some writers keep them to their owner
     # Folders as "_name_or_path" say where it was made, not what it is.
     for part_config in folder.glob("*/config.json"):
         content = json.loads(part_config.read_text())
@@ -584,7 +602,7 @@ def draw_grid(
     guidance: float = 2.0,
 ) -> None:
     """Samples as a picture: a class a column (10 at most), group values below each other."""
-    labels = sorted({cell.label for cell in cells}, key=[cell.label for cell in cells].index)[:10]
+    labels = list(dict.fromkeys(cell.label for cell in cells))[:10]
     columns = [[cell for cell in cells if cell.label == label][:4] for label in labels]
     height = max(len(column) for column in columns)
     repeats = max(1, 8 // height)
@@ -687,7 +705,7 @@ def run(settings: Settings, out: Path, device: str, save_every: int, half: bool)
         said = denoiser(noisy.to(device), times.to(device), tokens.to(device))
         return nn.functional.mse_loss(said, wanted.to(device))
 
-    labels = sorted({cell.label for cell in pictures.cells})
+    labels = list(dict.fromkeys(cell.label for cell in pictures.cells))
     writer = PromptWriter(PromptBook(), settings.groups, labels)
 
     def show(step: int) -> None:

@@ -161,7 +161,9 @@ def _dry_run(
 ) -> BalanceResult:
     estimate = [*_examples(prepared), _disk_line(prepared)]
     if len(prepared.plan):
-        estimate += time_lines(prepared.model, prepared.plan, reporter)
+        estimate += time_lines(
+            prepared.model, prepared.plan, prepared.settings.batch_size, reporter
+        )
     if state == "new" and not folder.holds_dataset():
         write_plan(prepared.plan, folder.path / PLAN)
         estimate.append(f"Every request stands in {folder.path / PLAN}.")

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from synfill.data.arrow import from_numpy
 from synfill.data.card import local_origin
 from synfill.data.features import columns_of, schema_features, with_one_image
 from synfill.data.labels import CONVENTIONAL_LABELS
@@ -190,11 +191,11 @@ def _tabulate(files: Files, names: list[str], metadata: Metadata | None) -> _Spl
     if names:
         codes: dict[str | None, int] = {name: code for code, name in enumerate(names)}
         labels = np.fromiter((codes.get(c, -1) for c in files.classes), np.int64, len(files.paths))
-        columns[_LABEL] = pa.array(labels, mask=labels < 0)
+        columns[_LABEL] = from_numpy(labels, labels < 0)
     if metadata is None:
         return _Split(files.paths, pa.table(columns))
     rows = np.array([metadata.rows.get(path, -1) for path in files.paths], dtype=np.int64)
-    taken = metadata.table.take(pa.array(rows, mask=rows < 0))
+    taken = metadata.table.take(from_numpy(rows, rows < 0))
     columns |= dict(zip(taken.column_names, taken.columns, strict=True))
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in columns.items()],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from synfill.data.arrow import to_numpy
 from synfill.data.names import natural_key
 from synfill.data.source import Column, Source
 from synfill.errors import RunError, UsageError, suggest
@@ -78,12 +79,15 @@ def choose_label(source: Source, label: str | None, groups: Sequence[str] = ()) 
     if label is not None:
         _checked(source, label, "label")
         return label
-    for narrowed in (
-        [column for column in candidates if column.kind == "class"],
-        [column for column in candidates if column.name.lower() in CONVENTIONAL_LABELS],
-        candidates,
-        [column for column in candidates if _repeats(source, column)],
-    ):
+    # The last rule reads the columns, so it is tried only where the others tell nothing.
+    rules: list[Callable[[Column], bool]] = [
+        lambda column: column.kind == "class",
+        lambda column: column.name.lower() in CONVENTIONAL_LABELS,
+        lambda column: True,
+        lambda column: _repeats(source, column),
+    ]
+    for rule in rules:
+        narrowed = [column for column in candidates if rule(column)]
         if len(narrowed) == 1:
             return narrowed[0].name
     if not candidates:
@@ -217,9 +221,7 @@ def _read_factors(source: Source, column: Column, splits: Sequence[str]) -> dict
 
 def _class_codes(source: Source, column: Column, split: str) -> NDArray[np.int32]:
     stored = source.read_column(split, column.name)
-    if stored.null_count:
-        stored = pc.fill_null(stored, MISSING)
-    codes: NDArray[np.int32] = stored.to_numpy().astype(np.int32)
+    codes = to_numpy(stored, null=MISSING)
     names = column.class_names
     if len(codes) and not (codes.min() >= MISSING and codes.max() < len(names)):
         row = int(np.flatnonzero((codes < MISSING) | (codes >= len(names)))[0])
@@ -228,7 +230,7 @@ def _class_codes(source: Source, column: Column, split: str) -> NDArray[np.int32
             f"{codes[row]}, but '{column.name}' names {len(names)} classes.",
             "Correct the label, or the class names.",
         )
-    return codes
+    return codes.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,12 +243,9 @@ class _Encoded:
 
 def _encode(stored: pa.ChunkedArray, is_integer: bool) -> _Encoded:
     chunks = stored.dictionary_encode().unify_dictionaries().chunks
-    if not chunks:
-        return _Encoded([], np.empty(0, dtype=np.int32))
-    values = chunks[0].dictionary.to_pylist()
-    codes = np.concatenate(
-        [pc.fill_null(chunk.indices, MISSING).to_numpy().astype(np.int32) for chunk in chunks]
-    )
+    values = chunks[0].dictionary.to_pylist() if chunks else []
+    indices = pa.chunked_array([chunk.indices for chunk in chunks], pa.int32())
+    codes = to_numpy(indices, null=MISSING).astype(np.int32)
     if is_integer and MISSING in values:
         gone = values.index(MISSING)
         codes[codes == gone] = MISSING

@@ -46,7 +46,8 @@ def encode(pixels: NDArray[np.uint8], profile: ImageProfile) -> bytes:
     """Make an image file with the size, mode, format and quality of the real images.
 
     The centre is cropped to the target's aspect ratio and resized with antialiasing (Lanczos).
-    Where the format can't hold the mode, the nearest mode that it can hold is taken.
+    Where the format can't hold the mode, the nearest mode that it can hold is taken. An alpha
+    channel is opaque (WebP leaves such a one out).
 
     Args:
         pixels: uint8, shape (height, width, 3), RGB.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,8 +61,10 @@ class Generator:
         return self.model.info()
 
     def with_steps(self, steps: int) -> Generator:
-        """The same pipeline with another number of steps."""
-        return Generator(self._pipe, replace(self.model, steps=steps))
+        """The same pipeline and prompt cache with another number of steps."""
+        other = copy(self)
+        other.model = replace(self.model, steps=steps)
+        return other
 
     def make(
         self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]

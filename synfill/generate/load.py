@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synfill.errors import RunError, UsageError
-from synfill.generate.hub import hub_errors, snapshot
+from synfill.generate.hub import CONFIG_FILES, hub_errors, snapshot
 from synfill.generate.modelfolder import check_weights, read_model_folder
 from synfill.generate.resolve import ResolvedModel, lora_file
 from synfill.generate.schedulers import build_scheduler
@@ -37,7 +37,7 @@ def load_pipeline(model: ResolvedModel, *, verbose: bool) -> tuple[Any, Resolved
     with _quiet(verbose):
         folder = _weights_folder(model)
         found = read_model_folder(folder, model.id)
-        variant = check_weights(folder, model.id) or model.variant
+        variant = check_weights(found, model.id) or model.variant
         revision = model.revision or folder.name
         model = replace(model, pipeline=found.pipeline, revision=revision, variant=variant)
         _check_pipeline(model)
@@ -57,12 +57,14 @@ def _weights_folder(model: ResolvedModel) -> Path:
         return Path(model.source)
     from diffusers import DiffusionPipeline
 
+    # A preset is resolved without a commit when the Hub can't be reached; now it must be.
+    revision = model.revision or snapshot(model.source, None, CONFIG_FILES, "model").name
     try:
-        with hub_errors(model.source, model.revision or None, "model"):
+        with hub_errors(model.source, revision, "model"):
             return Path(
                 DiffusionPipeline.download(
                     model.source,
-                    revision=model.revision or None,
+                    revision=revision,
                     use_safetensors=True,
                     variant=model.variant,
                 )
@@ -163,8 +165,10 @@ def _apply_lora(pipe: Any, model: ResolvedModel) -> None:
     try:
         pipe.load_lora_weights(file.parent, weight_name=file.name)
         applied = pipe.get_list_adapters()
-    except SafetensorError as error:
-        raise RunError(f"The LoRA {file} is damaged: {_first_line(error)}") from error
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"The LoRA {file} is damaged: {_first_line(error)}", "Fetch it again."
+        ) from error
     except (ValueError, RuntimeError, KeyError) as error:
         raise misfit from error
     if not any(applied.values()):

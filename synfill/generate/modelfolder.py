@@ -20,6 +20,7 @@ _SMALL: Final = 1 << 20
 
 _WEIGHTS: Final = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
+_FETCH_AGAIN: Final = "The model is damaged or incomplete: fetch it again."
 _LIBRARIES: Final = ("diffusers", "transformers")
 
 
@@ -68,9 +69,7 @@ def read_model_folder(path: Path, name: str) -> ModelFolder:
     if not isinstance(pipeline, str):
         if isinstance(pipeline, list):
             raise _custom_code(name, str(pipeline))
-        raise RunError(
-            f"{index_file} names no pipeline class.", "The model is incomplete: fetch it again."
-        )
+        raise RunError(f"{index_file} names no pipeline class.", _FETCH_AGAIN)
     _refuse_custom_code(path, index, name)
     denoiser = next((part for part in ("unet", "transformer") if (path / part).is_dir()), "")
     return ModelFolder(
@@ -84,11 +83,11 @@ def read_model_folder(path: Path, name: str) -> ModelFolder:
     )
 
 
-def check_weights(path: Path, name: str) -> str | None:
-    """See that every part with weights has them as safetensors.
+def check_weights(folder: ModelFolder, name: str) -> str | None:
+    """See that every part of a fetched model is there, with its weights as safetensors.
 
     Args:
-        path: The folder, with its weights.
+        folder: The model.
         name: What the user wrote, for the messages.
 
     Returns:
@@ -96,10 +95,15 @@ def check_weights(path: Path, name: str) -> str | None:
 
     Raises:
         UsageError: Weights only as pickle, which can run code.
-        RunError: A part has no weights at all.
+        RunError: A part is missing.
     """
+    for part, value in folder.index.items():
+        # Without its files, transformers makes up a tokenizer that knows no word.
+        wanted = part.startswith("tokenizer") and isinstance(value, list) and value[0] is not None
+        if wanted and not (folder.path / part).is_dir():
+            raise RunError(f"{name} has no {part}/.", _FETCH_AGAIN)
     variants: set[str] = set()
-    for part in sorted(child for child in path.iterdir() if (child / "config.json").is_file()):
+    for part in sorted(child.parent for child in folder.path.glob("*/config.json")):
         files = [file.name for file in part.iterdir()]
         safe = [file for file in files if file.endswith(".safetensors")]
         if not safe:
@@ -151,11 +155,9 @@ def _read_json(path: Path) -> JsonObject:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError(
-            f"{path} is broken: {error}.", "The model is damaged: fetch it again."
-        ) from error
+        raise RunError(f"{path} is broken: {error}.", _FETCH_AGAIN) from error
     if not isinstance(content, dict):
-        raise RunError(f"{path} is not a JSON object.", "The model is damaged: fetch it again.")
+        raise RunError(f"{path} is not a JSON object.", _FETCH_AGAIN)
     return content
 
 
@@ -215,9 +217,7 @@ def _no_safetensors(part: Path, files: list[str], name: str) -> None:
             "with diffusers and save_pretrained(FOLDER, safe_serialization=True).",
         )
     if part.name in ("unet", "transformer", "vae") or part.name.startswith("text_encoder"):
-        raise RunError(
-            f"{name} has no weights in {part.name}/.", "The model is incomplete: fetch it again."
-        )
+        raise RunError(f"{name} has no weights in {part.name}/.", _FETCH_AGAIN)
 
 
 def _variant(file: str) -> str:

@@ -238,7 +238,7 @@ def _find_folder(
     try:
         found = snapshot(repo, settings.revision, CONFIG_FILES, "model")
     except Unreachable:
-        if preset is None:
+        if preset is None or settings.revision:
             raise
         return None, False
     if preset is not None and not (found / "model_index.json").is_file():

@@ -1,0 +1,77 @@
+"""What all tests share: no network, one thread a process, small models, and the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+# Before torch is imported, here and in the processes that tests start. Tests run side by side.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.pop("HF_TOKEN", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing is read from or written to the caches of whoever runs the tests."""
+    home = tmp_path_factory.mktemp("hf-home")
+    for name, value in {
+        "HF_HOME": home,
+        "HF_HUB_CACHE": home / "hub",
+        "HF_DATASETS_CACHE": home / "datasets",
+    }.items():
+        os.environ[name] = str(value)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed and ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Runs the command line in this process, from an empty folder: cli("analyze", path)."""
+    from synfill.cli import output
+    from synfill.cli.app import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(output.VERBOSITY, "verbose", False)
+        monkeypatch.setattr(output.VERBOSITY, "quiet", False)
+        monkeypatch.setattr(sys, "argv", ["synfill", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return Ran(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small, real Stable Diffusion pipeline with random weights."""
+    from tiny_models import make_sd
+
+    return make_sd(tmp_path_factory.mktemp("models") / "sd")

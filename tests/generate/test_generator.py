@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from safetensors.torch import load_file, save_file
+
+from synfill.generate.check import default_checks, judge
+from synfill.generate.device import OutOfMemory
+from synfill.generate.families import ADAPTERS, PromptCache
+from synfill.generate.generator import Generator, load_generator
+from synfill.generate.resolve import GeneratorSettings
+from synfill.records import Cell, Request
+
+FAMILIES = ["sd", "sdxl", "sd3", "flux"]
+
+PROMPTS = ["a photo of a cat", "a dog", "a photo of a cat", "a frog on a leaf", "an airplane"]
+NEGATIVES = ["", "blurry", "", "dark", ""]
+SEEDS = [1, 1, 2, 3, 2**40]
+
+
+def furthest(a, b):
+    return int(np.abs(a.pixels.astype(int) - b.pixels.astype(int)).max())
+
+
+def mean_difference(a, b):
+    return float(np.abs(a.pixels.astype(int) - b.pixels.astype(int)).mean())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_image_depends_neither_on_the_batch_size_nor_on_its_neighbours(generator, family):
+    made = generator(family).make(PROMPTS, NEGATIVES, SEEDS)
+    for start, size in ((0, 1), (0, 3), (2, 3), (4, 1)):
+        part = slice(start, start + size)
+        again = generator(family).make(PROMPTS[part], NEGATIVES[part], SEEDS[part])
+        for one, other in zip(made[part], again, strict=True):
+            assert furthest(one, other) <= 1
+    shuffled = [3, 0, 4, 2, 1]
+    again = generator(family).make(
+        [PROMPTS[i] for i in shuffled],
+        [NEGATIVES[i] for i in shuffled],
+        [SEEDS[i] for i in shuffled],
+    )
+    for i, sample in zip(shuffled, again, strict=True):
+        assert furthest(made[i], sample) <= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_call_gives_the_same_bytes_and_every_input_counts(generator, family):
+    make = generator(family).make
+    cat, dog, other_seed = make(["a cat", "a dog", "a cat"], [""] * 3, [1, 1, 2])
+    again, _, _ = make(["a cat", "a dog", "a cat"], [""] * 3, [1, 1, 2])
+    (negated,) = make(["a cat"], ["a blurry drawing"], [1])
+    assert np.array_equal(cat.pixels, again.pixels)
+    assert cat.pixels.shape == (64, 64, 3) and cat.pixels.dtype == np.uint8
+    assert cat.finite and not cat.flagged
+    assert cat.pixels.std() > 20
+    assert mean_difference(cat, dog) > 0.5
+    assert mean_difference(cat, other_seed) > 2
+    assert mean_difference(cat, negated) > 0.5
+
+
+def test_every_prompt_is_encoded_once_and_alone(generator, monkeypatch):
+    calls = []
+    adapter = ADAPTERS["sd"]
+    spy = replace(
+        adapter, encode=lambda *arguments: calls.append(arguments[2:]) or adapter.encode(*arguments)
+    )
+    monkeypatch.setitem(ADAPTERS, "sd", spy)
+    loaded = generator("sd")
+    fresh = Generator(loaded._pipe, loaded.model)
+    for _ in range(2):
+        fresh.make(["a cat", "a dog", "a cat"], ["", "", "dark"], [1, 2, 3])
+    assert calls == [("a cat", ""), ("a dog", ""), ("a cat", "dark")]
+
+
+def test_the_prompt_cache_is_bounded(generator):
+    loaded = generator("sd")
+    one = 2 * 77 * tiny_models.HIDDEN * 4
+    cache = PromptCache(loaded._pipe, loaded.model, ADAPTERS["sd"], limit=2 * one)
+    with torch.inference_mode():
+        for prompt in ("a", "b", "a", "c"):
+            cache.batch([prompt], [""])
+    assert list(cache._kept) == [("a", ""), ("c", "")]
+    assert cache._bytes == 2 * one
+
+
+def test_without_guidance_there_is_no_negative_pass(generator, model):
+    loaded = generator("sd")
+    plain = Generator(loaded._pipe, replace(loaded.model, guidance_scale=1.0))
+    one, other = plain.make(["a cat", "a cat"], ["", "a blurry drawing"], [1, 1])
+    assert furthest(one, other) <= 1
+    embeddings = ADAPTERS["sd"].encode(loaded._pipe, plain.model, "a cat", "dark")
+    assert set(embeddings) == {"prompt_embeds"}
+
+
+def test_a_turbo_model_is_recognized_and_runs_without_guidance(generator):
+    turbo = generator("sdxl-turbo")
+    assert turbo.model.guidance_scale == 0
+    assert not turbo.model.negative_prompts
+    one, other = turbo.make(["a cat", "a dog"], ["", ""], [1, 1])
+    (alone,) = turbo.make(["a dog"], [""], [1])
+    # Its sampler adds noise in every step: that comes from the image's own seed as well.
+    assert furthest(other, alone) <= 1
+    assert mean_difference(one, other) > 0.5
+
+
+def test_the_safety_checker_flags_and_blackens(generator):
+    samples = generator("sd-safe").make(["a photo of a cat"] * 12, [""] * 12, list(range(12)))
+    flagged = [sample for sample in samples if sample.flagged]
+    assert 0 < len(flagged) < 12
+    assert all(sample.pixels.max() == 0 for sample in flagged)
+    request = Request(0, Cell("cat"), "a photo of a cat", "", 0)
+    verdict = judge(request, 0, flagged[0], default_checks((64, 64)))
+    assert (verdict.accepted, verdict.reason) == (False, "flagged by the safety checker")
+
+
+def test_broken_weights_give_images_that_are_not_finite(model, tmp_path):
+    path = shutil.copytree(model("sd"), tmp_path / "nan")
+    file = path / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["decoder.conv_out.bias"][0] = float("nan")
+    save_file(weights, file, metadata={"format": "pt"})
+    broken = load_generator(GeneratorSettings(model=str(path), steps=1, device="cpu"))
+    (sample,) = broken.make(["a cat"], [""], [1])
+    assert not sample.finite
+    request = Request(0, Cell("cat"), "a cat", "", 1)
+    assert judge(request, 0, sample, default_checks((64, 64))).reason == "not finite"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes.",
+        "MPS backend out of memory (MPS allocated: 1 GB)",
+    ],
+)
+def test_running_out_of_memory_is_told_apart(generator, monkeypatch, message):
+    loaded = generator("sd")
+
+    def fail(*_, **__):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(loaded._pipe.vae, "decode", fail)
+    with pytest.raises(OutOfMemory) as caught:
+        loaded.make(["a", "b"], ["", ""], [1, 2])
+    assert caught.value.batch == 2
+    assert caught.value.__context__ is None  # or the failed call's tensors would live on
+
+
+def test_another_failure_is_not_taken_for_it(generator, monkeypatch):
+    loaded = generator("sd")
+
+    def fail(*_, **__):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(loaded._pipe.vae, "decode", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        loaded.make(["a"], [""], [1])
+
+
+def test_a_pipeline_of_no_known_family_gets_its_prompts_as_text(generator):
+    loaded = generator("sd")
+    other = Generator(loaded._pipe, replace(loaded.model, family="other"))
+    known = loaded.make(PROMPTS[:3], NEGATIVES[:3], SEEDS[:3])
+    unknown = other.make(PROMPTS[:3], NEGATIVES[:3], SEEDS[:3])
+    assert all(furthest(a, b) <= 1 for a, b in zip(known, unknown, strict=True))
+
+
+def test_a_compiled_denoiser_sees_one_batch_size(generator):
+    loaded = generator("sd")
+    static = Generator(loaded._pipe, replace(loaded.model, compile=True))
+    seen = []
+    original = loaded._pipe.unet.forward
+
+    def spy(sample, *arguments, **keywords):
+        seen.append(len(sample))
+        return original(sample, *arguments, **keywords)
+
+    loaded._pipe.unet.forward = spy
+    try:
+        static.make(["a"] * 4, [""] * 4, [1, 2, 3, 4])
+        (last,) = static.make(["a"], [""], [3])
+    finally:
+        del loaded._pipe.unet.forward
+    assert set(seen) == {8}
+    assert furthest(last, loaded.make(["a"], [""], [3])[0]) <= 1
+
+
+def test_other_sizes_and_schedulers(model):
+    settings = GeneratorSettings(
+        model=str(model("sd")), steps=2, size=(48, 32), scheduler="euler-a", device="cpu"
+    )
+    (sample,) = load_generator(settings).make(["a cat"], [""], [1])
+    assert sample.pixels.shape == (32, 48, 3)
