@@ -7,7 +7,9 @@ a pipeline folder that `AutoPipelineForText2Image.from_pretrained` loads: Autoen
 encoder and tokenizer, UNet. Beside it come the loss curve (OUT.losses.csv, OUT.losses.png), a
 sample grid (OUT.samples.png) and the settings (OUT.settings.json). Two stages:
 
-1. the autoencoder; then every image is encoded once, and the diffusion model never sees a pixel;
+1. the autoencoder; then every image is encoded once, and the diffusion model never sees a pixel.
+   Its decoder learns on alone from these latents: what is left after the first part is mostly a
+   dark pixel in the corners, the same in every image, by which a classifier could tell them;
 2. the UNet together with the text encoder, on captions written by the tool's own prompt writer,
    half of them without the groups' words; some are empty, for classifier-free guidance.
 
@@ -83,6 +85,8 @@ class Settings:
         autoencoder_steps: Steps of stage 1.
         autoencoder_batch: Images a step.
         autoencoder_rate: Largest learning rate; it warms up, then falls to 0 as a cosine.
+        decoder_steps: Further steps of the decoder alone.
+        decoder_rate: Largest learning rate of these, likewise.
         steps: Steps of stage 2.
         batch: Images a step.
         rate: Largest learning rate, likewise.
@@ -113,6 +117,8 @@ class Settings:
     autoencoder_steps: int = 800
     autoencoder_batch: int = 64
     autoencoder_rate: float = 2e-3
+    decoder_steps: int = 1000
+    decoder_rate: float = 1e-3
     steps: int = 3000
     batch: int = 128
     rate: float = 1e-3
@@ -477,22 +483,73 @@ def encode_pictures(model: AutoencoderKL, pictures: Pictures, device: str) -> tu
         Two of shape (images, channels, height, width), scaled: together they have a standard
         deviation of 1.
     """
-    means, deviations, error = [], [], 0.0
+    means, deviations = [], []
     for pixels in pictures.pixels.split(256):
-        images = to_range(pixels).to(device)
-        latents = model.encode(images).latent_dist
+        latents = model.encode(to_range(pixels).to(device)).latent_dist
         means.append(latents.mean.cpu())
         deviations.append(latents.std.cpu())
-        error += float(((model.decode(latents.mean).sample - images) ** 2).mean()) * len(pixels)
     mean, deviation = torch.cat(means), torch.cat(deviations)
     scale = float(1 / torch.sqrt(mean.var() + (deviation**2).mean()))
     model.register_to_config(scaling_factor=scale)
-    print(
-        f"autoencoder: mean squared error {error / len(pictures.pixels):.5f} (of -1..1), "
-        f"scaling factor {scale:.4f}",
-        flush=True,
-    )
+    error = measure_error(model, pictures, device)
+    print(f"autoencoder: mean squared error {error:.5f}, scaling factor {scale:.4f}", flush=True)
     return mean * scale, deviation * scale
+
+
+@torch.no_grad()
+def measure_error(model: AutoencoderKL, pictures: Pictures, device: str) -> float:
+    """Mean squared error of all images, encoded and decoded, as -1..1."""
+    total = 0.0
+    for pixels in pictures.pixels.split(256):
+        images = to_range(pixels).to(device)
+        made = model.decode(model.encode(images).latent_dist.mean).sample
+        total += float(((made - images) ** 2).mean()) * len(pixels)
+    return total / len(pictures.pixels)
+
+
+class Decoder(nn.Module):
+    """What an autoencoder decodes with."""
+
+    def __init__(self, autoencoder: AutoencoderKL) -> None:
+        super().__init__()
+        self.post_quant_conv = autoencoder.post_quant_conv
+        self.decoder = autoencoder.decoder
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Images, -1..1, of latents that aren't scaled."""
+        return self.decoder(self.post_quant_conv(latents))
+
+
+def train_decoder(
+    settings: Settings,
+    autoencoder: AutoencoderKL,
+    pictures: Pictures,
+    latents: tuple[Tensor, Tensor],
+    device: str,
+    work: Path,
+    save_every: int,
+) -> Losses:
+    """The rest of stage 1: the decoder alone, on latents (as encode_pictures gives them)."""
+    mean, deviation = (part / autoencoder.config.scaling_factor for part in latents)
+
+    decoder = Decoder(autoencoder)
+
+    def compute_loss(generator: torch.Generator) -> Tensor:
+        chosen = torch.randint(len(mean), (settings.autoencoder_batch,), generator=generator)
+        noise = torch.randn(mean[chosen].shape, generator=generator)
+        made = decoder((mean[chosen] + deviation[chosen] * noise).to(device))
+        return nn.functional.mse_loss(made, to_range(pictures.pixels[chosen]).to(device))
+
+    return train(
+        "decoder",
+        decoder,
+        compute_loss,
+        settings.decoder_steps,
+        settings.decoder_rate,
+        settings,
+        work,
+        save_every,
+    )
 
 
 class Denoiser(nn.Module):
@@ -685,6 +742,8 @@ def run(settings: Settings, out: Path, device: str, save_every: int, half: bool)
 
     vae, losses = train_autoencoder(settings, pictures, device, work, save_every)
     mean, deviation = encode_pictures(vae, pictures, device)
+    losses += train_decoder(settings, vae, pictures, (mean, deviation), device, work, save_every)
+    print(f"decoder: mean squared error {measure_error(vae, pictures, device):.5f}", flush=True)
 
     torch.manual_seed(settings.seed)
     denoiser = Denoiser(build_unet(settings), build_text_encoder(settings, tokenizer)).to(device)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from synfill.errors import RunError, SynfillError
+from synfill.errors import RunError
 
 REPO_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """What an owner/name on the Hub looks like."""
@@ -55,7 +55,7 @@ def hub_errors(repo: str, revision: str | None, what: str) -> Iterator[None]:
         Unreachable: Offline and not cached.
         RunError: No such repository or revision, or no access to it.
     """
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     # The base of every error of the HTTP client that huggingface_hub uses (httpx in some
     # releases, httpx2 in others): a proxy's refusal comes through as such.
@@ -78,20 +78,22 @@ def hub_errors(repo: str, revision: str | None, what: str) -> Iterator[None]:
             f"There is no {what} {repo} on the Hub, or it is private and you are not logged in.",
             "Check the spelling. If it is private, log in with `hf auth login` (or set HF_TOKEN).",
         ) from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "no answer"
-        raise _unreachable(repo, what, f"HTTP status {status}") from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, http_error) as error:
-        raise _unreachable(repo, what, _offline_reason()) from error
+    except (
+        errors.HfHubHTTPError,
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        http_error,
+    ) as error:
+        # What is not in the cache is reported as that, and why it wasn't fetched as its cause.
+        refused = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
+        if isinstance(refused, errors.HfHubHTTPError):
+            reason = f"HTTP status {refused.response.status_code}"
+        else:
+            reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no connection"
+        raise _unreachable(repo, what, reason) from error
 
 
-def _offline_reason() -> str:
-    from huggingface_hub import constants
-
-    return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no connection"
-
-
-def _unreachable(repo: str, what: str, reason: str) -> SynfillError:
+def _unreachable(repo: str, what: str, reason: str) -> Unreachable:
     return Unreachable(
         f"The {what} {repo} is not in the local cache and the Hub can't be reached ({reason}).",
         "Connect and run the same command again, or name a local folder with the model in it.",

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import tiny_models
 
 from synfill.generate.generator import Generator, load_generator
 from synfill.generate.resolve import GeneratorSettings
 
-# Several test processes share the processor: torch's threads would only wait for each other.
-torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:

@@ -61,9 +61,7 @@ def run(folder, maker, total=20, batch_size=4, shard=8, tries=3, **changes):
 
 
 def digest(folder):
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()
-    }
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
 def test_every_request_gets_its_image_in_plan_order(tmp_path):
