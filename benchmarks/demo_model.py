@@ -226,7 +226,7 @@ def main() -> None:
     head = f"{'scheduler':38} steps guidance   digit  gap  ink    near  spread  seconds"
     print(head + "\n" + "-" * len(head))
     for plan in plans:
-        pipeline = AutoPipelineForText2Image.from_pretrained(given.model, torch_dtype=torch.float32)
+        pipeline = AutoPipelineForText2Image.from_pretrained(given.model)
         pipeline.set_progress_bar_config(disable=True)
         set_scheduler(pipeline, plan.scheduler)
         for by in (("ink",), ()) if not given.search else (("ink",),):

@@ -186,7 +186,10 @@ def _columns(content: CardContent) -> str:
             "knowledge of the group"
         )
     if content.is_imagefolder:
-        lines.append("- Classes are text here: an ImageFolder has no class numbering of its own")
+        lines.append(
+            "- Classes are text here: an ImageFolder has no class numbering of its own. Real "
+            "images have the prompt and generator (none) and the seed -1, as a CSV has no null"
+        )
     return "\n".join(lines)
 
 

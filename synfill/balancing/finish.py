@@ -144,7 +144,7 @@ def _write_data(
             schema,
             image,
             prepared.label.name,
-            provenance.name("synthetic"),
+            provenance,
             {c.name: c.class_names for c in source.columns if c.kind == "class"},
         )
     class_of = codes_by_row(prepared.table)

@@ -13,12 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from synfill.balancing.assemble import Provenance
 from synfill.errors import UsageError
 from synfill.files import safe_name
 
 FILE_BYTES = 500_000_000
 GROUP_ROWS = 1000
 GROUP_BYTES = 64_000_000
+NO_VALUE = "(none)"
+# What pandas, and so `datasets`, takes for no value in a CSV file.
+_READ_AS_MISSING = frozenset(
+    "#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|"
+    "nan|null|".split("|")
+)
 
 
 @dataclass(frozen=True)
@@ -128,17 +135,19 @@ class ImageFolderWriter:
     """Writes `SPLIT/CLASS/FILE` and a metadata.csv in every split.
 
     Class names become folder names through `safe_name`; metadata.csv has them as they are, as
-    text: a ClassLabel's numbering is lost in this form.
+    text: a ClassLabel's numbering is lost in this form. `datasets` guesses each column's type from
+    the first rows of each split, and refuses splits that differ: so that it guesses alike, a
+    missing whole number is -1 there, and a real image's prompt and generator are "(none)".
 
     Args:
         folder: The dataset's folder.
         image: The image column.
         label: The class column.
-        synthetic: The column that tells synthetic images.
+        provenance: The names of the provenance columns.
         class_names: A ClassLabel column -> its names, in order.
 
     Raises:
-        UsageError: A column can't stand in a CSV file.
+        UsageError: A column or a class name can't stand in a CSV file.
     """
 
     def __init__(
@@ -147,7 +156,7 @@ class ImageFolderWriter:
         schema: pa.Schema,
         image: str,
         label: str,
-        synthetic: str,
+        provenance: Provenance,
         class_names: dict[str, tuple[str, ...]],
     ) -> None:
         nested = [
@@ -167,8 +176,15 @@ class ImageFolderWriter:
                 "Use --format parquet.",
             )
         self._folder, self._image, self._label = folder, image, label
-        self._synthetic, self._names = synthetic, class_names
+        self._synthetic, self._names = provenance.name("synthetic"), class_names
         self._columns = [name for name in schema.names if name != image]
+        self._for_null: dict[str, Any] = {
+            name: -1
+            for name in self._columns
+            if pa.types.is_integer(schema.field(name).type) and name not in class_names
+        }
+        self._for_null[provenance.name("prompt")] = NO_VALUE
+        self._for_null[provenance.name("generator")] = NO_VALUE
         self._splits: dict[str, _ImageFolderSplit] = {}
 
     def add(self, split: str, table: pa.Table) -> None:
@@ -181,7 +197,15 @@ class ImageFolderWriter:
             for column, names in self._names.items():
                 code = row[column]
                 row[column] = names[code] if code is not None and 0 <= code < len(names) else None
-            part.add(data, row, row[self._label], bool(row[self._synthetic]))
+            label = row[self._label]
+            if label is not None and str(label) in _READ_AS_MISSING:
+                raise UsageError(
+                    f"A class is called '{label}', which is read as a missing value from the "
+                    "metadata.csv of an ImageFolder.",
+                    "Use --format parquet.",
+                )
+            row = {n: self._for_null.get(n) if v is None else v for n, v in row.items()}
+            part.add(data, row, label, bool(row[self._synthetic]))
 
     def close(self) -> dict[str, Written]:
         """Finish all files; what was written, by split."""

@@ -16,7 +16,13 @@ from synfill.records import JsonObject
 
 _IMAGE_NAMES = frozenset({"image", "img", "picture", "photo"})
 _PREFERRED_IMAGES = frozenset({"image", "img"})
-_DTYPES = {"double": "float64", "float": "float32", "halffloat": "float16"}
+_DTYPES = {
+    "double": "float64",
+    "float": "float32",
+    "halffloat": "float16",
+    "date32[day]": "date32",
+    "date64[ms]": "date64",
+}
 
 
 def schema_features(schema: pa.Schema) -> dict[str, JsonObject]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 
 import numpy as np
@@ -29,8 +30,8 @@ from synfill.records import ImageProfile
 # Named one by one: EPS and its like would run Ghostscript on a stranger's program.
 # fmt: off
 _FORMATS = (
-    "JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000", "MPO", "DIB", "ICO",
-    "ICNS", "DDS", "PCX", "SGI", "QOI", "IM", "MSP", "XBM", "XPM", "TGA",
+    "JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF", "JPEG2000", "DIB", "ICO",
+    "ICNS", "DDS", "PCX", "SGI", "QOI", "TGA",
 )
 # fmt: on
 # What Pillow's plugins are seen to raise on damaged files; it documents none of it.
@@ -190,10 +191,17 @@ def inspect_split(
     return Inspection(tuple(profiles), codes, tuple(bad), whole.hexdigest(), size)
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """The formats that this Pillow reads: asked for any other, it fails on every image."""
+    Image.init()
+    return tuple(format for format in _FORMATS if format in Image.OPEN)
+
+
 def _open(data: bytes) -> ImageFile.ImageFile:
     if not data:
         raise BadImage("empty file")
-    image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    image = Image.open(io.BytesIO(data), formats=_formats())
     if not all(image.size):
         raise BadImage("cannot be read: it has no pixels")
     return image

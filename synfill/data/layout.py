@@ -13,9 +13,9 @@ from synfill.errors import UsageError
 
 # fmt: off
 _EXTENSIONS = frozenset({
-    "apng", "avif", "bmp", "bw", "dds", "dib", "gif", "icns", "ico", "im", "j2c", "j2k", "jfif",
-    "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "mpo", "msp", "pbm", "pcx", "pgm", "png",
-    "pnm", "ppm", "qoi", "rgb", "rgba", "sgi", "tga", "tif", "tiff", "webp", "xbm", "xpm",
+    "apng", "avif", "bmp", "bw", "dds", "dib", "gif", "icns", "ico", "j2c", "j2k", "jfif",
+    "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "mpo", "pbm", "pcx", "pgm", "png",
+    "pnm", "ppm", "qoi", "rgb", "rgba", "sgi", "tga", "tif", "tiff", "webp",
 })
 # fmt: on
 

@@ -115,7 +115,7 @@ def open_saved(spec: str, path: Path, *, image: str | None) -> ArrowSource:
 
     try:
         loaded = datasets.load_from_disk(str(path))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise RunError(
             f"'{spec}' can't be read as a saved dataset: {error}",
             "The folder is incomplete or damaged: save the dataset again.",

@@ -103,11 +103,11 @@ def check_weights(folder: ModelFolder, name: str) -> str | None:
         if wanted and not (folder.path / part).is_dir():
             raise RunError(f"{name} has no {part}/.", _FETCH_AGAIN)
     variants: set[str] = set()
-    for part in sorted(child.parent for child in folder.path.glob("*/config.json")):
-        files = [file.name for file in part.iterdir()]
+    for config in sorted(folder.path.glob("*/config.json")):
+        files = [file.name for file in config.parent.iterdir()]
         safe = [file for file in files if file.endswith(".safetensors")]
         if not safe:
-            _no_safetensors(part, files, name)
+            _no_safetensors(config.parent, files, name)
         plain = any(file in _WEIGHTS or "-of-" in file for file in safe if not _variant(file))
         if not plain:
             variants |= {found for file in safe if (found := _variant(file))}

@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from datasets_fixtures import make_imagefolder, make_parquet
+from datasets_fixtures import make_cells, make_imagefolder, make_parquet
 from huggingface_hub import DatasetCard
 from PIL import Image
 
@@ -21,7 +21,8 @@ FAST = ("--steps", 2, "--batch-size", 4)
 @pytest.fixture
 def photos(tmp_path):
     return make_imagefolder(
-        tmp_path / "photos", {"train": {"cat": 5, "sea otter": 2}, "test": {"cat": 1, "sea otter": 1}}
+        tmp_path / "photos",
+        {"train": {"cat": 5, "sea otter": 2}, "test": {"cat": 1, "sea otter": 1}},
     )
 
 
@@ -80,7 +81,7 @@ def test_the_card_is_valid_and_says_what_was_done(cli, photos, sd_model, tmp_pat
     assert data["task_categories"] == ["image-classification"]
     assert data["source_datasets"]
     assert {"split": "train", "path": "data/train-*"} in data["configs"][0]["data_files"]
-    for word in ("3 of these images are synthetic", "synfill balance photos --model sd",
+    for word in ("3 of these images are synthetic", "synfill balance photos --modifiers default --model sd",
                  "a photo of {article} {label}, {modifier}", "The prompts name people",
                  "| old woman | 2 | 2 | 3 | 5 |"):  # fmt: skip
         assert word in card.text
@@ -159,7 +160,7 @@ def test_imagefolder_format(cli, photos, sd_model, tmp_path):
 
 def test_hostile_class_names_stay_inside(cli, sd_model, tmp_path):
     names = ["../../up", "a/b", " ", "..", "ä ö", "CON", "cat", "Cat"]
-    source = make_parquet(tmp_path / "in" / "train.parquet", {n: 1 + (n == "cat") for n in names})
+    source = make_parquet(tmp_path / "train.parquet", {n: 1 + (n == "cat") for n in names})
     before = set(tmp_path.rglob("*"))
     ran = cli("balance", source, "--model", sd_model, *FAST, "--format", "imagefolder",
               "--out", "out")  # fmt: skip
@@ -178,13 +179,14 @@ def test_hostile_class_names_stay_inside(cli, sd_model, tmp_path):
 @pytest.mark.parametrize("by", ["class", "class+place"])
 def test_groups(cli, sd_model, tmp_path, by):
     cells = {("cat", "land"): 3, ("cat", "water"): 1, ("dog", "land"): 1}
-    source = make_parquet(tmp_path / "in" / "train.parquet", cells, groups=("place",))
+    source = make_cells(tmp_path / "train.parquet", cells)
     ran = cli("balance", source, "--model", sd_model, *FAST, "--group", "place", "--by", by)
     assert ran.code == 0, ran.err
     train = load(tmp_path / "train-balanced", tmp_path)["train"]
     names = train.features["label"].names
     found = Counter(
-        (names[row["label"]], row["place"], row["synthetic"]) for row in train.remove_columns("image")
+        (names[row["label"]], row["place"], row["synthetic"])
+        for row in train.remove_columns("image")
     )
     real = {(*cell, False): n for cell, n in cells.items()}
     if by == "class":
@@ -199,7 +201,7 @@ def test_groups(cli, sd_model, tmp_path, by):
 
 def test_observed_only_leaves_empty_cells_empty(cli, sd_model, tmp_path):
     cells = {("cat", "land"): 3, ("cat", "water"): 1, ("dog", "land"): 1}
-    source = make_parquet(tmp_path / "in" / "train.parquet", cells, groups=("place",))
+    source = make_cells(tmp_path / "train.parquet", cells)
     ran = cli("balance", source, "--model", sd_model, *FAST, "--by", "class+place",
               "--observed-only")  # fmt: skip
     assert ran.code == 0, ran.err
@@ -240,7 +242,7 @@ def test_our_own_dataset_can_be_balanced_again(cli, photos, sd_model, tmp_path):
 
 def test_foreign_columns_of_our_names(cli, sd_model, tmp_path):
     source = make_parquet(
-        tmp_path / "in" / "train.parquet", {"cat": 2, "dog": 1}, columns={"prompt": ["x", "y", "z"]}
+        tmp_path / "train.parquet", {"cat": 2, "dog": 1}, groups={"prompt": ["x", "y", "z"]}
     )
     base = ("balance", source, "--model", sd_model, *FAST)
     refused = cli(*base)

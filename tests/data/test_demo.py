@@ -166,7 +166,7 @@ def test_the_shipped_model_makes_the_same_image_in_any_batch():
     import torch
     from diffusers import AutoPipelineForText2Image
 
-    pipeline = AutoPipelineForText2Image.from_pretrained(MODEL, torch_dtype=torch.float32)
+    pipeline = AutoPipelineForText2Image.from_pretrained(MODEL)
     pipeline.set_progress_bar_config(disable=True)
 
     def make(prompts, seeds):

@@ -19,7 +19,7 @@ def test_the_device_that_is_there():
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("here is a GPU")
     assert find_device(None) == find_device("auto") == find_device("cpu") == "cpu"
-    with pytest.raises(UsageError, match="'cuda' isn't there: torch .* sees 0 CUDA GPUs"):
+    with pytest.raises(UsageError, match=r"'cuda' isn't there: torch .* sees 0 CUDA GPUs"):
         find_device("cuda")
     with pytest.raises(UsageError, match="'cuda:1' isn't there"):
         find_device("cuda:1")

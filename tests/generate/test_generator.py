@@ -64,6 +64,22 @@ def test_the_same_call_gives_the_same_bytes_and_every_input_counts(generator, fa
     assert mean_difference(cat, negated) > 0.5
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_is_the_image_that_diffusers_itself_makes(generator, family):
+    loaded = generator(family)
+    (sample,) = loaded.make(["a cat"], [""], [5])
+    image = loaded._pipe(
+        prompt="a cat",
+        num_inference_steps=3,
+        guidance_scale=loaded.model.guidance_scale,
+        width=64,
+        height=64,
+        generator=torch.Generator().manual_seed(5),
+        output_type="np",
+    ).images[0]
+    assert np.abs(np.round(image * 255) - sample.pixels).max() <= 1
+
+
 def test_every_prompt_is_encoded_once_and_alone(generator, monkeypatch):
     calls = []
     adapter = ADAPTERS["sd"]
