@@ -8,9 +8,9 @@ from pathlib import Path
 
 from synfill.balancing.histogram import Histogram, count_images
 from synfill.balancing.plot import Bar, draw_bars
-from synfill.data.labels import choose_label, choose_split, read_label_table
+from synfill.data.labels import choose_label, choose_split, read_label_tables
 from synfill.data.longtail import Shape, keep_long_tail
-from synfill.data.source import Origin, Source, open_source
+from synfill.data.source import Origin, open_source
 from synfill.records import JsonObject, LabelTable
 
 
@@ -65,15 +65,10 @@ class TailSettings:
     seed: int = 0
 
 
-def read_table(
-    source: Source,
-    split: str,
-    label: str | None,
-    groups: Sequence[str],
-    long_tail: TailSettings | None,
+def cut_tail(
+    table: LabelTable, long_tail: TailSettings | None
 ) -> tuple[LabelTable, tuple[str, ...]]:
-    """The label table of one split, long-tailed if wanted, and notes on it."""
-    table = read_label_table(source, split, label, groups)
+    """The table's long-tailed subset, or all of it if none is wanted; and notes on it."""
     if long_tail is None:
         return table, ()
     found = keep_long_tail(
@@ -125,8 +120,8 @@ def analyze(
         tail = TailSettings(long_tail, long_tail_type, long_tail_max, seed)
     notes = list(opened.notes)
     histograms = []
-    for index, name in enumerate(splits):
-        table, found = read_table(opened, name, column, groups, tail if index == 0 else None)
+    for index, table in enumerate(read_label_tables(opened, splits, column, groups).values()):
+        table, found = cut_tail(table, tail if index == 0 else None)
         notes.extend(found)
         histograms.append(count_images(table))
     return Analysis(

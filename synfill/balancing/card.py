@@ -126,9 +126,10 @@ def _introduction(content: CardContent, made: int) -> str:
     )  # fmt: skip
     rows = ", ".join(f"{split} {count:,}" for split, count in content.rows.items())
     return (
-        f"**{made:,} of these images are synthetic.** This is {content.subset}{source}{revision} with the split "
-        f"`{content.split}` filled up by {what} with images of a text-to-image model. Real images "
-        f"keep their bytes; the other splits are as they were. Images: {rows}."
+        f"**{made:,} of these images are synthetic.** This is {content.subset}{source}{revision} "
+        f"with the split `{content.split}` filled up by {what} with images of a text-to-image "
+        "model. Real images keep their bytes; the other splits are as they were. "
+        f"Images: {rows}."
     )
 
 

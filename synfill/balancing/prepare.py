@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.balancing.analyze import TailSettings, read_table
+from synfill.balancing.analyze import TailSettings, cut_tail
 from synfill.balancing.assemble import Provenance, find_provenance
 from synfill.balancing.histogram import count_cells
 from synfill.balancing.plan import Deficit, Plan, build_plan, codes_of, emptiest_first, undersample
@@ -25,12 +25,13 @@ from synfill.balancing.reporter import Reporter
 from synfill.balancing.settings import BalanceSettings
 from synfill.balancing.target import Target, parse_target, target_from_counts, wanted_counts
 from synfill.data.images import BadRow, Inspection, inspect_split
-from synfill.data.labels import choose_label, choose_split
+from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.source import Source, open_source
 from synfill.errors import RunError, UsageError, suggest
 from synfill.files import read_yaml, safe_name
+from synfill.generate.presets import find_preset
 from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
-from synfill.records import MISSING, Factor, JsonObject, LabelTable
+from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
 
 BAD_ROWS_SHOWN = 10
 
@@ -116,7 +117,8 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
         tail = TailSettings(
             settings.long_tail, settings.long_tail_type, settings.long_tail_max, settings.seed
         )
-    table, notes = read_table(source, split, label, settings.group_columns, tail)
+    whole = read_label_table(source, split, label, settings.group_columns)
+    table, notes = cut_tail(whole, tail)
     for note in notes:
         reporter.note(note)
     if table.label is None or len(table) == 0 or not table.label.values:
@@ -133,6 +135,7 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
     for column, names in writer.unclear(wanted_cells).items():
         reporter.warn(_unclear(column, names))
     model = resolve_model(_generator_settings(settings))
+    _tell_vocabulary(model, writer, wanted_cells, reporter)
     if book.negative_prompt and not model.negative_prompts:
         reporter.warn(
             f"{model.id} runs without classifier-free guidance here (guidance scale "
@@ -330,6 +333,30 @@ def _unclear(column: str, names: Sequence[str]) -> str:
 
 def _yaml_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z][\w ]*", name) else f'"{name}"'
+
+
+def _tell_vocabulary(
+    model: ResolvedModel, writer: PromptWriter, cells: Sequence[Cell], reporter: Reporter
+) -> None:
+    """Warn if a model of a small world, such as the demo's, is asked for what it can't know."""
+    preset = find_preset(model.preset)
+    if preset is None or preset.vocabulary is None:
+        return
+    words = dict.fromkeys(
+        word
+        for cell in cells
+        for word in [
+            writer.label_words(cell.label),
+            *(writer.group_phrase(column, value) for column, value in cell.groups),
+        ]
+    )
+    unknown = [word for word in words if word not in preset.vocabulary]
+    if unknown:
+        shown = ", ".join(f"'{word}'" for word in unknown[:5])
+        reporter.warn(
+            f"The model '{preset.name}' only knows {', '.join(sorted(preset.vocabulary))}. What "
+            f"it makes for {shown} will show none of it. Choose another --model."
+        )
 
 
 def _generator_settings(settings: BalanceSettings) -> GeneratorSettings:

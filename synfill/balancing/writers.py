@@ -23,9 +23,9 @@ GROUP_BYTES = 64_000_000
 NO_VALUE = "(none)"
 # What pandas, and so `datasets`, takes for no value in a CSV file.
 _READ_AS_MISSING = frozenset(
-    "#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|"
-    "nan|null|".split("|")
-)
+    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

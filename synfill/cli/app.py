@@ -60,6 +60,7 @@ def main() -> None:
     # Registers the commands; here, so that app.py can be imported by each of them.
     import synfill.cli.analyze
     import synfill.cli.balance
+    import synfill.cli.demo
     import synfill.cli.env  # noqa: F401
 
     try:

@@ -149,7 +149,8 @@ def balance(
         str | None,
         typer.Option(
             help="sd15 (default), sdxl, sdxl-turbo, sd35-medium, sd35-large, sd35-turbo, "
-            "flux-dev, flux-schnell, pixart, sana; any Hub id or folder of a diffusers pipeline.",
+            "flux-dev, flux-schnell, pixart, sana, demo; any Hub id or folder of a diffusers "
+            "pipeline.",
             rich_help_panel=_MODEL,
         ),
     ] = None,

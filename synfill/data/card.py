@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from synfill.data.names import safe_name
+from synfill.data.names import origin_name
 from synfill.data.source import Origin
 from synfill.errors import RunError
 from synfill.records import JsonObject
@@ -48,4 +48,4 @@ def local_origin(spec: str, path: Path) -> Origin:
     """The origin of a local folder or file, with the licence that the card beside it names."""
     resolved = path.resolve()
     folder, name = (resolved, resolved.name) if path.is_dir() else (resolved.parent, resolved.stem)
-    return Origin(safe_name(name), spec, is_local=True, licence=licence_of(read_card(folder)))
+    return Origin(origin_name(name), spec, is_local=True, licence=licence_of(read_card(folder)))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from synfill.data.card import licence_of, read_card
-from synfill.data.names import safe_name
+from synfill.data.names import origin_name
 from synfill.data.saved import ArrowSource
 from synfill.data.source import Origin
 from synfill.errors import RunError, SynfillError, UsageError
@@ -32,6 +32,7 @@ def open_hub(
     """
     import datasets
 
+    _check_reachable(id, revision, Path(datasets.config.HF_DATASETS_CACHE))
     try:
         builder = datasets.load_dataset_builder(id, name=config, revision=revision)
         builder.download_and_prepare()
@@ -46,7 +47,7 @@ def open_hub(
         raise _explain(id, revision, error) from error
     commit = builder.hash if builder.hash and _COMMIT.fullmatch(builder.hash) else ""
     origin = Origin(
-        safe_name(id.split("/")[1]),
+        origin_name(id.split("/")[1]),
         id,
         is_local=False,
         revision=commit or revision or "",
@@ -55,6 +56,20 @@ def open_hub(
     # What `datasets` stores by path alone are files that it has put into its caches itself.
     caches = [Path(datasets.config.HF_CACHE_HOME), Path(datasets.config.HF_DATASETS_CACHE)]
     return ArrowSource(origin, held, image=image, folders=caches)
+
+
+def _check_reachable(id: str, revision: str | None, cache: Path) -> None:
+    """Fail at once without a connection: `datasets` itself tries for half a minute first."""
+    from huggingface_hub import HfApi
+
+    if (cache / id.replace("/", "___")).is_dir():
+        return
+    try:
+        HfApi().repo_info(id, repo_type="dataset", revision=revision, timeout=10)
+    except (_http_error(), OSError) as error:
+        # Every other answer of the Hub is left to `datasets`, which knows more ways.
+        if _is_offline(error):
+            raise _explain(id, revision, error) from error
 
 
 def _licence(id: str, commit: str) -> str:

@@ -56,6 +56,6 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
     return parts, name
 
 
-def safe_name(name: str) -> str:
-    """A name that can stand in a file name: letters, digits, '_', '.', '-' are kept."""
+def origin_name(name: str) -> str:
+    """A dataset's short name: letters, digits, '_', '.', '-' are kept, so it can name a folder."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "dataset"

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 Size = tuple[int, int]
@@ -36,6 +37,8 @@ class Preset:
             32-bit ones: half the download.
         max_sequence_length: Tokens of the long text encoder; None where there is none.
         negative_prompts: Whether a negative prompt has an effect.
+        folder: Where it is inside this package; None for a model of the Hub.
+        vocabulary: The only class and group words that it knows; None for a model of the world.
     """
 
     name: str
@@ -50,11 +53,17 @@ class Preset:
     variant: str | None = None
     max_sequence_length: int | None = None
     negative_prompts: bool = True
+    folder: Path | None = None
+    vocabulary: frozenset[str] | None = None
 
 
 DEFAULT_MODEL: Final = "sd15"
 
 _STABILITY_LICENCE: Final = "stabilityai-ai-community"
+
+_DIGITS: Final = frozenset(
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+)
 
 PRESETS: Final[tuple[Preset, ...]] = (
     # The model's own PNDM needs 50 steps for what DPM-Solver++ reaches in 25.
@@ -151,6 +160,19 @@ PRESETS: Final[tuple[Preset, ...]] = (
         size=(1024, 1024),
         licence="openrail++",
         max_sequence_length=300,
+    ),
+    # Trained for `synfill demo` on scikit-learn's digits; see docs/demo.md.
+    Preset(
+        "demo",
+        "demo",
+        "sd",
+        steps=10,
+        guidance_scale=2.0,
+        size=(32, 32),
+        licence="apache-2.0",
+        scheduler="dpm++",
+        folder=Path(__file__).parents[1] / "models" / "demo",
+        vocabulary=_DIGITS | {"red ink", "green ink", "blue ink", "purple ink"},
     ),
     # Its transformer was trained in float16; its text encoder overflows there.
     Preset(

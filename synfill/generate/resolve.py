@@ -222,6 +222,10 @@ def _find_folder(
     """The model's configuration, and whether it is a local folder."""
     model = settings.model
     path = Path(model).expanduser()
+    if preset is not None and preset.folder is not None:
+        if settings.revision:
+            raise UsageError(f"The model {model} has no revisions.", "Leave --revision out.")
+        return read_model_folder(preset.folder, model), True
     if preset is None and path.is_dir():
         if settings.revision:
             raise UsageError(

@@ -1,6 +1,6 @@
 import pytest
 
-from synfill.data.names import canonical_split, natural_key, safe_name, sort_splits, split_of_file
+from synfill.data.names import canonical_split, natural_key, origin_name, sort_splits, split_of_file
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_natural_order():
 
 
 def test_names_for_files_are_safe():
-    assert safe_name("../a b/c") == "a-b-c"
-    assert safe_name("...") == "dataset"
+    assert origin_name("../a b/c") == "a-b-c"
+    assert origin_name("...") == "dataset"
