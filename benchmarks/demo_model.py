@@ -1,11 +1,14 @@
 """Does the demo's generator draw what it is asked for, and how fast? Prints tables.
 
-    python benchmarks/demo_model.py                    # the shipped model as the demo uses it
-    python benchmarks/demo_model.py --search           # which solver, steps and guidance are best
+    python benchmarks/demo_model.py                                    # as the demo uses it
+    python benchmarks/demo_model.py --steps 6 8 10 --guidance 1.5 2 3  # which are best
 
 A small classifier is trained on the real pool in all inks. Its accuracy on the real test scans is
 compared with how often it names the digit that a fresh sample was asked for; the ink is the one
-nearest by colour. The model was trained on the pool, the classifier too; neither on test scans.
+nearest by colour. "near" is the median distance to the nearest pool image, "spread" that to the
+nearest image of the same digit and ink in the same set (root mean squared difference, 0..255):
+near 0 would be copies of the pool, spread 0 one image again and again. The model was trained on
+the pool, the classifier too; neither on test scans.
 """
 
 from __future__ import annotations
@@ -168,6 +171,19 @@ def set_scheduler(pipeline: DiffusionPipeline, name: str) -> None:
         )
 
 
+def thin_out(digits: Tensor, inks: Tensor, images: int) -> Tensor:
+    """Positions of the first few images of each digit and ink."""
+    cell = digits * len(INKS) + inks
+    return torch.cat([(cell == number).nonzero()[:images, 0] for number in cell.unique()])
+
+
+def measure_spread(images: Tensor, digits: Tensor, inks: Tensor) -> float:
+    """Median distance of an image to the nearest other one of its digit and ink."""
+    cell = digits * len(INKS) + inks
+    alike = [images[cell == number] for number in cell.unique()]
+    return float(torch.cat([nearest(part, part, True) for part in alike if len(part) > 1]).median())
+
+
 def nearest(images: Tensor, others: Tensor, same: bool = False) -> Tensor:
     """Distance to the nearest other image: root of the mean squared difference, 0..255."""
     a, b = images.flatten(1).float(), others.flatten(1).float()
@@ -181,15 +197,14 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--model", type=Path, default=SHIPPED, help="the pipeline folder")
-    parser.add_argument("--scheduler", default="", help="a scheduler class of diffusers (+karras)")
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument("--scheduler", nargs="+", default=[""], help="classes of diffusers")
+    parser.add_argument("--steps", type=int, nargs="+", default=[10])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=12, help="of the classifier")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--search", action="store_true", help="try solvers, steps and guidance")
     parser.add_argument("--sheet", type=Path, help="save the first 80 samples as a PNG")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -202,52 +217,35 @@ def main() -> None:
     real = float((name_digits(classifier, test) == test_digits).float().mean())
     real_ink = float((name_inks(test) == test_inks).float().mean())
     print(f"{len(pool)} pool images, {len(test)} test images, {given.threads} threads")
-    print(f"real test scans: digit {real:.1%}, ink {real_ink:.1%}\n")
+
+    head = f"{'':38} steps guidance   digit   gap    ink   near spread seconds"
+    print(head + "\n" + "-" * len(head))
+    some = thin_out(test_digits, test_inks, max(2, given.images // 40))
+    near = float(nearest(test, pool).median())
+    spread = measure_spread(test[some], test_digits[some], test_inks[some])
+    print(f"{'real test images':53}  {real:6.1%}       {real_ink:6.1%} {near:6.1f} {spread:6.1f}")
 
     cells, digits, inks = wanted_cells(given.images)
-    plans = [Sampling(given.scheduler, given.steps, given.guidance, given.batch)]
-    if given.search:
-        solvers = (
-            "DPMSolverMultistepScheduler",
-            "DPMSolverMultistepScheduler+karras",
-            "DPMSolverMultistepScheduler+trailing",
-            "UniPCMultistepScheduler",
-            "DDIMScheduler",
-        )
-        plans = [
-            Sampling(solver, steps, guidance, given.batch)
-            for solver, steps, guidance in product(solvers, (8, 10, 15), (1.5, 2.0, 3.0))
-        ]
-    own = nearest(test, pool)
-    print(
-        "own = median distance to the nearest pool image, of real test images: "
-        f"{float(own.median()):.1f}"
-    )
-    head = f"{'scheduler':38} steps guidance   digit  gap  ink    near  spread  seconds"
-    print(head + "\n" + "-" * len(head))
-    for plan in plans:
-        pipeline = AutoPipelineForText2Image.from_pretrained(given.model)
-        pipeline.set_progress_bar_config(disable=True)
+    pipeline = AutoPipelineForText2Image.from_pretrained(given.model)
+    pipeline.set_progress_bar_config(disable=True)
+    own = pipeline.scheduler
+    for plan in (
+        Sampling(*chosen, given.batch)
+        for chosen in product(given.scheduler, given.steps, given.guidance)
+    ):
+        pipeline.scheduler = own
         set_scheduler(pipeline, plan.scheduler)
-        for by in (("ink",), ()) if not given.search else (("ink",),):
+        for by in (("ink",), ()):
             images, seconds = sample(pipeline, write_prompts(cells, by), plan, given.seed)
             named = float((name_digits(classifier, images) == digits).float().mean())
-            ink = float((name_inks(images) == inks).float().mean())
-            # Samples of one digit and ink among themselves: 0 would be one image again and again.
-            spread = torch.cat(
-                [
-                    nearest(images[chosen], images[chosen], same=True)
-                    for chosen in (
-                        (digits == d) & (inks == i) for d, i in product(range(10), range(4))
-                    )
-                    if int(chosen.sum()) > 1
-                ]
-            )
+            made = name_inks(images)
+            ink = f"{float((made == inks).float().mean()):6.1%}" if by else "     -"
+            near = float(nearest(images, pool).median())
+            spread = measure_spread(images, digits, inks if by else made)
+            what = f"{plan.scheduler or 'as shipped'}, by {'class and ink' if by else 'class'}"
             print(
-                f"{plan.scheduler or 'as shipped':38} {plan.steps:5} {plan.guidance:8}  "
-                f"{named:6.1%} {100 * (named - real):+.1f} {ink if by else float('nan'):6.1%}"
-                f"  {float(nearest(images, pool).median()):5.1f}  {float(spread.median()):6.1f}"
-                f"  {seconds:6.1f}  {'by class and ink' if by else 'by class only'}",
+                f"{what:38} {plan.steps:5} {plan.guidance:8}  {named:6.1%} "
+                f"{100 * (named - real):+5.1f} {ink} {near:6.1f} {spread:6.1f} {seconds:7.1f}",
                 flush=True,
             )
             if given.sheet and by:

@@ -32,7 +32,17 @@ def main() -> None:
         (folder / "runs").mkdir()
         started = time.monotonic()
         found = run_with_kills(
-            [str(photos), "--model", str(model), "--steps", "2", "--batch-size", "4"],
+            [
+                str(photos),
+                "--model",
+                str(model),
+                "--steps",
+                "1",
+                "--size",
+                "32",
+                "--batch-size",
+                "4",
+            ],
             folder / "runs",
             arguments.kills,
         )

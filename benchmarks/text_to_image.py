@@ -57,7 +57,7 @@ from synfill.records import Cell
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what comes out. The defaults made the demo's model.
+    """Everything that decides what comes out. docs/demo.md has the command for the demo's model.
 
     Attributes:
         source: SOURCE as synfill reads it.
@@ -119,7 +119,7 @@ class Settings:
     autoencoder_rate: float = 2e-3
     decoder_steps: int = 1000
     decoder_rate: float = 1e-3
-    steps: int = 3000
+    steps: int = 1500
     batch: int = 128
     rate: float = 1e-3
     average: float = 0.999
@@ -333,7 +333,7 @@ def build_unet(settings: Settings) -> UNet2DConditionModel:
 
 
 def build_noise() -> DDPMScheduler:
-    """Stable Diffusion's noise; the model says the velocity, which small ones learn faster."""
+    """Stable Diffusion's noise; the model says the velocity, which a small one learns well."""
     return DDPMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -632,6 +632,9 @@ def save_pipeline(pipeline: StableDiffusionPipeline, folder: Path, half: bool) -
         shutil.rmtree(folder)
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         part.to(torch.float16 if half else torch.float32)
+    # Else the file tells what it was last asked for.
+    pipeline.tokenizer.backend_tokenizer.no_padding()
+    pipeline.tokenizer.backend_tokenizer.no_truncation()
     pipeline.save_pretrained(folder, safe_serialization=True)
     # transformers loads a model in the type that its config names. A CPU wants float32.
     path = folder / "text_encoder" / "config.json"

@@ -8,8 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "synfill"
 BOTTOM = {"records", "errors", "files"}
 # The composers, which know several rooms; everything else of `balancing` is pure.
-COMPOSERS = {f"balancing/{name}.py" for name in (
-    "analyze", "prepare", "estimate", "run", "finish", "assemble", "settings", "writers")}  # fmt: skip
+COMPOSERS = {
+    f"balancing/{name}.py"
+    for name in (
+        "analyze", "assemble", "estimate", "finish", "prepare", "run", "settings", "writers",
+    )
+}  # fmt: skip
 ALLOWED = {
     "cli": {"cli", "balancing"},
     "balancing": {"balancing"},

@@ -55,14 +55,14 @@ class OutputFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file; --out names a folder.")
-        started = self._read(self.work / "state.json")
+        started = self._read(self.work / "state.json", overwrite)
         if started is not None and any(self.shards.glob("*.parquet")):
-            changed = _differences(started["identity"], identity)
+            changed = _differences(started.get("identity", {}), identity)
             if not changed:
                 return "resume"
             self._refuse(overwrite, "an unfinished run with other settings", changed)
             return "new"
-        finished = self._read(self.path / RUN)
+        finished = self._read(self.path / RUN, overwrite)
         if finished is not None:
             changed = _differences(finished.get("identity", {}), identity)
             if not changed and not overwrite:
@@ -149,12 +149,12 @@ class OutputFolder:
 
         run.json is moved last: a folder that has it is whole.
         """
-        earlier = self._read(self.path / RUN) or {}
+        earlier = self._read(self.path / RUN, ignore_damage=True) or {}
         ours = {child.name for child in self.final.iterdir()}
-        for name in {*earlier.get("entries", []), *ours} - {"synfill"}:
-            # Names from a file become paths only as a single part of one.
-            if name == Path(name).name:
-                _remove(self.path / name)
+        replaced = {*earlier.get("entries", []), *ours} - {"synfill"}
+        # Names from a file are only compared with what is there: none becomes a path ("..").
+        for name in replaced.intersection(os.listdir(self.path)):
+            _remove(self.path / name)
         (self.path / RUN).unlink(missing_ok=True)
         for name in sorted(ours - {"synfill"}):
             os.replace(self.final / name, self.path / name)
@@ -168,16 +168,18 @@ class OutputFolder:
         _remove(self._done)
 
     @staticmethod
-    def _read(path: Path) -> JsonObject | None:
+    def _read(path: Path, ignore_damage: bool = False) -> JsonObject | None:
         try:
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
+            if ignore_damage:
+                return {}
             raise RunError(
                 f"{path} can't be read: {error}.", "Add --overwrite to begin anew."
             ) from None
-        return content if isinstance(content, dict) else None
+        return content if isinstance(content, dict) else {}
 
 
 def _remove(path: Path) -> None:

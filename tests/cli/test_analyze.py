@@ -108,8 +108,14 @@ def test_the_long_tail_of_the_literature(cli):
 
 
 def test_bad_input(cli, tmp_path, photos):
-    for arguments in (["nowhere"], [photos, "--split", "val"], [photos, "--label", "x"],
-                      [photos, "--long-tail", "0.5"], [photos, "--long-tail-type", "round"]):  # fmt: skip
+    wrong = [
+        ["nowhere"],
+        [photos, "--split", "val"],
+        [photos, "--label", "x"],
+        [photos, "--long-tail", "0.5"],
+        [photos, "--long-tail-type", "round"],
+    ]
+    for arguments in wrong:
         ran = cli("analyze", *arguments)
         assert ran.code == 2, arguments
         assert ran.out == ""

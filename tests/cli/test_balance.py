@@ -81,9 +81,14 @@ def test_the_card_is_valid_and_says_what_was_done(cli, photos, sd_model, tmp_pat
     assert data["task_categories"] == ["image-classification"]
     assert data["source_datasets"]
     assert {"split": "train", "path": "data/train-*"} in data["configs"][0]["data_files"]
-    for word in ("3 of these images are synthetic", "synfill balance photos --modifiers default --model sd",
-                 "a photo of {article} {label}, {modifier}", "The prompts name people",
-                 "| old woman | 2 | 2 | 3 | 5 |"):  # fmt: skip
+    words = [
+        "3 of these images are synthetic",
+        "synfill balance photos --modifiers default --model sd",
+        "a photo of {article} {label}, {modifier}",
+        "The prompts name people",
+        "| old woman | 2 | 2 | 3 | 5 |",
+    ]
+    for word in words:
         assert word in card.text
     assert str(tmp_path) not in (out / "README.md").read_text()
     assert str(tmp_path) not in (out / "synfill/run.json").read_text()

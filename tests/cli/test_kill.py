@@ -8,9 +8,10 @@ from killing import run_with_kills
 
 
 def test_five_kills_leave_no_trace(tmp_path, sd_model):
-    photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 130, "dog": 4}})
+    photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 100, "dog": 4}})
     (tmp_path / "runs").mkdir()
-    arguments = [str(photos), "--model", str(sd_model), "--steps", "2", "--batch-size", "4"]
+    arguments = [str(photos), "--model", str(sd_model), "--steps", "1", "--size", "32",
+                 "--batch-size", "4"]  # fmt: skip
     found = run_with_kills(arguments, tmp_path / "runs", kills=5)
     assert len(found.moments) == 5
     assert found.same == [True] * found.runs, found.moments
@@ -20,7 +21,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, sd_model):
     photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 400, "dog": 4}})
     out = tmp_path / "out"
     command = [sys.executable, "-m", "synfill", "balance", str(photos), "--model", str(sd_model),
-               "--steps", "2", "--batch-size", "4", "--out", str(out)]  # fmt: skip
+               "--steps", "1", "--size", "32", "--batch-size", "4", "--out", str(out)]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list((out / ".synfill" / "shards").glob("*.parquet")):
