@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -15,6 +16,8 @@ from rich.text import Text
 
 FOLD_ABOVE = 24
 BAR_WIDTH = 32
+MIN_BAR_WIDTH = 6
+NAME_WIDTH = 40
 PLAIN_SECONDS = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -50,13 +53,10 @@ def show_error(message: str, hint: str) -> None:
         console.print(Text(hint))
 
 
-def bar(images: int, largest: int, second: int = 0) -> Text:
-    """A bar of images, with a second part in another color."""
-    if largest <= 0:
-        return Text("")
-    first = round(images / largest * BAR_WIDTH)
-    both = max(round((images + second) / largest * BAR_WIDTH), int(images + second > 0))
-    return Text.assemble(("█" * min(first, both), "blue"), ("█" * max(0, both - first), "yellow"))
+def bar(images: int, largest: int, width: int) -> Text:
+    """A bar of at most `width` blocks; whatever isn't empty has one."""
+    blocks = max(round(images / largest * width), 1) if images else 0
+    return Text("█" * blocks, "blue")
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,23 @@ def counts_table(title: str, columns: Sequence[str], rows: Sequence[Row], unfold
         unfold: Show all rows, however many.
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("", overflow="fold", max_width=40)
+    # Names and numbers come first: the bars take what a narrow terminal leaves.
+    names = min(NAME_WIDTH, max((cell_len(row.name) for row in rows), default=0))
+    numbers = sum(2 + max(7, len(column)) for column in columns)
+    bars = max(MIN_BAR_WIDTH, min(BAR_WIDTH, stdout().width - names - numbers - 2))
+    table.add_column("", overflow="fold", max_width=NAME_WIDTH)
     for column in columns:
         table.add_column(escape(column), justify="right", style="cyan")
     table.add_column("", no_wrap=True)
     largest = max((row.counts[0] or 0 for row in rows), default=0)
     for index, row in enumerate(rows):
         if len(rows) > FOLD_ABOVE and not unfold:
-            hidden = len(rows) - FOLD_ABOVE
             if index == FOLD_ABOVE // 2:
-                table.add_row(Text(f"... {hidden:,} more (-v shows all)", "dim"))
+                table.add_row(Text(f"... {len(rows) - FOLD_ABOVE:,} more (-v: all)", "dim"))
             if FOLD_ABOVE // 2 <= index < len(rows) - FOLD_ABOVE // 2:
                 continue
         shown = ["" if count is None else f"{count:,}" for count in row.counts]
-        table.add_row(Text(row.name), *shown, bar(row.counts[0] or 0, largest))
+        table.add_row(Text(row.name), *shown, bar(row.counts[0] or 0, largest, bars))
     return table
 
 
