@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=SHIPPED, help="the pipeline folder")
     parser.add_argument("--scheduler", nargs="+", default=[""], help="classes of diffusers")
     parser.add_argument("--steps", type=int, nargs="+", default=[10])
-    parser.add_argument("--guidance", type=float, nargs="+", default=[2.0])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.5])
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=10_000)

@@ -167,7 +167,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         "demo",
         "sd",
         steps=10,
-        guidance_scale=2.0,
+        guidance_scale=1.5,
         size=(32, 32),
         licence="apache-2.0",
         scheduler="dpm++",
