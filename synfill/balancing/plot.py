@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -26,12 +26,15 @@ class Bar:
     synthetic: int = 0
 
 
-def draw_bars(panels: Sequence[tuple[str, Sequence[Bar]]], file_format: str) -> bytes:
-    """Draw panels of bars below each other.
+def draw_bars(
+    panels: Sequence[tuple[str, Sequence[Bar]]], file_format: str, beside: bool = False
+) -> bytes:
+    """Draw panels of bars, below each other or beside each other.
 
     Args:
         panels: (title, bars) pairs. Above 40 bars a panel shows them without names, largest first.
         file_format: "png" or "svg".
+        beside: Beside each other, with the same names and the same scale.
 
     Returns:
         The file's bytes; the same for the same input.
@@ -39,12 +42,16 @@ def draw_bars(panels: Sequence[tuple[str, Sequence[Bar]]], file_format: str) -> 
     import matplotlib
     from matplotlib.figure import Figure
 
-    heights = [0.9 + 0.24 * len(bars) if _named(bars) else 2.8 for _, bars in panels]
+    heights = [0.9 + 0.2 * len(bars) if _named(bars) else 2.8 for _, bars in panels]
+    shape: dict[str, Any] = {"nrows": len(panels), "height_ratios": heights}
+    if beside:
+        heights = [max(heights)]
+        shape = {"ncols": len(panels), "sharex": True, "sharey": True}
     # A salt of one's own, or SVG ids differ from run to run.
     with matplotlib.rc_context({"svg.hashsalt": "synfill", "font.size": 9}):
         figure = Figure(figsize=(8, sum(heights)), layout="constrained")
-        all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (title, bars) in zip(all_axes, panels, strict=True):
+        all_axes = figure.subplots(squeeze=False, **shape)
+        for axes, (title, bars) in zip(all_axes.flat, panels, strict=True):
             _draw_panel(axes, title, bars)
         buffer = io.BytesIO()
         metadata = {"Software": None} if file_format == "png" else {"Date": None, "Creator": None}
@@ -69,7 +76,7 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[Bar]) -> None:
             made = [bar.synthetic for bar in bars]
             axes.barh(places, made, left=real, color=SYNTHETIC, label="synthetic")
         axes.set_yticks(list(places), [_shorten(bar.name) for bar in bars])
-        axes.invert_yaxis()
+        axes.set_ylim(len(bars) - 0.4, -0.6)
         for place, shown in enumerate(bars):
             total = shown.real + shown.synthetic
             axes.annotate(f"{total:,}", (total, place), (3, 0), textcoords="offset points",
@@ -90,7 +97,7 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[Bar]) -> None:
         axes.set_xlabel(f"{len(bars)}, largest first")
         axes.set_ylabel("images")
     if mixed:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(facecolor="white", edgecolor="none", framealpha=0.9, fontsize=8)
 
 
 def _shorten(name: str) -> str:

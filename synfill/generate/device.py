@@ -153,7 +153,7 @@ def auto_batch_size(
     """
     pixels = size[0] * size[1]
     if memory is None:
-        return 8 if pixels <= 64 * 64 else 4 if pixels <= 256 * 256 else 1
+        return 32 if pixels <= 64 * 64 else 4 if pixels <= 256 * 256 else 1
     room = 0.9 * memory - _WEIGHTS_GIB.get(family, 16) * _GIB
     fits = max(1, int(room // (pixels * _BYTES_A_PIXEL)))
     # Apple's GPUs are kept busy by a few images; more only takes memory from the system.

@@ -58,7 +58,7 @@ def test_out_of_memory_is_told_by_its_type_or_text():
 @pytest.mark.parametrize(
     ("device", "size", "family", "memory", "batch"),
     [
-        ("cpu", (64, 64), "sd", None, 8),
+        ("cpu", (64, 64), "sd", None, 32),
         ("cpu", (256, 256), "sd", None, 4),
         ("cpu", (512, 512), "sd", None, 1),
         ("cuda", (512, 512), "sd", 80 * GIB, 32),

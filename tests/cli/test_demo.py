@@ -1,0 +1,39 @@
+import pyarrow.parquet as pq
+
+from synfill.cli import demo
+
+
+def test_the_demo_shows_the_whole_of_it(cli, tmp_path, monkeypatch):
+    # As many images as it makes for a user would take half a minute.
+    monkeypatch.setitem(demo.BALANCE, "target", "uniform:2")
+    ran = cli("demo")
+    assert ran.code == 0, ran.err
+    for line in (
+        "$ synfill analyze demo --group ink",
+        "$ synfill balance demo --model demo --by class+ink --target uniform:2 --out synfill-demo",
+        "$ synfill analyze synfill-demo --group ink",
+        "stands in here for a public model",
+        "samples.png",
+    ):
+        assert line in ran.out
+    table = pq.read_table(next((tmp_path / "synfill-demo/data").glob("train-*")))
+    cells = table.to_pandas().groupby(["label", "ink"]).size()
+    assert len(cells) == 40
+    assert min(cells) == 2
+    assert "warning" not in ran.err
+    assert cli("demo").code == 0
+
+
+def test_a_folder_named_demo_is_reached_by_its_path(cli, tmp_path):
+    (tmp_path / "demo").mkdir()
+    assert cli("analyze", "./demo").code == 2
+    assert "zero" in cli("analyze", "demo").out
+
+
+def test_the_demo_model_says_that_it_knows_only_digits(cli, tmp_path):
+    from datasets_fixtures import make_imagefolder
+
+    photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 3, "dog": 1}})
+    ran = cli("balance", photos, "--model", "demo", "--dry-run")
+    assert ran.code == 0
+    assert "only knows" in ran.err and "'dog'" in ran.err
