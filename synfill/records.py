@@ -144,6 +144,7 @@ class ImageProfile:
         jpeg_tables: JPEG's quantization tables (64 entries each), which are its quality.
         subsampling: JPEG's chroma subsampling as Pillow numbers it (0, 1, 2; -1 unknown).
         lossless: Whether a WebP is lossless.
+        progressive: Whether a JPEG is progressive.
     """
 
     format: str
@@ -152,6 +153,7 @@ class ImageProfile:
     jpeg_tables: tuple[tuple[int, ...], ...] | None = None
     subsampling: int = -1
     lossless: bool = False
+    progressive: bool = False
 
 
 @dataclass(frozen=True)

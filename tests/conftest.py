@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from hub_client import HubClient
+    from hub_server import HubServer
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -75,3 +80,22 @@ def sd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_models import make_sd
 
     return make_sd(tmp_path_factory.mktemp("models") / "sd")
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A small Hub with two users."""
+    from hub_server import HubServer, User
+
+    with HubServer(tmp_path / "hub") as server:
+        server.store.users["hf_secretOfAlice"] = User("alice", orgs={"zoo": "write", "ark": "read"})
+        server.store.users["hf_secretOfBob"] = User("bob")
+        yield server
+
+
+@pytest.fixture
+def alice(hub: HubServer, tmp_path: Path) -> HubClient:
+    """The command line as one of them runs it, in a process of its own."""
+    from hub_client import HubClient
+
+    return HubClient(hub, tmp_path / "alice")

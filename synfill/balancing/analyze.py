@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from synfill.balancing.histogram import Histogram, count_images
 from synfill.balancing.plot import Bar, draw_bars
 from synfill.data.labels import choose_label, choose_split, read_label_tables
 from synfill.data.longtail import Shape, keep_long_tail
 from synfill.data.source import Origin, open_source
+from synfill.errors import UsageError
 from synfill.records import JsonObject, LabelTable
 
 
@@ -115,6 +117,10 @@ def analyze(
         asked = opened.splits
     splits = tuple(dict.fromkeys(choose_split(opened, name) for name in asked))
     column = choose_label(opened, label, groups)
+    if long_tail_type not in get_args(Shape):
+        raise UsageError(f"The long tail's type is exp or step, not '{long_tail_type}'.")
+    if long_tail is None and (long_tail_max is not None or long_tail_type != "exp"):
+        raise UsageError("--long-tail-max and --long-tail-type need --long-tail.")
     tail = None
     if long_tail is not None:
         tail = TailSettings(long_tail, long_tail_type, long_tail_max, seed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synfill.data.source import Column, Source, image_column
@@ -27,6 +28,8 @@ _KINDS: dict[str, JsonObject] = {
     "generator": {"dtype": "string", "_type": "Value"},
 }
 PREFIX = "synfill_"
+NO_VALUE, NO_SEED = "(none)", -1
+"""What stands for a missing prompt or generator, and seed, where a file has no null."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,25 @@ class Assembler:
         """
         for numbers, batch in self.source.iter_rows(split, rows):
             table = pa.Table.from_batches([batch])
-            if not self.provenance.existing:
+            if self.provenance.existing:
+                table = self._with_nulls(table)
+            else:
                 name = self.provenance.name("synthetic")
                 table = table.append_column(name, pa.array(np.zeros(len(numbers), dtype=bool)))
             for field in self.schema:
                 if field.name not in table.column_names:
                     table = table.append_column(field, pa.nulls(len(numbers), field.type))
             yield numbers, table.select(self.schema.names).cast(self.schema)
+
+    def _with_nulls(self, table: pa.Table) -> pa.Table:
+        """What stands for null in the metadata.csv of one of our ImageFolders, as null again."""
+        for column, stand_in in (("prompt", NO_VALUE), ("generator", NO_VALUE), ("seed", NO_SEED)):
+            index = table.column_names.index(self.provenance.name(column))
+            values = table.column(index)
+            null = pa.scalar(None, values.type)
+            cleared = pc.if_else(pc.fill_null(pc.equal(values, stand_in), False), null, values)
+            table = table.set_column(index, table.schema.field(index), cleared)
+        return table
 
     def synthetic_table(self, made: Sequence[tuple[Request, int, bytes, str]]) -> pa.Table:
         """Accepted images as a table.
@@ -140,10 +155,9 @@ class Assembler:
             made: (request, seed of the accepted attempt, file bytes, file suffix) of each.
         """
         requests = [request for request, *_ in made]
-        # Under the name of the request, so that a row leads back to its line in plan.parquet.
+        # By the seed, which no two images of a dataset share however often it is balanced.
         images = [
-            {"bytes": data, "path": f"synthetic-{request.id:07d}{suffix}"}
-            for request, _, data, suffix in made
+            {"bytes": data, "path": f"synthetic-{seed}{suffix}"} for _, seed, data, suffix in made
         ]
         columns: dict[str, Sequence[Any]] = {
             image_column(self.source.columns).name: images,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from huggingface_hub import DatasetCardData
 
@@ -18,6 +19,22 @@ _PEOPLE = re.compile(
 )
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),
           (1e7, "1M<n<10M"), (1e8, "10M<n<100M"))  # fmt: skip
+# fmt: off
+_LICENCES = frozenset({
+    "afl-3.0", "agpl-3.0", "apache-2.0", "apple-amlr", "apple-ascl", "artistic-2.0",
+    "bigcode-openrail-m", "bigscience-bloom-rail-1.0", "bigscience-openrail-m", "bsd",
+    "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "bsl-1.0", "c-uda", "cc", "cc-by-2.0",
+    "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0",
+    "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0",
+    "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0", "creativeml-openrail-m",
+    "ecl-2.0", "epl-1.0", "epl-2.0", "etalab-2.0", "eupl-1.1", "eupl-1.2", "gfdl", "gpl",
+    "gpl-2.0", "gpl-3.0", "isc", "lgpl", "lgpl-2.1", "lgpl-3.0", "lgpl-lr", "lppl-1.3c", "mit",
+    "mpl-2.0", "ms-pl", "ncsa", "odbl", "odc-by", "ofl-1.1", "openrail", "openrail++", "osl-3.0",
+    "other", "pddl", "postgresql", "unknown", "unlicense", "wtfpl", "zlib",
+})
+# fmt: on
+"""The licences that the Hub takes in a dataset's card; any other goes by "other" and its name."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,7 @@ class CardContent:
         split: The balanced split.
         rows: Images a split.
         counts: (cell or class, real before, real kept, synthetic) of each.
+        earlier: How many of the synthetic images earlier runs had made.
         templates: The prompt templates.
         examples: A few finished prompts.
         negative_prompt: The negative prompt.
@@ -60,6 +78,7 @@ class CardContent:
     split: str
     rows: dict[str, int]
     counts: Sequence[tuple[str, int, int, int]]
+    earlier: int
     templates: Sequence[str]
     examples: Sequence[str]
     negative_prompt: str
@@ -83,7 +102,7 @@ def write_card(content: CardContent) -> str:
         task_categories=["image-classification"],
         size_categories=[_size_category(sum(content.rows.values()))],
         source_datasets=[content.source_id or f"extended|other-{content.source_name}"],
-        license=content.source_licence or "unknown",
+        **_licence(content.source_licence),
         tags=["synthetic", "synfill", "class-imbalance", "image-classification"],
         configs=[
             {
@@ -114,6 +133,14 @@ def write_card(content: CardContent) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _licence(named: str) -> dict[str, Any]:
+    """The licence as the Hub takes it: a card with any other isn't let in."""
+    licences = named.split(", ") if named else ["unknown"]
+    if all(licence in _LICENCES for licence in licences):
+        return {"license": licences[0] if len(licences) == 1 else licences}
+    return {"license": "other", "license_name": named}
+
+
 def _introduction(content: CardContent, made: int) -> str:
     source = (
         f"[{content.source_id}](https://huggingface.co/datasets/{content.source_id})"
@@ -125,10 +152,11 @@ def _introduction(content: CardContent, made: int) -> str:
         "cell of class and " + " and ".join(f"`{name}`" for name in content.balanced_groups)
     )  # fmt: skip
     rows = ", ".join(f"{split} {count:,}" for split, count in content.rows.items())
+    earlier = f" {content.earlier:,} of them are from earlier runs." if content.earlier else ""
     return (
-        f"**{made:,} of these images are synthetic.** This is {content.subset}{source}{revision} "
-        f"with the split `{content.split}` filled up by {what} with images of a text-to-image "
-        "model. Real images keep their bytes; the other splits are as they were. "
+        f"**{made:,} of these images are synthetic.**{earlier} "
+        f"This is {content.subset}{source}{revision} with the split `{content.split}` "
+        f"filled up by {what} with images of a text-to-image model. Real images keep their bytes; the other splits are as they were. "
         f"Images: {rows}."
     )
 

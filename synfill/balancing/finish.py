@@ -30,7 +30,7 @@ from synfill.balancing.plan import write_plan
 from synfill.balancing.plot import Bar, draw_bars, draw_samples
 from synfill.balancing.prepare import Prepared, codes_by_row
 from synfill.balancing.reporter import Reporter
-from synfill.balancing.settings import BalanceSettings
+from synfill.balancing.settings import PUSHING, BalanceSettings
 from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.data.images import decode
 from synfill.data.source import image_column
@@ -158,7 +158,7 @@ def _write_data(
             writer.add(split, table)
             if split == prepared.split:
                 for row, value in zip(numbers.tolist(), table[image], strict=True):
-                    if row in class_of:
+                    if row in class_of and not prepared.earlier.synthetic[row]:
                         name = prepared.label.names[class_of[row]]
                         samples.offer(samples.real, name, value["bytes"].as_py())
             done += len(numbers)
@@ -230,12 +230,12 @@ def _draw_histogram(prepared: Prepared, made: Sequence[int]) -> bytes:
     deficit = prepared.deficit
     before, after = [], []
     for k, cell in enumerate(deficit.cells):
-        before.append(Bar(str(cell), int(deficit.before[k])))
-        after.append(Bar(str(cell), int(deficit.kept[k]), made[k]))
+        earlier = int(deficit.earlier[k])
+        before.append(Bar(str(cell), int(deficit.before[k]), earlier))
+        after.append(Bar(str(cell), int(deficit.kept[k]), earlier + made[k]))
     what = "cell" if prepared.groups else "class"
-    return draw_bars(
-        [(f"Before: images per {what}", before), (f"After: images per {what}", after)], "png"
-    )
+    panels = [(f"Before: images per {what}", before), (f"After: images per {what}", after)]
+    return draw_bars(panels, "png", beside=True)
 
 
 def _draw_samples(samples: _Samples) -> bytes:
@@ -281,6 +281,7 @@ def _record(
                 "groups": dict(cell.groups),
                 "before": int(deficit.before[k]),
                 "kept": int(deficit.kept[k]),
+                "earlier": int(deficit.earlier[k]),
                 "wanted": int(deficit.wanted[k]),
                 "synthetic": made[k],
             }
@@ -319,6 +320,7 @@ def command_line(settings: BalanceSettings) -> str:
     """The command that does this run, without what only matters on one machine."""
     words = ["synfill", "balance", _name_of(settings.source)]
     own_matters = {"source", "out", "overwrite", "dry_run", "batch_size", "device", "offload"}
+    own_matters |= {*PUSHING}
     for name, info in BalanceSettings.model_fields.items():
         value = getattr(settings, name)
         if name in own_matters or value == info.default:
@@ -374,9 +376,10 @@ def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples:
             split=prepared.split,
             rows={split: part["rows"] for split, part in record["splits"].items()},
             counts=[
-                (str(cell), count["before"], count["kept"], count["synthetic"])
+                (str(cell), count["before"], count["kept"], count["earlier"] + count["synthetic"])
                 for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)
             ],
+            earlier=int(prepared.deficit.earlier.sum()),
             templates=prepared.writer.templates,
             examples=prepared.plan.prompts(4),
             negative_prompt=prepared.writer.book.negative_prompt,

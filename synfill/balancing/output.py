@@ -53,8 +53,6 @@ class OutputFolder:
         Raises:
             UsageError: The folder holds something else and `overwrite` is off.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file; --out names a folder.")
         started = self._read(self.work / "state.json", overwrite)
         if started is not None and any(self.shards.glob("*.parquet")):
             changed = _differences(started.get("identity", {}), identity)
@@ -69,19 +67,40 @@ class OutputFolder:
                 return "finished"
             self._refuse(overwrite, "a finished dataset made with other settings", changed)
             return "new"
-        others = sorted(p.name for p in self.path.iterdir()) if self.path.exists() else []
+        self.check_place(overwrite)
+        return "new"
+
+    def check_place(self, overwrite: bool) -> None:
+        """Check what can be told before anything is known of the run.
+
+        Raises:
+            UsageError: It is a file, can't be written to, or holds what no run of ours made and
+                `overwrite` is off.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file; --out names a folder.")
+        place = self.path.absolute()
+        while not place.exists():
+            place = place.parent
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"Nothing can be written to {place}, where the output folder {self.path} is to be.",
+                "Choose another place with --out.",
+            )
+        ours = (self.work / "state.json").exists() or (self.path / RUN).exists()
+        if overwrite or ours or not self.path.exists():
+            return
         # A dry run leaves the plan alone: nothing that anyone would miss.
-        others = [name for name in others if name not in (".synfill", ".synfill-done")]
-        if others == ["synfill"] and os.listdir(self.path / "synfill") == ["plan.parquet"]:
-            others = []
-        if others and not overwrite:
+        others = sorted(set(os.listdir(self.path)) - {".synfill", ".synfill-done"})
+        if others and (
+            others != ["synfill"] or os.listdir(self.path / "synfill") != ["plan.parquet"]
+        ):
             listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
             raise UsageError(
                 f"The output folder {self.path} is not empty: {listed}.",
                 "Choose another --out. Or add --overwrite: it replaces what synfill writes there "
                 "(README.md, data/, synfill/, the splits) and leaves other files alone.",
             )
-        return "new"
 
     def _refuse(self, overwrite: bool, what: str, changed: list[str]) -> None:
         if not overwrite:

@@ -28,14 +28,16 @@ class Deficit:
     Attributes:
         cells: The cells, or classes.
         before: Real images of each before anything was taken away, int64, shape (cells,).
-        kept: Images of each that stay, int64, shape (cells,).
+        kept: Real images of each that stay, int64, shape (cells,).
+        earlier: Images of each that earlier runs made, which stay; int64, shape (cells,).
         wanted: Images that each should have in the end, int64, shape (cells,).
-        to_make: wanted - kept, or less of it under a limit; int64, shape (cells,).
+        to_make: wanted - kept - earlier, or less under a limit; int64, shape (cells,).
     """
 
     cells: tuple[Cell, ...]
     before: NDArray[np.int64]
     kept: NDArray[np.int64]
+    earlier: NDArray[np.int64]
     wanted: NDArray[np.int64]
     to_make: NDArray[np.int64]
 
@@ -149,22 +151,34 @@ class Plan(Sequence[Request]):
         return list(found)
 
 
-def build_plan(deficit: Deficit, writer: PromptWriter, seed: int) -> Plan:
+def build_plan(
+    deficit: Deficit,
+    writer: PromptWriter,
+    seed: int,
+    taken: frozenset[int] = frozenset(),
+    max_tries: int = 1,
+) -> Plan:
     """Write a request for every image to make.
 
     Args:
         deficit: What is missing; `to_make` is filled emptiest cell first.
         writer: Writes the prompts.
         seed: The run's seed.
+        taken: Seeds of images that are there already, which would come out the same again.
+        max_tries: Attempts an image: it may take the seeds up to seed + max_tries - 1.
     """
-    order = emptiest_first(deficit.kept, deficit.to_make, None)
+    order = emptiest_first(deficit.kept + deficit.earlier, deficit.to_make, None)
     turns = np.zeros(len(deficit.cells), dtype=np.int64)
     prompts, seeds = [], []
     for cell in order.tolist():
         turn = int(turns[cell])
+        first = request_seed(seed, deficit.cells[cell], turn)
+        while taken and not taken.isdisjoint(range(first, first + max_tries)):
+            turn += 1
+            first = request_seed(seed, deficit.cells[cell], turn)
         prompts.append(writer.write(deficit.cells[cell], turn))
-        seeds.append(request_seed(seed, deficit.cells[cell], turn))
-        turns[cell] += 1
+        seeds.append(first)
+        turns[cell] = turn + 1
     columns = [column for column, _ in deficit.cells[0].groups] if deficit.cells else []
     named = [deficit.cells[cell] for cell in order.tolist()]
     table = pa.table(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.balancing.analyze import TailSettings, cut_tail
-from synfill.balancing.assemble import Provenance, find_provenance
+from synfill.balancing.assemble import Provenance, find_provenance, output_features
 from synfill.balancing.histogram import count_cells
+from synfill.balancing.output import OutputFolder
 from synfill.balancing.plan import Deficit, Plan, build_plan, codes_of, emptiest_first, undersample
-from synfill.balancing.prompts import PromptBook, PromptWriter, choose_modifiers, read_book
+from synfill.balancing.prompts import (
+    PromptBook,
+    PromptWriter,
+    check_names,
+    choose_modifiers,
+    read_book,
+)
 from synfill.balancing.reporter import Reporter
 from synfill.balancing.settings import BalanceSettings
 from synfill.balancing.target import Target, parse_target, target_from_counts, wanted_counts
+from synfill.balancing.writers import check_imagefolder
 from synfill.data.images import BadRow, Inspection, inspect_split
 from synfill.data.labels import choose_label, choose_split, read_label_table
-from synfill.data.source import Source, open_source
+from synfill.data.source import Source, image_column, open_source
 from synfill.errors import RunError, UsageError, suggest
 from synfill.files import read_yaml, safe_name
 from synfill.generate.presets import find_preset
@@ -34,6 +43,19 @@ from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_m
 from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
 
 BAD_ROWS_SHOWN = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """The images of a split that earlier runs made, if the source is one of our own datasets.
+
+    Attributes:
+        synthetic: Of every row of the split whether it is one; bool, shape (rows,).
+        seeds: Their seeds, which no new image may have: it would be the same image.
+    """
+
+    synthetic: NDArray[np.bool_]
+    seeds: frozenset[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +72,7 @@ class Prepared:
         inspections: What was found in the images, by split.
         bad: The images that can't be read, by split; they are left out.
         provenance: The names of the columns that say how an image was made.
+        earlier: The split's images that earlier runs made.
         deficit: What is missing.
         writer: The prompts' writer.
         plan: The requests.
@@ -67,6 +90,7 @@ class Prepared:
     inspections: Mapping[str, Inspection]
     bad: Mapping[str, tuple[BadRow, ...]]
     provenance: Provenance
+    earlier: Earlier
     deficit: Deficit
     writer: PromptWriter
     plan: Plan
@@ -91,13 +115,14 @@ class Prepared:
 def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
     """Do everything that needs no generator.
 
+    What can be told from names and counts is told before any image is read.
+
     Raises:
         UsageError: A setting is wrong, or there is nothing to do.
         RunError: The source can't be read, or holds bad images and they aren't to be skipped.
     """
     target = _read_target(settings)
     by_groups = settings.by_groups
-    every, single = settings.replaced_shares()
     book = _read_book(settings)
     source = open_source(settings.source, config=settings.config, image=settings.image)
     out = _choose_out(settings, source)
@@ -105,6 +130,7 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
         reporter.note(note)
     split = choose_split(source, settings.split)
     provenance = find_provenance(source.columns, settings.rename_columns)
+    _check_groups(provenance, settings)
     label = choose_label(source, settings.label, settings.group_columns)
     if label is None:
         raise UsageError(
@@ -123,24 +149,25 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
         reporter.note(note)
     if table.label is None or len(table) == 0 or not table.label.values:
         raise UsageError(f"The split '{split}' of {source.origin.location} has no images.")
-    inspections, bad = _inspect(source, table, settings, reporter)
-    table = _without(table, bad[split])
     groups = tuple(g for g in table.groups if g.name in by_groups)
     groups = tuple(sorted(groups, key=lambda group: by_groups.index(group.name)))
-    _tell_missing(table, groups, reporter)
-    _check_replaced_classes(single, table)
-    deficit, kept = _find_deficit(table, groups, target, settings, every, single)
-    wanted_cells = [c for c, n in zip(deficit.cells, deficit.to_make, strict=True) if n]
-    writer = PromptWriter(book, by_groups, list(dict.fromkeys(cell.label for cell in wanted_cells)))
-    for column, names in writer.unclear(wanted_cells).items():
-        reporter.warn(_unclear(column, names))
+    _check_names(settings, source, table.label, groups, book, provenance)
     model = resolve_model(_generator_settings(settings))
-    _tell_vocabulary(model, writer, wanted_cells, reporter)
-    if book.negative_prompt and not model.negative_prompts:
-        reporter.warn(
-            f"{model.id} runs without classifier-free guidance here (guidance scale "
-            f"{model.guidance_scale:g}), so that the negative prompt has no effect."
-        )
+    earlier = _find_earlier(source, split, provenance)
+    deficit, kept = _find_deficit(table, groups, earlier, target, settings)
+    writer = _make_writer(book, by_groups, deficit)
+    if settings.on_bad_image == "error":
+        _check_something_to_do(deficit, kept, table, settings)
+    inspections, bad = _inspect(source, table, settings, reporter)
+    if bad[split]:
+        table = _without(table, bad[split])
+        groups = tuple(g for name in by_groups for g in table.groups if g.name == name)
+        deficit, kept = _find_deficit(table, groups, earlier, target, settings)
+        writer = _make_writer(book, by_groups, deficit)
+    _check_something_to_do(deficit, kept, table, settings)
+    _tell_missing(table, groups, reporter)
+    _tell_words(writer, deficit, model, reporter)
+    plan = build_plan(deficit, writer, settings.seed, earlier.seeds, settings.max_tries)
     return Prepared(
         settings=settings,
         source=source,
@@ -151,14 +178,90 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
         inspections=inspections,
         bad=bad,
         provenance=provenance,
+        earlier=earlier,
         deficit=deficit,
         writer=writer,
-        plan=build_plan(deficit, writer, settings.seed),
+        plan=plan,
         model=model,
         out=out,
         identity=_identity(
             settings, split, label, target, inspections, _digest_labels(table), writer, model
         ),
+    )
+
+
+def _check_groups(provenance: Provenance, settings: BalanceSettings) -> None:
+    for column in (*settings.group_columns, settings.label):
+        if provenance.existing and column in provenance.columns:
+            raise UsageError(
+                f"'{column}' says how an image was made; it is neither a class nor a group.",
+                "Choose other columns for --label, --group and --by.",
+            )
+
+
+def _check_names(
+    settings: BalanceSettings,
+    source: Source,
+    label: Factor,
+    groups: Sequence[Factor],
+    book: PromptBook,
+    provenance: Provenance,
+) -> None:
+    """Check names that the user or the data brought, before they cost anything."""
+    for name in settings.replaced_shares()[1]:
+        if name not in label.names:
+            raise UsageError(
+                f"--replace-class names a class '{name}' that the dataset doesn't have.",
+                suggest(name, label.names, "classes"),
+            )
+    values = {group.name: group.names for group in groups}
+    check_names(book, label.names, values, [column.name for column in source.columns])
+    for name in (*label.names, *(name for names in values.values() for name in names)):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise RunError(
+                f"The name {name!r} is not valid text (UTF-8), so that no prompt can have it.",
+                "Rename that folder or value.",
+            ) from None
+    if settings.format == "imagefolder":
+        schema = output_features(source.columns, provenance).arrow_schema
+        check_imagefolder(schema, image_column(source.columns).name, label.names)
+
+
+def _make_writer(book: PromptBook, by_groups: tuple[str, ...], deficit: Deficit) -> PromptWriter:
+    return PromptWriter(
+        book, by_groups, list(dict.fromkeys(cell.label for cell in _wanted_cells(deficit)))
+    )
+
+
+def _wanted_cells(deficit: Deficit) -> list[Cell]:
+    return [cell for cell, n in zip(deficit.cells, deficit.to_make, strict=True) if n]
+
+
+def _tell_words(
+    writer: PromptWriter, deficit: Deficit, model: ResolvedModel, reporter: Reporter
+) -> None:
+    """Warn of words that the model won't understand, or won't hear."""
+    cells = _wanted_cells(deficit)
+    for column, names in writer.unclear(cells).items():
+        reporter.warn(_unclear(column, names))
+    _tell_vocabulary(model, writer, cells, reporter)
+    if writer.book.negative_prompt and not model.negative_prompts:
+        reporter.warn(
+            f"{model.id} runs without classifier-free guidance here (guidance scale "
+            f"{model.guidance_scale:g}), so that the negative prompt has no effect."
+        )
+
+
+def _find_earlier(source: Source, split: str, provenance: Provenance) -> Earlier:
+    if not provenance.existing:
+        return Earlier(np.zeros(source.count(split), dtype=bool), frozenset())
+    marks = source.read_column(split, provenance.name("synthetic"))
+    synthetic = np.array([bool(mark) for mark in marks.to_pylist()])
+    seeds = source.read_column(split, provenance.name("seed")).to_pylist()
+    return Earlier(
+        synthetic, frozenset(seed for seed, mark in zip(seeds, synthetic, strict=True) if mark)
     )
 
 
@@ -198,7 +301,9 @@ def _choose_out(settings: BalanceSettings, source: Source) -> Path:
     if settings.out is not None:
         out = settings.out.expanduser()
     elif local is not None and local.exists():
-        out = local.with_name(f"{local.stem if local.is_file() else local.name}-balanced")
+        # Beside the name that was given, not beside what a link of that name leads to.
+        given = Path(os.path.abspath(os.path.expanduser(origin.location)))
+        out = given.with_name(f"{given.stem if given.is_file() else given.name}-balanced")
     else:
         out = Path(f"{safe_name(origin.name)}-balanced")
     if local is not None and local.exists():
@@ -215,6 +320,8 @@ def _choose_out(settings: BalanceSettings, source: Source) -> Path:
                 f"The source {origin.location} is inside the output folder {out}.",
                 "Choose an --out elsewhere.",
             )
+    if not settings.dry_run:
+        OutputFolder(out).check_place(settings.overwrite)
     return out
 
 
@@ -271,52 +378,62 @@ def _tell_missing(table: LabelTable, groups: Sequence[Factor], reporter: Reporte
             )
 
 
-def _check_replaced_classes(single: Mapping[str, Fraction], table: LabelTable) -> None:
-    assert table.label is not None
-    for name in single:
-        if name not in table.label.names:
-            raise UsageError(
-                f"--replace-class names a class '{name}' that the dataset doesn't have.",
-                suggest(name, table.label.names, "classes"),
-            )
-
-
 def _find_deficit(
     table: LabelTable,
     groups: tuple[Factor, ...],
+    earlier: Earlier,
     target: Target,
     settings: BalanceSettings,
-    every: Fraction,
-    single: Mapping[str, Fraction],
 ) -> tuple[Deficit, NDArray[np.int64]]:
-    """What is missing, and the rows that stay."""
+    """What is missing, and the rows that stay. Only real images are capped or replaced."""
     assert table.label is not None
+    every, single = settings.replaced_shares()
     codes = codes_of(table, groups)
-    cells, present = count_cells(table.label, groups)
+    cells, _ = count_cells(table.label, groups)
+    made = earlier.synthetic[table.rows]
+    present, synthetic = (
+        np.bincount(codes[mask & (codes != MISSING)], minlength=len(cells)).astype(np.int64)
+        for mask in (~made, made)
+    )
     capped = np.minimum(present, settings.cap) if settings.cap else present
-    wanted = wanted_counts(target, cells, capped)
+    wanted = wanted_counts(target, cells, capped + synthetic)
     if settings.observed_only:
-        wanted = np.where(present > 0, wanted, 0)
+        wanted = np.where(present + synthetic > 0, wanted, 0)
     shares = [single.get(cell.label, every) for cell in cells]
     # Halves are rounded up: a share of a half of one image replaces it.
     replaced = np.array(
         [int(share * int(n) + Fraction(1, 2)) for share, n in zip(shares, capped, strict=True)],
         dtype=np.int64,
     )
-    stays = undersample(codes, capped - replaced, settings.seed)
     kept = capped - replaced
-    to_make = wanted - kept
-    if not to_make.sum() and bool(stays.all()):
-        raise UsageError(
-            f"There is nothing to balance: every {'cell' if groups else 'class'} of "
-            f"'{table.split}' already has what --target {settings.target or 'uniform'} asks for "
-            f"({', '.join(f'{n:,}' for n in sorted(set(present.tolist()))[:5])} images).",
-            "Choose another --target, for example uniform:N, or make it uneven with --long-tail.",
-        )
+    stays = undersample(np.where(made, MISSING, codes), kept, settings.seed)
+    to_make = wanted - kept - synthetic
     if settings.limit is not None:
-        order = emptiest_first(kept, to_make, settings.limit)
+        order = emptiest_first(kept + synthetic, to_make, settings.limit)
         to_make = np.bincount(order, minlength=len(cells)).astype(np.int64)
-    return Deficit(cells, present, kept, wanted, to_make), table.rows[stays]
+    return Deficit(cells, present, kept, synthetic, wanted, to_make), table.rows[stays]
+
+
+def _check_something_to_do(
+    deficit: Deficit, kept: NDArray[np.int64], table: LabelTable, settings: BalanceSettings
+) -> None:
+    if deficit.total or len(kept) < len(table):
+        return
+    what = "cell" if settings.by_groups else "class"
+    counts = sorted(set((deficit.kept + deficit.earlier).tolist()))
+    if not counts:
+        raise UsageError(
+            f"There is nothing to balance: no image of '{table.split}' has a value of "
+            f"{' and '.join(settings.by_groups)}.",
+            "Choose another --by.",
+        )
+    shown = ", ".join(f"{n:,}" for n in counts[:5]) + (", ..." if len(counts) > 5 else "")
+    asked = settings.target or ("present" if settings.replace or settings.replace_class else None)
+    raise UsageError(
+        f"There is nothing to balance: every {what} of '{table.split}' already has what --target "
+        f"{asked or 'uniform'} asks for ({shown} images).",
+        "Choose another --target, for example uniform:N, or make it uneven with --long-tail.",
+    )
 
 
 def _unclear(column: str, names: Sequence[str]) -> str:

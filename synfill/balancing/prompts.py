@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +47,10 @@ _VOWEL_SOUND = re.compile(
     r"^(?:hour|honest|honou?r|heir|[fhlmnrsx]-|[AEFHILMNORSX](?=[A-Z]{1,4}\b)|8|11\b|18\b|"
     r"(?!uni(?!n|m)|us[abeu]|util|ura|eu|ewe|one\b|one-|once|ukulele|ufo|u-|ubi|uru)[aeiou])",
 )
+_OWN_FIELDS = ("label", "article", "modifier")
+# A field, or a brace that is doubled to stand for itself. Column names may have dots and colons,
+# which Python's own formatting would take for attributes and formats.
+_FIELD = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
 _SAYS_NOTHING = re.compile(
     r"^(?:n\d{8}|[-+]?\d+|(?:class|label|category|cat|cls|group|id|c|y)[_\- ]?\d+|[\W_]*)$",
     re.IGNORECASE,
@@ -139,6 +142,44 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def check_names(
+    book: PromptBook,
+    labels: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+) -> None:
+    """Check that a prompts file names only what the dataset has: a typo would go unnoticed.
+
+    Args:
+        book: The prompts file's content.
+        labels: All class names.
+        groups: The values of each column that cells are made of.
+        columns: All columns of the dataset.
+
+    Raises:
+        UsageError: A class, column or value isn't there; the nearest right one is named.
+    """
+    for label in [*book.class_templates, *book.class_words]:
+        if label not in labels:
+            raise UsageError(
+                f"The prompts name a class '{label}' that the dataset doesn't have.",
+                suggest(label, labels, "classes"),
+            )
+    for column, words in book.group_words.items():
+        if column not in columns:
+            raise UsageError(
+                f"The prompts name a group column '{column}' that the dataset doesn't have.",
+                suggest(column, columns, "columns"),
+            )
+        for value in words:
+            if value not in groups.get(column, words):
+                raise UsageError(
+                    f"The prompts name a value '{value}' of '{column}' that the dataset doesn't "
+                    "have.",
+                    suggest(value, groups[column], "values"),
+                )
+
+
 def choose_modifiers(given: Sequence[str]) -> tuple[str, ...]:
     """What `--modifiers` stands for: `default` is the project's own twenty."""
     chosen: list[str] = []
@@ -196,13 +237,14 @@ class PromptWriter:
     def __init__(self, book: PromptBook, columns: Sequence[str], labels: Sequence[str]) -> None:
         self.book = book
         self.columns = tuple(columns)
-        shared = book.templates or (self._default_template(),)
-        for label in book.class_templates:
-            if label not in labels:
+        for column in self.columns:
+            if column in _OWN_FIELDS or set(column) & set("{}"):
                 raise UsageError(
-                    f"The prompts name a class '{label}' that the dataset doesn't have.",
-                    suggest(label, labels, "classes"),
+                    f"A group column called '{column}' can't be told from the field {{label}}, "
+                    "{article} or {modifier} of a prompt, or has a brace in its name.",
+                    "Rename the column in the source, or balance --by class.",
                 )
+        shared = book.templates or (self._default_template(),)
         self._templates = {label: book.class_templates.get(label, shared) for label in labels}
         for label, templates in self._templates.items():
             for template in templates:
@@ -228,22 +270,20 @@ class PromptWriter:
         )
 
     def _check(self, template: str, needs_label: bool) -> None:
-        known = ["label", "article", "modifier", *self.columns]
-        try:
-            parts = list(string.Formatter().parse(template))
-        except ValueError as error:
-            raise UsageError(f"The prompt '{template}' can't be read: {error}.") from None
-        fields = set()
-        for _, name, spec, conversion in parts:
-            if name is None:
-                continue
-            if name not in known or spec or conversion:
+        known = [*_OWN_FIELDS, *self.columns]
+        if set("{}") & set(_FIELD.sub("", template)):
+            raise UsageError(
+                f"The prompt '{template}' can't be read: it has a single brace.",
+                "Write {{ or }} for a brace.",
+            )
+        fields = {found[1] for found in _FIELD.finditer(template)} - {None}
+        for name in sorted(fields):
+            if name not in known:
                 raise UsageError(
                     f"The prompt '{template}' has an unknown field '{{{name}}}'.",
                     suggest(name, known, "fields")
                     + ("" if self.columns else " Group columns need --by class+GROUP."),
                 )
-            fields.add(name)
         if needs_label and "label" not in fields:
             raise UsageError(
                 f"The prompt '{template}' never names the class: its images would be labelled "
@@ -280,7 +320,8 @@ class PromptWriter:
         if modifiers:
             words["modifier"] = modifiers[turn // len(templates) % len(modifiers)]
         # The article depends on the word that comes after it, so that it is put in last.
-        text = template.replace("{article}", "\0").format_map(words)
+        words["article"] = "\0"
+        text = _FIELD.sub(lambda found: words[found[1]] if found[1] else found[0][0], template)
         while "\0" in text:
             head, _, tail = text.partition("\0")
             text = f"{head}{article(tail.lstrip())}{tail}"
@@ -317,6 +358,8 @@ class PromptWriter:
                 if not own_prompts or "{label}" in fields:
                     found.setdefault("classes", []).append(cell.label)
             for column, value in cell.groups:
-                if value not in self.book.group_words.get(column, {}) and says_nothing(value):
+                mapped = value in self.book.group_words.get(column, {})
+                # A letter says as little of a person or place as a number.
+                if not mapped and (says_nothing(value) or len(value) == 1):
                     found.setdefault(column, []).append(value)
         return {column: list(dict.fromkeys(names)) for column, names in found.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -13,12 +13,15 @@ from synfill.balancing.plan import write_plan
 from synfill.balancing.prepare import Prepared, prepare
 from synfill.balancing.reporter import LogReporter, Reporter
 from synfill.balancing.settings import BalanceOptions, BalanceSettings, make_settings
-from synfill.errors import Interrupted, RunError
+from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
 from synfill.generate.check import default_checks
 from synfill.generate.device import auto_batch_size, memory_bytes
 from synfill.generate.engine import Progress, fill
 from synfill.generate.store import ShardStore, shard_size
+from synfill.publish.destination import Destination, PushSettings, check_destination
+from synfill.publish.listing import read_dataset
+from synfill.publish.push import Pushed, push_dataset
 from synfill.records import ImageProfile, JsonObject, Request
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class CellCount:
         kept: Real images that stay.
         wanted: Images that it should have in all.
         synthetic: Images that were made, or in a dry run would be.
+        earlier: Synthetic images that the source had already.
     """
 
     name: str
@@ -45,6 +49,7 @@ class CellCount:
     kept: int
     wanted: int
     synthetic: int
+    earlier: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class BalanceResult:
         rejected: Images that were made and not accepted.
         unfilled: Images that were wanted and never accepted.
         rows: Images of each split of the balanced dataset; empty in a dry run.
+        pushed: What was pushed to the Hub; None if nothing was.
         dry_run: Whether nothing was made.
         was_finished: Whether an earlier run had done it all.
         estimate: What a dry run expects, in lines of text.
@@ -74,6 +80,7 @@ class BalanceResult:
     dry_run: bool = False
     was_finished: bool = False
     estimate: tuple[str, ...] = ()
+    pushed: Pushed | None = None
 
     @property
     def synthetic(self) -> int:
@@ -93,7 +100,7 @@ class BalanceResult:
         ]
         if self.was_finished:
             lines.insert(0, "Nothing to do: an earlier run with these settings is complete.")
-        return lines
+        return lines + (self.pushed.summary() if self.pushed is not None else [])
 
 
 def balance(
@@ -122,13 +129,32 @@ def balance(
 
 def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
     """`balance` with checked settings."""
+    try:
+        return _run(settings, reporter)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "Stopped before another image was finished; nothing that was finished is lost.",
+            "The same command goes on from there.",
+        ) from None
+
+
+def _run(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
     prepared = prepare(settings, reporter)
     folder = OutputFolder(prepared.out)
-    state = folder.state(prepared.identity, settings.overwrite)
+    try:
+        state = folder.state(prepared.identity, settings.overwrite)
+    except SynfillError as error:
+        if not settings.dry_run:
+            raise
+        reporter.warn(f"The run itself would stop here: {error.message}")
+        return _dry_run(prepared, None, reporter)
+    # Before anything is made, so that no night is lost to a bad token.
+    destination = _check_destination(prepared, state, reporter) if settings.push_to_hub else None
     if settings.dry_run:
-        return _dry_run(prepared, folder, state, reporter)
+        may_write = state == "new" and not folder.holds_dataset()
+        return _dry_run(prepared, folder if may_write else None, reporter)
     if state == "finished":
-        return _result(prepared, folder.read_record(), was_finished=True)
+        return _finished(prepared, folder.read_record(), destination, reporter, was_finished=True)
     _check_room(prepared, folder)
     _tell_upscaling(prepared, reporter)
     # Before anything is written: a model that can't be loaded leaves nothing behind.
@@ -153,18 +179,52 @@ def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
             ) from None
     finally:
         folder.release()
-    return _result(prepared, record)
+    return _finished(prepared, record, destination, reporter)
 
 
-def _dry_run(
-    prepared: Prepared, folder: OutputFolder, state: State, reporter: Reporter
+def _check_destination(prepared: Prepared, state: State, reporter: Reporter) -> Destination:
+    settings = prepared.settings
+    destination = check_destination(
+        PushSettings(
+            repo_id=settings.repo_id,
+            private=settings.private,
+            revision=settings.hub_revision,
+            create_pr=settings.create_pr,
+            commit_message=settings.commit_message,
+            overwrite=settings.overwrite,
+        ),
+        prepared.source.origin.name,
+        prepared.identity,
+        read_dataset(prepared.out) if state == "finished" else None,
+        reporter.note,
+    )
+    reporter.warn(f"To be pushed to the Hub: {destination.audience()}")
+    return destination
+
+
+def _finished(
+    prepared: Prepared,
+    record: JsonObject,
+    destination: Destination | None,
+    reporter: Reporter,
+    was_finished: bool = False,
 ) -> BalanceResult:
+    """Push the finished dataset, if it is to be, and say what there is."""
+    result = _result(prepared, record, was_finished)
+    if destination is None:
+        return result
+    pushed = push_dataset(read_dataset(prepared.out), destination, reporter.note)
+    return replace(result, pushed=pushed)
+
+
+def _dry_run(prepared: Prepared, folder: OutputFolder | None, reporter: Reporter) -> BalanceResult:
+    """Say what would be done; write the plan, if there is a folder that is free for it."""
     estimate = [*_examples(prepared), _disk_line(prepared)]
     if len(prepared.plan):
         estimate += time_lines(
             prepared.model, prepared.plan, prepared.settings.batch_size, reporter
         )
-    if state == "new" and not folder.holds_dataset():
+    if folder is not None:
         write_plan(prepared.plan, folder.path / PLAN)
         estimate.append(f"Every request stands in {folder.path / PLAN}.")
     return BalanceResult(
@@ -178,6 +238,7 @@ def _dry_run(
                 int(prepared.deficit.kept[k]),
                 int(prepared.deficit.wanted[k]),
                 int(prepared.deficit.to_make[k]),
+                int(prepared.deficit.earlier[k]),
             )
             for k, cell in enumerate(prepared.deficit.cells)
         ),
@@ -305,12 +366,15 @@ class ProfileChooser:
     def __init__(self, prepared: Prepared) -> None:
         inspection = prepared.inspections[prepared.split]
         codes = inspection.codes[inspection.codes >= 0]
-        if not len(codes):
-            raise RunError(f"No image of the split '{prepared.split}' can be read.")
+        real = ~prepared.earlier.synthetic[prepared.table.rows]
+        if not real.any():
+            raise RunError(f"The split '{prepared.split}' has no real image that can be read.")
         self._profiles: tuple[ImageProfile, ...] = inspection.profiles
-        self._all = codes
+        self._all = codes[real]
         label = prepared.label
-        self._of_class = {name: codes[label.codes == code] for code, name in enumerate(label.names)}
+        self._of_class = {
+            name: codes[real & (label.codes == code)] for code, name in enumerate(label.names)
+        }
 
     def choose(self, request: Request) -> ImageProfile:
         """The profile of a request's image."""
@@ -321,7 +385,14 @@ class ProfileChooser:
 
 def _result(prepared: Prepared, record: JsonObject, was_finished: bool = False) -> BalanceResult:
     counts = [
-        CellCount(str(cell), count["before"], count["kept"], count["wanted"], count["synthetic"])
+        CellCount(
+            str(cell),
+            count["before"],
+            count["kept"],
+            count["wanted"],
+            count["synthetic"],
+            count["earlier"],
+        )
         for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)
     ]
     return BalanceResult(

@@ -21,6 +21,8 @@ OutputFormat = Literal["parquet", "imagefolder"]
 OnBadImage = Literal["error", "skip"]
 DataType = Literal["auto", "float32", "bfloat16", "float16"]
 MAX_SEED = 2**48 - 1
+PUSHING = ("push_to_hub", "repo_id", "private", "hub_revision", "create_pr", "commit_message")
+"""The settings of the push to the Hub, which is no part of the run's identity."""
 
 
 class BalanceSettings(BaseModel):
@@ -76,6 +78,13 @@ class BalanceSettings(BaseModel):
     overwrite: bool = False
     dry_run: bool = False
 
+    push_to_hub: bool = False
+    repo_id: str | None = None
+    private: bool | None = None
+    hub_revision: str | None = None
+    create_pr: bool = False
+    commit_message: str | None = None
+
     @field_validator("group", "replace_class", "prompt", "modifiers", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -100,6 +109,8 @@ class BalanceSettings(BaseModel):
     def _consistent(self) -> Self:
         if self.long_tail is None and (self.long_tail_max or self.long_tail_type == "step"):
             raise ValueError("long_tail_max and long_tail_type need long_tail")
+        if not self.push_to_hub and any(getattr(self, name) for name in PUSHING):
+            raise ValueError("repo_id, hub_revision, create_pr, ... need push_to_hub")
         return self
 
     @property
@@ -209,6 +220,12 @@ class BalanceOptions(TypedDict, total=False):
     rename_columns: bool
     overwrite: bool
     dry_run: bool
+    push_to_hub: bool
+    repo_id: str | None
+    private: bool | None
+    hub_revision: str | None
+    create_pr: bool
+    commit_message: str | None
 
 
 def make_settings(values: JsonObject, where: str) -> BalanceSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,14 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from synfill.balancing.assemble import Provenance
+from synfill.balancing.assemble import NO_SEED, NO_VALUE, Provenance
 from synfill.errors import UsageError
 from synfill.files import safe_name
 
 FILE_BYTES = 500_000_000
 GROUP_ROWS = 1000
 GROUP_BYTES = 64_000_000
-NO_VALUE = "(none)"
 # What pandas, and so `datasets`, takes for no value in a CSV file.
 _READ_AS_MISSING = frozenset(
     ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
@@ -131,6 +131,42 @@ class _ParquetSplit:
         return Written(self._rows, size, len(self._files))
 
 
+def check_imagefolder(schema: pa.Schema, image: str, labels: Sequence[str]) -> None:
+    """Check that a dataset can be written as an ImageFolder, before its images are made.
+
+    Args:
+        schema: Of the tables.
+        image: The image column.
+        labels: The class names.
+
+    Raises:
+        UsageError: A column or a class name can't stand in a CSV file.
+    """
+    nested = [
+        field.name
+        for field in schema
+        if field.name != image and (pa.types.is_nested(field.type) or _is_binary(field.type))
+    ]
+    if nested:
+        raise UsageError(
+            f"The column{'s' if len(nested) > 1 else ''} {', '.join(nested)} can't be written "
+            "to the metadata.csv of an ImageFolder.",
+            "Use --format parquet.",
+        )
+    if "file_name" in schema.names:
+        raise UsageError(
+            "The source has a column 'file_name', which an ImageFolder needs for itself.",
+            "Use --format parquet.",
+        )
+    for label in labels:
+        if label in _READ_AS_MISSING:
+            raise UsageError(
+                f"A class is called '{label}', which is read as a missing value from the "
+                "metadata.csv of an ImageFolder.",
+                "Use --format parquet.",
+            )
+
+
 class ImageFolderWriter:
     """Writes `SPLIT/CLASS/FILE` and a metadata.csv in every split.
 
@@ -141,13 +177,11 @@ class ImageFolderWriter:
 
     Args:
         folder: The dataset's folder.
+        schema: Of all tables; it must pass `check_imagefolder`.
         image: The image column.
         label: The class column.
         provenance: The names of the provenance columns.
         class_names: A ClassLabel column -> its names, in order.
-
-    Raises:
-        UsageError: A column or a class name can't stand in a CSV file.
     """
 
     def __init__(
@@ -159,27 +193,11 @@ class ImageFolderWriter:
         provenance: Provenance,
         class_names: dict[str, tuple[str, ...]],
     ) -> None:
-        nested = [
-            field.name
-            for field in schema
-            if field.name != image and (pa.types.is_nested(field.type) or _is_binary(field.type))
-        ]
-        if nested:
-            raise UsageError(
-                f"The column{'s' if len(nested) > 1 else ''} {', '.join(nested)} can't be written "
-                "to the metadata.csv of an ImageFolder.",
-                "Use --format parquet.",
-            )
-        if "file_name" in schema.names:
-            raise UsageError(
-                "The source has a column 'file_name', which an ImageFolder needs for itself.",
-                "Use --format parquet.",
-            )
         self._folder, self._image, self._label = folder, image, label
         self._synthetic, self._names = provenance.name("synthetic"), class_names
         self._columns = [name for name in schema.names if name != image]
         self._for_null: dict[str, Any] = {
-            name: -1
+            name: NO_SEED
             for name in self._columns
             if pa.types.is_integer(schema.field(name).type) and name not in class_names
         }
@@ -198,12 +216,6 @@ class ImageFolderWriter:
                 code = row[column]
                 row[column] = names[code] if code is not None and 0 <= code < len(names) else None
             label = row[self._label]
-            if label is not None and str(label) in _READ_AS_MISSING:
-                raise UsageError(
-                    f"A class is called '{label}', which is read as a missing value from the "
-                    "metadata.csv of an ImageFolder.",
-                    "Use --format parquet.",
-                )
             row = {n: self._for_null.get(n) if v is None else v for n, v in row.items()}
             part.add(data, row, label, bool(row[self._synthetic]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,9 @@ def analyze(
         seed=seed or 0,
     )
     if as_json:
-        print(json.dumps(analysis.to_json(), indent=2, ensure_ascii=False))
+        # Escaped, it is the same JSON in every encoding.
+        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        print(json.dumps(analysis.to_json(), indent=2, ensure_ascii=not utf8))
     else:
         show(analysis)
     if plot is not None:

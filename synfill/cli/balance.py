@@ -9,13 +9,16 @@ import typer
 
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.options import (
+    CommitMessageOption,
     ConfigOption,
+    CreatePrOption,
     GroupOption,
     ImageOption,
     LabelOption,
     LongTailMaxOption,
     LongTailOption,
     LongTailTypeOption,
+    PrivateOption,
     SeedOption,
     SourceArgument,
 )
@@ -28,6 +31,7 @@ _WHAT = "What is balanced"
 _PROMPTS = "Prompts"
 _MODEL = "The generator"
 _OUTPUT = "The result"
+_HUB = "The Hugging Face Hub"
 # Every default stands in BalanceSettings; here None tells that an option was not given, so that
 # a settings file may fill it.
 
@@ -264,6 +268,31 @@ def balance(
             help="Show what would be made, what it takes, and the prompts; write only the plan.",
         ),
     ] = None,
+    push_to_hub: Annotated[
+        bool | None,
+        typer.Option(
+            "--push-to-hub",
+            help="Push the result to the Hub. Whether that can be done is asked before the start.",
+            rich_help_panel=_HUB,
+        ),
+    ] = None,
+    repo_id: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to. Default: USER/SOURCE-balanced.",
+            metavar="OWNER/NAME",
+            rich_help_panel=_HUB,
+        ),
+    ] = None,
+    private: PrivateOption = None,
+    hub_revision: Annotated[
+        str | None,
+        typer.Option(
+            help="The branch there, made if it isn't there. Default: main.", rich_help_panel=_HUB
+        ),
+    ] = None,
+    create_pr: CreatePrOption = None,
+    commit_message: CommitMessageOption = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -302,9 +331,14 @@ def show(result: BalanceResult) -> None:
     rows = [
         Row(
             count.name,
-            [count.before, count.wanted, count.synthetic]
+            [count.before + count.earlier, count.wanted, count.synthetic]
             if result.dry_run
-            else [count.kept + count.synthetic, count.before, count.kept, count.synthetic],
+            else [
+                count.kept + count.earlier + count.synthetic,
+                count.before,
+                count.kept,
+                count.earlier + count.synthetic,
+            ],
         )
         for count in result.counts
     ]

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+_HUB = "The Hugging Face Hub"
+
 SourceArgument = Annotated[
     str | None,
     typer.Argument(
@@ -40,4 +42,25 @@ LongTailMaxOption = Annotated[
 SeedOption = Annotated[
     int | None,
     typer.Option(help="Decides every random choice. Default: 0."),
+]
+PrivateOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--private/--public",
+        help="Who may see a new repository on the Hub. Default: as its owner's settings say.",
+        show_default=False,
+        rich_help_panel=_HUB,
+    ),
+]
+CreatePrOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--create-pr",
+        help="Open a pull request instead of committing.",
+        rich_help_panel=_HUB,
+    ),
+]
+CommitMessageOption = Annotated[
+    str | None,
+    typer.Option(help="The commit's message.", metavar="TEXT", rich_help_panel=_HUB),
 ]

@@ -56,6 +56,10 @@ def show_error(message: str, hint: str) -> None:
 def bar(images: int, largest: int, width: int) -> Text:
     """A bar of at most `width` blocks; whatever isn't empty has one."""
     blocks = max(round(images / largest * width), 1) if images else 0
+    try:
+        "█".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return Text("#" * blocks, "blue")
     return Text("█" * blocks, "blue")
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from synfill.data.names import origin_name
+from synfill.data.names import natural_key, origin_name
 from synfill.data.source import Origin
 from synfill.errors import RunError
 from synfill.records import JsonObject
@@ -42,6 +42,33 @@ def licence_of(card: JsonObject) -> str:
     if isinstance(named, list):
         return ", ".join(map(str, named))
     return named if isinstance(named, str) else ""
+
+
+def card_features(card: JsonObject, config: str | None) -> dict[str, JsonObject]:
+    """The image and class columns that a card's `dataset_info` tells, as `datasets` notes them.
+
+    Args:
+        card: The card's header.
+        config: Which configuration; None for the only one.
+    """
+    told = card.get("dataset_info")
+    entries = [e for e in (told if isinstance(told, list) else [told]) if isinstance(e, dict)]
+    fitting = [e for e in entries if e.get("config_name", "default") == (config or "default")]
+    chosen = fitting or entries
+    listed = chosen[0].get("features") if len(chosen) == 1 else None
+    features: dict[str, JsonObject] = {}
+    for entry in listed if isinstance(listed, list) else []:
+        dtype = entry.get("dtype") if isinstance(entry, dict) else None
+        label = dtype.get("class_label") if isinstance(dtype, dict) else None
+        names = label.get("names") if isinstance(label, dict) else None
+        if isinstance(names, dict):
+            # The card's keys are the numbers, as text.
+            names = [names[key] for key in sorted(names, key=lambda key: natural_key(str(key)))]
+        if names:
+            features[entry["name"]] = {"names": [*map(str, names)], "_type": "ClassLabel"}
+        elif dtype == "image":
+            features[entry["name"]] = {"_type": "Image"}
+    return features
 
 
 def local_origin(spec: str, path: Path) -> Origin:

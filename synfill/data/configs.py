@@ -31,7 +31,7 @@ def split_files(
         UsageError: Several configurations and none asked for, or an unknown one; or the
             configuration's patterns match no Parquet file.
     """
-    chosen = _choose_config(spec, card, config)
+    chosen = choose_config(spec, card, config)
     if chosen is None:
         files = [name for name in files if name.startswith("data/")] or files
         return _by_name(files)
@@ -56,7 +56,12 @@ def split_files(
     return splits, ()
 
 
-def _choose_config(spec: str, card: JsonObject, name: str | None) -> JsonObject | None:
+def choose_config(spec: str, card: JsonObject, name: str | None) -> JsonObject | None:
+    """The entry of a card's `configs` that is asked for, or the default one; None without any.
+
+    Raises:
+        UsageError: Several and none asked for, or an unknown one.
+    """
     listed = card.get("configs")
     configs = {
         str(entry["config_name"]): entry

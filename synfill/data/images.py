@@ -145,10 +145,11 @@ def inspect(data: bytes | None) -> ImageProfile:
         raise BadImage("cannot be read")
     with _quiet(), _reading(), _open(data) as image:
         mode, (width, height) = image.mode, image.size
-        tables, subsampling = None, -1
+        tables, subsampling, progressive = None, -1, False
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             tables = tuple(tuple(table) for _, table in sorted(image.quantization.items()))
             subsampling = JpegImagePlugin.get_sampling(image)
+            progressive = bool(image.info.get("progressive"))
             # All the file is read and checked all the same, but most of the arithmetic saved.
             image.draft(None, (1, 1))
         if _orientation(image) in _SIDEWAYS:
@@ -156,7 +157,7 @@ def inspect(data: bytes | None) -> ImageProfile:
         image.load()
         lossless = image.format == "WEBP" and _is_lossless(data)
         format = image.format or ""
-    return ImageProfile(format, mode, (width, height), tables, subsampling, lossless)
+    return ImageProfile(format, mode, (width, height), tables, subsampling, lossless, progressive)
 
 
 def inspect_split(

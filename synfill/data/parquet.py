@@ -4,18 +4,20 @@ groups one at a time for images; never a whole split.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from synfill.data.card import local_origin, read_card
-from synfill.data.configs import split_files
+from synfill.data.card import card_features, local_origin, read_card
+from synfill.data.configs import choose_config, split_files
 from synfill.data.features import columns_of, schema_features, with_one_image
 from synfill.data.rows import as_image_structs, clip_rows
 from synfill.data.source import Column, Origin, image_column
@@ -24,11 +26,48 @@ from synfill.errors import RunError, UsageError
 from synfill.records import JsonObject
 
 
+class Files(Protocol):
+    """Where the files of a source lie."""
+
+    @property
+    def threads(self) -> int:
+        """How many files are best read at a time when only a column is wanted."""
+
+    def open(self, name: str) -> Path | IO[bytes]:
+        """A file, to read its footer or a column."""
+
+    def folder(self) -> Path:
+        """A folder that holds all the files, to read whole rows."""
+
+    def reading(self, name: str) -> AbstractContextManager[None]:
+        """Turns what reading a file raises into a message."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Files below a local folder."""
+
+    root: Path
+    threads: int = 1
+
+    def open(self, name: str) -> Path:
+        """The file's path."""
+        return self.root / name
+
+    def folder(self) -> Path:
+        """The folder."""
+        return self.root
+
+    def reading(self, name: str) -> AbstractContextManager[None]:
+        """Turns what reading a file raises into a message."""
+        return reading_parquet(str(self.root / name))
+
+
 @dataclass(frozen=True)
 class _Shard:
-    """One file of a split: where it is, its footer, and the number of its first row."""
+    """One file of a split: its path below the root, its footer, the number of its first row."""
 
-    path: Path
     name: str
     footer: pq.FileMetaData
     first_row: int
@@ -44,7 +83,7 @@ class ParquetSource:
     def __init__(
         self,
         origin: Origin,
-        root: Path,
+        files: Files,
         shards: dict[str, list[_Shard]],
         columns: tuple[Column, ...],
         schema: pa.Schema,
@@ -54,7 +93,7 @@ class ParquetSource:
         self.splits = tuple(shards)
         self.columns = columns
         self.notes = notes
-        self._root = root
+        self._files = files
         self._shards = shards
         self._schema = schema
         self._image = image_column(columns).name
@@ -66,27 +105,34 @@ class ParquetSource:
     def read_column(self, split: str, name: str) -> pa.ChunkedArray:
         """One column of all rows of a split; no other column is read from disk."""
         target = self._schema.field(name).type
-        chunks: list[pa.Array] = []
-        for shard in self._shards[split]:
-            with _reading(shard.path), _open(shard) as file:
-                chunks += file.read(columns=[name]).column(name).cast(target).chunks
-        return pa.chunked_array(chunks, type=target)
+
+        def read(shard: _Shard) -> list[pa.Array]:
+            with self._open(shard) as file:
+                # Arrow's own threads would gain nothing on a column, and one that lets go of a
+                # remote file while Python is ending aborts the process.
+                table = file.read(columns=[name], use_threads=False)
+                return list(table.column(name).cast(target).chunks)
+
+        with ThreadPoolExecutor(self._files.threads) as pool:
+            parts = list(pool.map(read, self._shards[split]))
+        return pa.chunked_array([chunk for part in parts for chunk in part], type=target)
 
     def iter_rows(
         self, split: str, rows: NDArray[np.int64] | None = None, batch_rows: int = 256
     ) -> Iterator[tuple[NDArray[np.int64], pa.RecordBatch]]:
         """Whole rows in ascending order; row groups without a wanted row are not read."""
+        root = self._files.folder()
         for shard in self._shards[split]:
             wanted = clip_rows(rows, shard.first_row, shard.rows)
             if not len(wanted):
                 continue
-            with _reading(shard.path), _open(shard) as file:
+            with self._files.reading(shard.name), _open(root / shard.name, shard) as file:
                 for first, batch in _iter_wanted(shard, file, wanted, batch_rows):
                     kept = clip_rows(wanted, first, batch.num_rows)
                     if len(kept) < batch.num_rows:
                         batch = batch.take(pa.array(kept - first))
                     if len(kept):
-                        yield kept, self._conform(batch, shard)
+                        yield kept, self._conform(batch, shard, root)
 
     def describe_row(self, split: str, row: int) -> str:
         """The file, the row within it, and the image's own name where the row holds one."""
@@ -95,20 +141,28 @@ class ParquetSource:
         stored = self._schema.field(self._image).type
         if not pa.types.is_struct(stored) or "path" not in {field.name for field in stored}:
             return where
-        with _reading(shard.path), _open(shard) as file:
+        with self._open(shard) as file:
             # The member alone: reading the bytes beside it could take seconds.
-            paths = file.read(columns=[f"{self._image}.path"]).column(0)
+            paths = file.read(columns=[f"{self._image}.path"], use_threads=False).column(0)
         name = paths[row - shard.first_row].as_py()["path"]
         return f"{where} ({name})" if name else where
 
-    def _conform(self, batch: pa.RecordBatch, shard: _Shard) -> pa.RecordBatch:
+    @contextmanager
+    def _open(self, shard: _Shard) -> Iterator[pq.ParquetFile]:
+        with (
+            self._files.reading(shard.name),
+            _open(self._files.open(shard.name), shard) as file,
+        ):
+            yield file
+
+    def _conform(self, batch: pa.RecordBatch, shard: _Shard, root: Path) -> pa.RecordBatch:
         arrays = []
         fields = []
         for field in self._schema:
             array = batch.column(field.name)
             if field.name == self._image:
-                folders = (shard.path.parent, self._root)
-                array = as_image_structs(array, folders, within=(self._root,))
+                folders = ((root / shard.name).parent, root)
+                array = as_image_structs(array, folders, within=(root,))
             elif array.type != field.type:
                 array = array.cast(field.type)
             arrays.append(array)
@@ -121,11 +175,17 @@ def parquet_files(tree: Tree) -> list[str]:
 
     An ImageFolder's metadata.parquet and unfinished files (`_...`) are none.
     """
-    names = tree.files(".parquet")
+    return parquet_names(tree.files(".parquet"))
+
+
+def parquet_names(names: Iterable[str]) -> list[str]:
+    """Those of some paths that are Parquet files with data."""
     return [
         name
         for name in names
-        if not (last := name.rpartition("/")[2]).startswith("_") and last != "metadata.parquet"
+        if name.lower().endswith(".parquet")
+        and not (last := name.rpartition("/")[2]).startswith("_")
+        and last != "metadata.parquet"
     ]
 
 
@@ -148,36 +208,73 @@ def open_parquet(
     root = path if path.is_dir() else path.parent
     # A lone file is all that the user asked for, so the card of its folder has no say.
     card: JsonObject = read_card(root) if path.is_dir() else {}
-    divided, notes = split_files(spec, files, card, config)
-    shards = {split: _read_footers(root, names) for split, names in divided.items()}
-    schema, features = _common_schema([s for split in shards.values() for s in split])
+    origin = local_origin(spec, path)
+    return make_source(origin, LocalFiles(root), files, card, config=config, image=image)
+
+
+def make_source(
+    origin: Origin,
+    files: Files,
+    names: Sequence[str],
+    card: JsonObject,
+    *,
+    config: str | None,
+    image: str | None,
+) -> ParquetSource:
+    """A source of Parquet files, wherever they lie. Reads their footers.
+
+    Args:
+        origin: What a card says of it.
+        files: Where they lie.
+        names: Their paths.
+        card: The header of the card beside them.
+        config: Which of the card's configurations.
+        image: The image column; None to find it.
+
+    Raises:
+        UsageError: The configuration or the image column isn't clear, or there are no rows.
+        RunError: A file isn't Parquet, is cut off, or differs from the others.
+    """
+    spec = origin.location
+    divided, notes = split_files(spec, names, card, config)
+    shards = {split: _read_footers(files, part) for split, part in divided.items()}
+    schema, noted = _common_schema([s for split in shards.values() for s in split], files)
     if not any(shard.rows for split in shards.values() for shard in split):
         raise UsageError(f"'{spec}' has no rows.", "Give a dataset with at least one image.")
+    chosen = choose_config(spec, card, config)
+    # What the files say of themselves comes first.
+    features = card_features(card, chosen["config_name"] if chosen else None) | noted
     columns = with_one_image(columns_of(schema, features), image)
-    return ParquetSource(local_origin(spec, path), root, shards, columns, schema, notes)
+    return ParquetSource(origin, files, shards, columns, schema, notes)
 
 
-def _read_footers(root: Path, names: Sequence[str]) -> list[_Shard]:
+def _read_footers(files: Files, names: Sequence[str]) -> list[_Shard]:
+    def read(name: str) -> pq.FileMetaData:
+        with files.reading(name):
+            return pq.read_metadata(files.open(name))
+
+    with ThreadPoolExecutor(files.threads) as pool:
+        footers = list(pool.map(read, names))
     shards: list[_Shard] = []
     first_row = 0
-    for name in names:
-        with _reading(root / name):
-            footer = pq.read_metadata(root / name)
-        shards.append(_Shard(root / name, name, footer, first_row))
+    for name, footer in zip(names, footers, strict=True):
+        shards.append(_Shard(name, footer, first_row))
         first_row += footer.num_rows
     return shards
 
 
-def _common_schema(shards: Sequence[_Shard]) -> tuple[pa.Schema, dict[str, JsonObject]]:
+def _common_schema(
+    shards: Sequence[_Shard], files: Files
+) -> tuple[pa.Schema, dict[str, JsonObject]]:
     """The schema that all files share, dictionaries decoded, and the features they note."""
     first, *others = shards
-    schema, features = _read_schema(first)
+    schema, features = _read_schema(first, files)
     for shard in others:
-        other, noted = _read_schema(shard)
+        other, noted = _read_schema(shard, files)
         difference = _difference(schema, other) or _feature_difference(features, noted)
         if difference:
             raise RunError(
-                f"{shard.path} doesn't fit {first.name}: {difference}.",
+                f"{shard.name} doesn't fit {first.name}: {difference}.",
                 "All files of a dataset need the same columns. Give the one file that is meant, "
                 "or move the others out of the folder.",
             )
@@ -188,12 +285,12 @@ def _common_schema(shards: Sequence[_Shard]) -> tuple[pa.Schema, dict[str, JsonO
     return schema, features
 
 
-def _read_schema(shard: _Shard) -> tuple[pa.Schema, dict[str, JsonObject]]:
-    with _reading(shard.path):
+def _read_schema(shard: _Shard, files: Files) -> tuple[pa.Schema, dict[str, JsonObject]]:
+    with files.reading(shard.name):
         schema = shard.footer.schema.to_arrow_schema()
     if len(set(schema.names)) < len(schema.names):
         raise RunError(
-            f"{shard.path} has two columns of the same name: {', '.join(schema.names)}.",
+            f"{shard.name} has two columns of the same name: {', '.join(schema.names)}.",
             "Rename one of them.",
         )
     features = schema_features(schema)
@@ -239,17 +336,18 @@ def _iter_wanted(
         first += size
 
 
-def _open(shard: _Shard) -> pq.ParquetFile:
-    return pq.ParquetFile(shard.path, metadata=shard.footer)
+def _open(file: Path | IO[bytes], shard: _Shard) -> pq.ParquetFile:
+    return pq.ParquetFile(file, metadata=shard.footer)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading_parquet(where: str) -> Iterator[None]:
+    """Turn what reading a damaged file raises into a message that names it."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(
-            f"{path} can't be read as Parquet: {reason}",
+            f"{where} can't be read as Parquet: {reason}",
             "The file is damaged, cut off or something else: get it again, or remove it.",
         ) from error

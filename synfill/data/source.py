@@ -144,7 +144,9 @@ def open_source(spec: str, *, config: str | None = None, image: str | None = Non
         return DemoSource()
     if spec and os.path.exists(os.path.expanduser(spec)):
         return _open_local(spec, config, image)
-    if hub := _HUB_ID.fullmatch(spec):
+    # Below a folder that is there, a missing one is a typo, not an id.
+    is_path = os.path.isdir(os.path.dirname(spec)) if spec else False
+    if not is_path and (hub := _HUB_ID.fullmatch(spec)):
         from synfill.data.hub import open_hub
 
         return open_hub(hub["id"], revision=hub["revision"], config=config, image=image)

@@ -138,7 +138,7 @@ def _options(format_: str, profile: ImageProfile) -> dict[str, Any]:
 
 
 def _jpeg_options(profile: ImageProfile) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"progressive": profile.progressive}
     if profile.jpeg_tables:
         options["qtables"] = [list(table) for table in profile.jpeg_tables]
     if profile.subsampling >= 0:

@@ -39,7 +39,7 @@ def test_the_emptiest_cell_is_filled_first(seed):
 def deficit_of(counts, wanted):
     kept, wanted = np.array(counts), np.array(wanted)
     cells = tuple(Cell(name) for name in "abc"[: len(counts)])
-    return Deficit(cells, kept, kept, wanted, wanted - kept)
+    return Deficit(cells, kept, kept, np.zeros_like(kept), wanted, wanted - kept)
 
 
 def test_a_plan_is_a_sequence_of_requests(tmp_path):
@@ -64,6 +64,16 @@ def test_seeds_depend_on_the_cell_and_turn_alone():
     assert [request.seed for request in alone] == of_b
     other = build_plan(deficit_of([3, 1], [3, 4]), writer, seed=6)
     assert not {r.seed for r in other} & set(of_b)
+
+
+def test_seeds_that_are_taken_are_passed_over():
+    writer = PromptWriter(PromptBook(), [], ["b"])
+    first = build_plan(deficit_of([3, 1], [3, 4]), writer, seed=5)
+    # The second of them was accepted at its second attempt.
+    taken = frozenset([first[0].seed, first[1].seed + 1])
+    again = build_plan(deficit_of([3, 1], [3, 4]), writer, seed=5, taken=taken, max_tries=3)
+    assert again[0].seed == first[2].seed
+    assert not taken & {r.seed + k for r in again for k in range(3)}
 
 
 def test_seeds_fit_every_reader_of_numbers():

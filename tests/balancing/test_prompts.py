@@ -5,6 +5,7 @@ from synfill.balancing.prompts import (
     PromptBook,
     PromptWriter,
     article,
+    check_names,
     choose_modifiers,
     read_book,
     readable,
@@ -106,6 +107,7 @@ def test_unclear_names_are_found():
         ("{label!r}", "unknown field"),
         ("{label:>10}", "unknown field"),
         ("{0} {label}", "unknown field"),
+        ("{} {label}", "single brace"),
         ("{label", "can't be read"),
         ("{label} {modifier}", "there are no modifiers"),
     ],
@@ -135,6 +137,37 @@ def test_wrong_files_are_refused(content):
         read_book(content, "f.yaml")
 
 
-def test_prompts_for_an_unknown_class_are_refused():
-    with pytest.raises(UsageError, match="'dgo'"):
-        PromptWriter(PromptBook(class_templates={"dgo": ("x",)}), [], ["dog"])
+@pytest.mark.parametrize(
+    ("book", "name"),
+    [
+        (PromptBook(class_templates={"dgo": ("x",)}), "dgo"),
+        (PromptBook(class_words={"dgo": "puppy"}), "dgo"),
+        (PromptBook(group_words={"plcae": {}}), "plcae"),
+        (PromptBook(group_words={"place": {"watre": "x"}}), "watre"),
+    ],
+)
+def test_names_that_the_dataset_does_not_have_are_refused(book, name):
+    with pytest.raises(UsageError, match=name):
+        check_names(book, ["dog", "cat"], {"place": ["land", "water"]}, ["label", "place"])
+
+
+def test_names_that_it_has_pass_even_if_they_are_not_balanced_now():
+    book = PromptBook(class_words={"cat": "x"}, group_words={"place": {"1": "x"}})
+    check_names(book, ["dog", "cat"], {}, ["label", "place"])
+
+
+def test_columns_with_any_name_can_be_fields():
+    for column in ("attr.male", "a[0]", "a:b", "a!r", "first name", "0"):
+        writer = PromptWriter(PromptBook(), [column], ["dog"])
+        assert "old" in writer.write(Cell("dog", ((column, "old"),)), 0)
+
+
+@pytest.mark.parametrize("column", ["label", "article", "modifier", "a{b"])
+def test_columns_that_would_hide_a_field_are_refused(column):
+    with pytest.raises(UsageError, match="Rename"):
+        PromptWriter(PromptBook(), [column], ["dog"])
+
+
+def test_doubled_braces_are_braces():
+    writer = PromptWriter(PromptBook(templates=("{{{label}}} of {{",)), [], ["dog"])
+    assert writer.write(Cell("dog"), 0) == "{dog} of {"

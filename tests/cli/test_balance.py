@@ -241,8 +241,41 @@ def test_our_own_dataset_can_be_balanced_again(cli, photos, sd_model, tmp_path):
     assert train.column_names == ["image", "label", "synthetic", "prompt", "seed", "generator"]
     assert counts(train) == {"cat": 6, "sea otter": 6}
     assert sum(train["synthetic"]) == 3 + 2
+    made = [row for row in train.cast_column("image", datasets.Image(decode=False))
+            if row["synthetic"]]  # fmt: skip
+    # Seeds of their own: the same image isn't made again.
+    assert len({row["seed"] for row in made}) == 5
+    assert len({row["image"]["bytes"] for row in made}) == 5
+    assert len({row["image"]["path"] for row in made}) == 5
     record = json.loads((tmp_path / "two/synfill/run.json").read_text())
     assert len(record["history"]) == 1
+    assert [(c["kept"], c["earlier"], c["synthetic"]) for c in record["counts"]] == [
+        (5, 0, 1), (2, 3, 1),
+    ]  # fmt: skip
+    card = (tmp_path / "two/README.md").read_text()
+    assert "**5 of these images are synthetic.** 3 of them are from earlier runs." in card
+
+
+def test_only_real_images_are_capped_and_replaced(cli, photos, sd_model, tmp_path):
+    base = ("--model", sd_model, *FAST)
+    assert cli("balance", photos, *base, "--out", "one").code == 0
+    assert cli("balance", "one", *base, "--cap", 1, "--target", "present", "--out", "two").code == 0
+    train = load(tmp_path / "two", tmp_path)["train"]
+    assert Counter(train["synthetic"]) == {True: 3, False: 2}
+    refused = cli("balance", "one", *base, "--by", "class+synthetic", "--out", "three")
+    assert refused.code == 2
+
+
+def test_an_imagefolder_of_ours_has_nulls_again(cli, photos, sd_model, tmp_path):
+    base = ("--model", sd_model, *FAST)
+    assert cli("balance", photos, *base, "--format", "imagefolder", "--out", "one").code == 0
+    ran = cli("balance", "one", *base, "--target", "uniform:6", "--out", "two")
+    assert ran.code == 0, ran.err
+    train = load(tmp_path / "two", tmp_path)["train"]
+    assert Counter(train["synthetic"]) == {False: 7, True: 5}
+    for row in train.remove_columns("image"):
+        found = [row[name] is None for name in ("prompt", "seed", "generator")]
+        assert found == [not row["synthetic"]] * 3
 
 
 def test_foreign_columns_of_our_names(cli, sd_model, tmp_path):
@@ -423,6 +456,30 @@ class TestBadInput:
     def test_no_room(self, cli, tmp_path, photos, sd_model, monkeypatch):
         monkeypatch.setattr("synfill.balancing.run.free_bytes", lambda folder: 1000)
         self.check(cli, tmp_path, 1, ["not enough room"], "balance", photos, "--model", sd_model)
+
+    def test_what_an_imagefolder_cannot_hold_is_told_before_anything_is_made(
+        self, cli, tmp_path, sd_model
+    ):
+        source = make_parquet(tmp_path / "p.parquet", {"NA": 2, "b": 1})
+        self.check(cli, tmp_path, 2, ["'NA'", "--format parquet"], "balance", source, "--model",
+                   sd_model, "--format", "imagefolder")  # fmt: skip
+
+    def test_a_typo_in_a_prompts_file(self, cli, tmp_path, photos, sd_model):
+        (tmp_path / "p.yaml").write_text("classes: {caat: kitten}\n")
+        self.check(cli, tmp_path, 2, ["'caat'", "'cat'"], "balance", photos, "--model", sd_model,
+                   "--prompts", "p.yaml")  # fmt: skip
+
+    def test_a_missing_folder_below_one_that_is_there(self, cli, tmp_path, photos):
+        self.check(cli, tmp_path, 2, ["no folder"], "analyze", "photos/nope")
+
+    def test_a_dry_run_tells_what_would_stop_the_run(self, cli, tmp_path, photos, sd_model):
+        (tmp_path / "o").mkdir()
+        (tmp_path / "o" / "mine.txt").write_text("x")
+        before = tree(tmp_path)
+        ran = cli("balance", photos, "--model", sd_model, *FAST, "--dry-run", "--out", "o")
+        assert ran.code == 0
+        assert "would stop" in ran.err and "To make: 3 images" in ran.out
+        assert tree(tmp_path) == before
 
     def test_wrong_settings_are_told_together(self, cli, tmp_path):
         (tmp_path / "s.yaml").write_text("targt: uniform\nsteps: 0\n")

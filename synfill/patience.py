@@ -1,0 +1,177 @@
+"""Asking the Hub again where what failed may pass by itself.
+
+huggingface_hub asks again by itself for some requests; whoami, create_repo, repo_info, refs,
+validate-yaml and commit end at the first 503, 429 or cut connection. Asking again is safe for all
+of these: what was made already is found to be there.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+Tell = Callable[[str], None]
+"""Takes a line for the user."""
+
+# 412: another commit was made meanwhile, which may be one whose answer was lost.
+PASSING = frozenset({408, 412, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_TOKEN = re.compile(r"\bhf_\w{4,}|(?<=://)[^/\s@]+@")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on asking.
+
+    Attributes:
+        tries: How often to ask in all.
+        first_wait: Seconds before the second try; each further wait is twice as long.
+        longest_wait: Seconds to wait at most, unless the Hub itself says more.
+        longest_told: Seconds that the Hub may tell to wait; if it says more, the run ends.
+        unreachable: Whether to go on too where no connection can be made at all.
+    """
+
+    tries: int = 7
+    first_wait: float = 2.0
+    longest_wait: float = 60.0
+    longest_told: float = 900.0
+    unreachable: bool = True
+
+
+PATIENCE = Patience()
+
+
+def ask(
+    what: str,
+    question: Callable[[], Result],
+    tell: Tell,
+    patience: Patience = PATIENCE,
+) -> Result:
+    """Call the Hub, and call again while what fails may pass by itself.
+
+    Args:
+        what: What is asked, for the message ("the upload").
+        question: The call; calling it again must do no harm.
+        tell: Where a note goes before each wait.
+        patience: How long to go on.
+
+    Raises:
+        Exception: What the last call raised.
+    """
+    for attempt in range(1, patience.tries + 1):
+        try:
+            return question()
+        except failures() as error:
+            response = response_of(error)
+            told = told_wait(response) if response is not None else None
+            longest = patience.longest_told
+            hopeless = not may_pass(error) or (_is_unreachable(error) and not patience.unreachable)
+            if hopeless or attempt == patience.tries or (told or 0) > longest:
+                raise
+            # Jitter, so that many clients that failed together don't come back together.
+            grown = min(patience.longest_wait, patience.first_wait * 2 ** (attempt - 1))
+            wait = told if told is not None else grown * random.uniform(0.5, 1.5)
+            tell(
+                f"{what}: {reason(error)}. Trying again in {wait:.0f} s "
+                f"({attempt} of {patience.tries - 1})."
+            )
+        time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises when something is wrong: with the way, the Hub, or a value.
+
+    Errors while a file is sent come as RuntimeError, a bad answer or a bad card as ValueError.
+    """
+    return (transport_error(), OSError, ValueError, RuntimeError)
+
+
+def transport_error() -> type[Exception]:
+    """The base of all errors of the HTTP client, which differs between releases."""
+    from huggingface_hub import errors
+
+    base: type[Exception] = vars(errors)["HTTPError"]
+    return base
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether asking again may help: the Hub is busy, or the connection broke."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return False
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code in PASSING
+    if isinstance(error, transport_error() | ConnectionError | TimeoutError | json.JSONDecodeError):
+        # An answer that isn't JSON is the error page of a server in between.
+        return True
+    return error.__cause__ is not None and may_pass(error.__cause__)
+
+
+def reason(error: BaseException) -> str:
+    """Why it failed, in a few words, without tokens and addresses."""
+    response = response_of(error)
+    if response is not None:
+        if response.status_code == 429:
+            return "the Hub says that there were too many requests"
+        if response.status_code == 412:
+            return "another commit was made meanwhile"
+        return f"the Hub answered with status {response.status_code}"
+    if may_pass(error):
+        return "the connection to the Hub failed"
+    text = next((line for line in str(error).splitlines() if line.strip()), "")
+    return plain(text.strip()) or type(error).__name__
+
+
+def plain(text: str) -> str:
+    """The text without tokens: those that look like one, and the one in use."""
+    from huggingface_hub import get_token
+
+    text = _TOKEN.sub("***", text)
+    token = get_token()
+    return text.replace(token, "***") if token else text
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    # By its name, as the class belongs to one of two libraries, depending on the release.
+    return any(type(e).__name__ in ("ConnectError", "ConnectTimeout") for e in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
+
+
+def response_of(error: BaseException) -> Any:
+    """The Hub's answer that an error comes from; None where there was none."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return next((e.response for e in _chain(error) if isinstance(e, HfHubHTTPError)), None)
+
+
+def told_wait(response: Any) -> float | None:
+    """How many seconds the Hub says to wait, in an answer; None where it doesn't."""
+    told = response.headers.get("Retry-After", "").strip()
+    if told.isdigit():
+        return float(told)
+    if told and (when := _date(told)) is not None:
+        return max(0.0, when - time.time())
+    # The Hub's own header: "api";r=0;t=55 has 0 requests left, and new ones in 55 seconds.
+    limit = re.search(r"r=0;\s*t=(\d+)", response.headers.get("ratelimit", ""))
+    return float(limit[1]) if limit and response.status_code == 429 else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Finished datasets -> the Hub. Knows files, not what is in them, and nothing of balancing."""
