@@ -11,7 +11,8 @@ BOTTOM = {"records", "errors", "files", "patience"}
 COMPOSERS = {
     f"balancing/{name}.py"
     for name in (
-        "analyze", "assemble", "estimate", "finish", "prepare", "run", "settings", "writers",
+        "analyze", "assemble", "estimate", "finish", "identity", "prepare", "run",
+        "settings", "writers",
     )
 }  # fmt: skip
 ALLOWED = {

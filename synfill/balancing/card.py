@@ -156,8 +156,8 @@ def _introduction(content: CardContent, made: int) -> str:
     return (
         f"**{made:,} of these images are synthetic.**{earlier} "
         f"This is {content.subset}{source}{revision} with the split `{content.split}` "
-        f"filled up by {what} with images of a text-to-image model. Real images keep their bytes; the other splits are as they were. "
-        f"Images: {rows}."
+        f"filled up by {what} with images of a text-to-image model. Real images keep their "
+        f"bytes; the other splits are as they were. Images: {rows}."
     )
 
 

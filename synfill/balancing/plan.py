@@ -6,93 +6,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from synfill.balancing.histogram import cell_codes
+from synfill.balancing.deficit import Deficit, emptiest_first
 from synfill.balancing.prompts import PromptWriter
 from synfill.files import atomic_write
-from synfill.records import MISSING, Cell, Factor, LabelTable, Request
-
-
-@dataclass(frozen=True, eq=False)
-class Deficit:
-    """What is missing, cell by cell.
-
-    Attributes:
-        cells: The cells, or classes.
-        before: Real images of each before anything was taken away, int64, shape (cells,).
-        kept: Real images of each that stay, int64, shape (cells,).
-        earlier: Images of each that earlier runs made, which stay; int64, shape (cells,).
-        wanted: Images that each should have in the end, int64, shape (cells,).
-        to_make: wanted - kept - earlier, or less under a limit; int64, shape (cells,).
-    """
-
-    cells: tuple[Cell, ...]
-    before: NDArray[np.int64]
-    kept: NDArray[np.int64]
-    earlier: NDArray[np.int64]
-    wanted: NDArray[np.int64]
-    to_make: NDArray[np.int64]
-
-    @property
-    def total(self) -> int:
-        """All images to make."""
-        return int(self.to_make.sum())
-
-
-def undersample(codes: NDArray[np.int64], keep: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Choose at random which images of each cell stay.
-
-    Args:
-        codes: The cell of each image, MISSING for none; int64, shape (images,).
-        keep: Images to keep of each cell, int64, shape (cells,).
-        seed: Of the one generator; cells are taken in order.
-
-    Returns:
-        Whether each image stays, shape (images,). Images without a cell always stay.
-    """
-    stays = np.ones(len(codes), dtype=bool)
-    generator = np.random.default_rng(seed)
-    counts = np.bincount(codes[codes != MISSING], minlength=len(keep))
-    for cell in np.flatnonzero(keep < counts):
-        positions = np.flatnonzero(codes == cell)
-        stays[generator.permutation(positions)[keep[cell] :]] = False
-    return stays
-
-
-def codes_of(table: LabelTable, groups: Sequence[Factor]) -> NDArray[np.int64]:
-    """The cell of each image of a labelled table, numbered as `count_cells` numbers them."""
-    assert table.label is not None
-    return cell_codes([table.label, *groups])[0]
-
-
-def emptiest_first(
-    kept: NDArray[np.int64], deficit: NDArray[np.int64], limit: int | None
-) -> NDArray[np.int64]:
-    """The order in which cells are filled: each image goes to the cell that is emptiest then.
-
-    So every beginning of the plan, an interrupted run's too, is the most even one of its length.
-
-    Args:
-        kept: Images of each cell at the start, int64, shape (cells,).
-        deficit: Images to make of each, int64, shape (cells,).
-        limit: Images in all at most; None for no limit.
-
-    Returns:
-        The cell of each image to make, int64, shape (min(limit, deficit.sum()),).
-    """
-    cells = np.repeat(np.arange(len(kept)), deficit)
-    starts = np.repeat(np.cumsum(deficit) - deficit, deficit)
-    level = kept[cells] + (np.arange(len(cells)) - starts)
-    order = np.lexsort((cells, level))
-    return cells[order][:limit].astype(np.int64)
+from synfill.records import Cell, Request
 
 
 def request_seed(seed: int, cell: Cell, turn: int) -> int:

@@ -6,12 +6,10 @@ Together with `run` the composer: it knows the other rooms, they don't know each
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +17,10 @@ from numpy.typing import NDArray
 
 from synfill.balancing.analyze import TailSettings, cut_tail
 from synfill.balancing.assemble import Provenance, find_provenance, output_features
-from synfill.balancing.histogram import count_cells
+from synfill.balancing.deficit import Deficit, Rules, find_deficit
+from synfill.balancing.identity import digest_labels, run_identity
 from synfill.balancing.output import OutputFolder
-from synfill.balancing.plan import Deficit, Plan, build_plan, codes_of, emptiest_first, undersample
+from synfill.balancing.plan import Plan, build_plan
 from synfill.balancing.prompts import (
     PromptBook,
     PromptWriter,
@@ -31,7 +30,7 @@ from synfill.balancing.prompts import (
 )
 from synfill.balancing.reporter import Reporter
 from synfill.balancing.settings import BalanceSettings
-from synfill.balancing.target import Target, parse_target, target_from_counts, wanted_counts
+from synfill.balancing.target import Target, parse_target, target_from_counts
 from synfill.balancing.writers import check_imagefolder
 from synfill.data.images import BadRow, Inspection, inspect_split
 from synfill.data.labels import choose_label, choose_split, read_label_table
@@ -154,7 +153,8 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
     _check_names(settings, source, table.label, groups, book, provenance)
     model = resolve_model(_generator_settings(settings))
     earlier = _find_earlier(source, split, provenance)
-    deficit, kept = _find_deficit(table, groups, earlier, target, settings)
+    rules = _rules(settings)
+    deficit, kept = find_deficit(table, groups, earlier.synthetic[table.rows], target, rules)
     writer = _make_writer(book, by_groups, deficit)
     if settings.on_bad_image == "error":
         _check_something_to_do(deficit, kept, table, settings)
@@ -162,7 +162,7 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
     if bad[split]:
         table = _without(table, bad[split])
         groups = tuple(g for name in by_groups for g in table.groups if g.name == name)
-        deficit, kept = _find_deficit(table, groups, earlier, target, settings)
+        deficit, kept = find_deficit(table, groups, earlier.synthetic[table.rows], target, rules)
         writer = _make_writer(book, by_groups, deficit)
     _check_something_to_do(deficit, kept, table, settings)
     _tell_missing(table, groups, reporter)
@@ -184,8 +184,8 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
         plan=plan,
         model=model,
         out=out,
-        identity=_identity(
-            settings, split, label, target, inspections, _digest_labels(table), writer, model
+        identity=run_identity(
+            settings, split, label, target, inspections, digest_labels(table), writer, model
         ),
     )
 
@@ -227,6 +227,11 @@ def _check_names(
     if settings.format == "imagefolder":
         schema = output_features(source.columns, provenance).arrow_schema
         check_imagefolder(schema, image_column(source.columns).name, label.names)
+
+
+def _rules(settings: BalanceSettings) -> Rules:
+    every, single = settings.replaced_shares()
+    return Rules(settings.cap, settings.limit, settings.observed_only, every, single, settings.seed)
 
 
 def _make_writer(book: PromptBook, by_groups: tuple[str, ...], deficit: Deficit) -> PromptWriter:
@@ -378,42 +383,6 @@ def _tell_missing(table: LabelTable, groups: Sequence[Factor], reporter: Reporte
             )
 
 
-def _find_deficit(
-    table: LabelTable,
-    groups: tuple[Factor, ...],
-    earlier: Earlier,
-    target: Target,
-    settings: BalanceSettings,
-) -> tuple[Deficit, NDArray[np.int64]]:
-    """What is missing, and the rows that stay. Only real images are capped or replaced."""
-    assert table.label is not None
-    every, single = settings.replaced_shares()
-    codes = codes_of(table, groups)
-    cells, _ = count_cells(table.label, groups)
-    made = earlier.synthetic[table.rows]
-    present, synthetic = (
-        np.bincount(codes[mask & (codes != MISSING)], minlength=len(cells)).astype(np.int64)
-        for mask in (~made, made)
-    )
-    capped = np.minimum(present, settings.cap) if settings.cap else present
-    wanted = wanted_counts(target, cells, capped + synthetic)
-    if settings.observed_only:
-        wanted = np.where(present + synthetic > 0, wanted, 0)
-    shares = [single.get(cell.label, every) for cell in cells]
-    # Halves are rounded up: a share of a half of one image replaces it.
-    replaced = np.array(
-        [int(share * int(n) + Fraction(1, 2)) for share, n in zip(shares, capped, strict=True)],
-        dtype=np.int64,
-    )
-    kept = capped - replaced
-    stays = undersample(np.where(made, MISSING, codes), kept, settings.seed)
-    to_make = wanted - kept - synthetic
-    if settings.limit is not None:
-        order = emptiest_first(kept + synthetic, to_make, settings.limit)
-        to_make = np.bincount(order, minlength=len(cells)).astype(np.int64)
-    return Deficit(cells, present, kept, synthetic, wanted, to_make), table.rows[stays]
-
-
 def _check_something_to_do(
     deficit: Deficit, kept: NDArray[np.int64], table: LabelTable, settings: BalanceSettings
 ) -> None:
@@ -490,66 +459,6 @@ def _generator_settings(settings: BalanceSettings) -> GeneratorSettings:
         compile=settings.compile,
         offload=settings.offload,
     )
-
-
-def _identity(
-    settings: BalanceSettings,
-    split: str,
-    label: str,
-    target: Target,
-    inspections: Mapping[str, Inspection],
-    labels_digest: str,
-    writer: PromptWriter,
-    model: ResolvedModel,
-) -> JsonObject:
-    """What decides the result. A change of any of these is another run.
-
-    Not among them: where the source and OUT are, batch size, offloading, the number of the GPU,
-    progress, overwriting, pushing.
-    """
-    book = writer.book
-    return {
-        "source content": {name: found.digest for name, found in inspections.items()},
-        "source labels": labels_digest,
-        "split": split,
-        "label": label,
-        "groups": list(settings.group_columns),
-        "by": settings.by,
-        "long-tail": settings.long_tail,
-        "long-tail-type": settings.long_tail_type,
-        "long-tail-max": settings.long_tail_max,
-        "target": dict(target.counts) if target.counts else _target_text(target),
-        "observed-only": settings.observed_only,
-        "cap": settings.cap,
-        "limit": settings.limit,
-        "replace": settings.replace,
-        "replace-class": list(settings.replace_class),
-        "prompts": list(writer.templates),
-        "class words": dict(book.class_words),
-        "group words": {column: dict(words) for column, words in book.group_words.items()},
-        "modifiers": list(book.modifiers),
-        "negative-prompt": book.negative_prompt,
-        **{key.replace("_", "-"): value for key, value in model.identity().items()},
-        "device kind": model.device.partition(":")[0],
-        "seed": settings.seed,
-        "max-tries": settings.max_tries,
-        "format": settings.format,
-        "rename-columns": settings.rename_columns,
-    }
-
-
-def _digest_labels(table: LabelTable) -> str:
-    """Identifies the classes and groups of the images, as `Inspection.digest` does the bytes."""
-    digest = hashlib.blake2b(digest_size=16)
-    for factor in (table.label, *table.groups):
-        assert factor is not None
-        digest.update(repr((factor.name, factor.values)).encode())
-        digest.update(factor.codes.astype("<i4").tobytes())
-    return digest.hexdigest()
-
-
-def _target_text(target: Target) -> str:
-    return f"{target.kind}:{target.number}" if target.number is not None else target.kind
 
 
 def codes_by_row(table: LabelTable) -> dict[int, int]:

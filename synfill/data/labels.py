@@ -22,6 +22,8 @@ CONVENTIONAL_LABELS = frozenset(
 """Names under which datasets keep the class of an image."""
 
 _KINDS = ("class", "int", "string", "bool")
+# Floating-point columns of whole numbers are of the kind "other".
+_NUMBERS = ("int", "other")
 _PROVENANCE = ("synthetic", "prompt", "seed", "generator")
 # fmt: off
 _NO_LABELS = frozenset({
@@ -75,7 +77,7 @@ def choose_label(source: Source, label: str | None, groups: Sequence[str] = ()) 
             several columns could be the class (they are listed).
     """
     _check_groups(source, label, groups)
-    candidates = [column for column in source.columns if _could_be_label(column, groups)]
+    candidates = [column for column in source.columns if _could_be_label(source, column, groups)]
     if label is not None:
         _checked(source, label, "label")
         return label
@@ -155,14 +157,14 @@ def _check_groups(source: Source, label: str | None, groups: Sequence[str]) -> N
 def _checked(source: Source, name: str, what: str) -> Column:
     """The column, if it can hold classes or groups."""
     columns = {column.name: column for column in source.columns}
-    fitting = [column.name for column in source.columns if column.kind in _KINDS]
+    fitting = [column.name for column in source.columns if _holds_values(source, column)]
     if name not in columns:
         raise UsageError(
             f"{source.origin.location} has no column '{name}' to be a {what}.",
             suggest(name, fitting, "columns that could be one"),
         )
     column = columns[name]
-    if column.kind not in _KINDS:
+    if name not in fitting:
         held = "images" if column.kind == "image" else f"{_type_name(column)} values"
         raise UsageError(
             f"The column '{name}' can't be a {what}: it holds {held}, not classes, integers, "
@@ -172,16 +174,38 @@ def _checked(source: Source, name: str, what: str) -> Column:
     return column
 
 
+def _holds_values(source: Source, column: Column) -> bool:
+    """Whether a column can hold classes or groups.
+
+    Whole numbers with a null among them become floating-point in pandas, and stay it in the file.
+    """
+    if column.kind in _KINDS:
+        return True
+    if not _is_float(column):
+        return False
+    parts = (_without_nan(source.read_column(split, column.name)) for split in source.splits)
+    return all(pc.all(pc.equal(part, pc.floor(part))).as_py() is not False for part in parts)
+
+
+def _is_float(column: Column) -> bool:
+    return column.kind == "other" and _type_name(column).startswith("float")
+
+
+def _without_nan(stored: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.is_nan(stored), pa.scalar(None, stored.type), stored)
+
+
 def _type_name(column: Column) -> str:
     if not isinstance(column.feature, dict):
         return "nested"
     return str(column.feature.get("dtype") or column.feature.get("_type") or "nested")
 
 
-def _could_be_label(column: Column, groups: Sequence[str]) -> bool:
+def _could_be_label(source: Source, column: Column, groups: Sequence[str]) -> bool:
     name = column.name.lower()
+    # Other floating-point columns are measurements: not even looked at.
     return (
-        column.kind in _KINDS
+        (column.kind in _KINDS or (name in CONVENTIONAL_LABELS and _holds_values(source, column)))
         and column.name not in groups
         and name not in _NO_LABELS
         and not name.endswith(_NO_LABEL_ENDINGS)
@@ -204,7 +228,7 @@ def _read_factors(source: Source, column: Column, splits: Sequence[str]) -> dict
         }
     # All splits are read, whichever are wanted: a value has the same code in each.
     encoded = {
-        split: _encode(source.read_column(split, column.name), column.kind == "int")
+        split: _encode(_whole(source.read_column(split, column.name)), column.kind in _NUMBERS)
         for split in source.splits
     }
     distinct = {value for part in encoded.values() for value in part.values}
@@ -217,6 +241,13 @@ def _read_factors(source: Source, column: Column, splits: Sequence[str]) -> dict
         translation = np.array([*(position[v] for v in part.values), MISSING], dtype=np.int32)
         factors[split] = Factor(column.name, values, translation[part.codes])
     return factors
+
+
+def _whole(stored: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floating-point whole numbers as integers; anything else as it is."""
+    return (
+        pc.cast(_without_nan(stored), pa.int64()) if pa.types.is_floating(stored.type) else stored
+    )
 
 
 def _class_codes(source: Source, column: Column, split: str) -> NDArray[np.int32]:

@@ -145,7 +145,7 @@ def _check(
                 f"There is no dataset {id} to open a pull request on.", "Leave --create-pr out."
             ) from None
     if not settings.create_pr:
-        _check_rights(me, id)
+        check_rights(me, id)
     if info is None:
         return Destination(id, settings, False, False, settings.private)
     private = bool(info.private)
@@ -195,8 +195,17 @@ def _choose_id(settings: PushSettings, source_name: str, user: str) -> str:
     return f"{namespace or user}/{name}"
 
 
-def _check_rights(me: Mapping[str, Any], id: str) -> None:
-    """Refuse what the Hub would refuse after hours of work."""
+def check_rights(me: Mapping[str, Any], id: str) -> None:
+    """Refuse what the Hub would refuse after hours of work.
+
+    Args:
+        me: The Hub's answer to whoami.
+        id: Where to push.
+
+    Raises:
+        UsageError: The namespace isn't the user's to write in.
+        RunError: The token may only read.
+    """
     namespace = id.split("/")[0].casefold()
     roles = {str(org["name"]).casefold(): org.get("roleInOrg") for org in me.get("orgs", [])}
     user = str(me["name"])

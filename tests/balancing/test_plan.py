@@ -2,14 +2,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from synfill.balancing.plan import (
-    Deficit,
-    build_plan,
-    emptiest_first,
-    request_seed,
-    undersample,
-    write_plan,
-)
+from synfill.balancing.deficit import Deficit, emptiest_first, undersample
+from synfill.balancing.plan import build_plan, request_seed, write_plan
 from synfill.balancing.prompts import PromptBook, PromptWriter
 from synfill.records import Cell
 

@@ -175,6 +175,15 @@ def test_a_hub_that_is_down(alice, hub, pets):
     assert "can't be reached" in ran.err
 
 
+@pytest.mark.parametrize("kind", ["503", "429", "cut"])
+def test_a_hub_that_is_busy(alice, hub, pets, kind):
+    for request in ("GET /api/datasets/bob/pets", "/tree/", "HEAD .*README.md", "GET .*parquet"):
+        hub.faults.append(Fault(request, kind, times=2, seconds=1))
+    found = analyzed(alice("analyze", ID, "--json"))
+    assert found["splits"]["train"]["class_counts"] == {"cat": 6, "dog": 3}
+    assert [fault.done for fault in hub.faults] == [2, 2, 2, 2]
+
+
 def test_a_damaged_file_is_named(alice, hub, pets):
     pets.commit("refs/heads/main", {"train.parquet": hub.store.add(b"PAR1 no", lfs=True)}, "bad")
     ran = alice("analyze", ID)

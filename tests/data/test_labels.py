@@ -150,3 +150,19 @@ def test_values_over_many_row_groups(tmp_path):
     make_parquet(tmp_path / "x.parquet", {"b": 5, "a": 5}, labels="string", row_group_size=2)
     table = read_label_table(open_source(str(tmp_path)), "train", "label")
     assert table.label.codes.tolist() == [1] * 5 + [0] * 5
+
+
+def test_whole_numbers_with_a_null_saved_by_pandas(tmp_path):
+    path = make_parquet(tmp_path / "p.parquet", {"a": 2, "b": 2})
+    table = pq.read_table(path).replace_schema_metadata(None)
+    values = pa.array([0.0, 1.0, None, float("nan")])
+    pq.write_table(table.set_column(1, "label", values), path)
+    source = open_source(str(path))
+    assert choose_label(source, None) == "label"
+    found = read_label_table(source, "train", "label").label
+    assert found.values == (0, 1)
+    assert found.codes.tolist() == [0, 1, -1, -1]
+    pq.write_table(table.set_column(1, "label", pa.array([0.5, 1.0, 1.0, 2.0])), path)
+    assert choose_label(open_source(str(path)), None) is None
+    with pytest.raises(UsageError, match="float"):
+        choose_label(open_source(str(path)), "label")

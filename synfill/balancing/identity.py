@@ -1,0 +1,73 @@
+"""What makes a run the run that it is: the settings and the data that decide its result.
+
+Not among them: where the source and OUT are, the batch size, offloading, the number of the GPU,
+progress, overwriting, pushing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from synfill.balancing.prompts import PromptWriter
+from synfill.balancing.settings import BalanceSettings
+from synfill.balancing.target import Target
+from synfill.data.images import Inspection
+from synfill.generate.resolve import ResolvedModel
+from synfill.records import JsonObject, LabelTable
+
+
+def run_identity(
+    settings: BalanceSettings,
+    split: str,
+    label: str,
+    target: Target,
+    inspections: Mapping[str, Inspection],
+    labels_digest: str,
+    writer: PromptWriter,
+    model: ResolvedModel,
+) -> JsonObject:
+    """What decides the result, by setting. A change of any of these is another run."""
+    book = writer.book
+    return {
+        "source content": {name: found.digest for name, found in inspections.items()},
+        "source labels": labels_digest,
+        "split": split,
+        "label": label,
+        "groups": list(settings.group_columns),
+        "by": settings.by,
+        "long-tail": settings.long_tail,
+        "long-tail-type": settings.long_tail_type,
+        "long-tail-max": settings.long_tail_max,
+        "target": dict(target.counts) if target.counts else _target_text(target),
+        "observed-only": settings.observed_only,
+        "cap": settings.cap,
+        "limit": settings.limit,
+        "replace": settings.replace,
+        "replace-class": list(settings.replace_class),
+        "prompts": list(writer.templates),
+        "class words": dict(book.class_words),
+        "group words": {column: dict(words) for column, words in book.group_words.items()},
+        "modifiers": list(book.modifiers),
+        "negative-prompt": book.negative_prompt,
+        **{key.replace("_", "-"): value for key, value in model.identity().items()},
+        "device kind": model.device.partition(":")[0],
+        "seed": settings.seed,
+        "max-tries": settings.max_tries,
+        "format": settings.format,
+        "rename-columns": settings.rename_columns,
+    }
+
+
+def digest_labels(table: LabelTable) -> str:
+    """Identifies the classes and groups of the images, as `Inspection.digest` does the bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for factor in (table.label, *table.groups):
+        assert factor is not None
+        digest.update(repr((factor.name, factor.values)).encode())
+        digest.update(factor.codes.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _target_text(target: Target) -> str:
+    return f"{target.kind}:{target.number}" if target.number is not None else target.kind
