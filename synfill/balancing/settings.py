@@ -21,6 +21,7 @@ OutputFormat = Literal["parquet", "imagefolder"]
 OnBadImage = Literal["error", "skip"]
 DataType = Literal["auto", "float32", "bfloat16", "float16"]
 MAX_SEED = 2**48 - 1
+MAX_SIDE = 8192
 PUSHING = ("push_to_hub", "repo_id", "private", "hub_revision", "create_pr", "commit_message")
 """The settings of the push to the Hub, which is no part of the run's identity."""
 
@@ -125,7 +126,12 @@ class BalanceSettings(BaseModel):
         found = re.fullmatch(r"(\d+)(?:[xX](\d+))?", self.size)
         if found is None:
             raise UsageError(f"--size takes pixels, as 512 or 768x512, not '{self.size}'.")
-        return int(found[1]), int(found[2] or found[1])
+        size = int(found[1]), int(found[2] or found[1])
+        if max(size) > MAX_SIDE:
+            raise UsageError(
+                f"--size {self.size} is more than any model makes or memory holds ({MAX_SIDE})."
+            )
+        return size
 
     @property
     def by_groups(self) -> tuple[str, ...]:
@@ -153,12 +159,12 @@ class BalanceSettings(BaseModel):
         Raises:
             UsageError: A share isn't a number from 0 to 1.
         """
-        every = _share(self.replace, "--replace") if self.replace is not None else Fraction(0)
+        every = _share(self.replace, "--replace ") if self.replace is not None else Fraction(0)
         single = {}
         for text in self.replace_class:
             name, equals, share = text.rpartition("=")
             if equals and _is_number(share):
-                single[name] = _share(share, f"--replace-class {name}")
+                single[name] = _share(share, f"--replace-class {name}=")
             else:
                 single[text] = Fraction(1)
         return every, single
@@ -173,8 +179,12 @@ def _is_number(text: str) -> bool:
 
 
 def _share(text: str, option: str) -> Fraction:
+    """Read a share; `option` is all that stands before the number on the command line."""
     if not _is_number(text) or not 0 <= Fraction(text) <= 1:
-        raise UsageError(f"{option} takes a share from 0 to 1, not '{text}'.", f"{option} 0.5")
+        raise UsageError(
+            f"{option.rstrip('= ')} takes a share from 0 to 1, not '{text}'.",
+            f"For example {option}0.5",
+        )
     return Fraction(text)
 
 

@@ -65,15 +65,17 @@ def main() -> None:
     # torch's threads otherwise spin while they wait for each other, which on a busy machine makes
     # small models ten times slower (seen: 2 instead of 30 images a second). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Registers the commands; here, so that app.py can be imported by each of them.
-    import synfill.cli.analyze
-    import synfill.cli.balance
-    import synfill.cli.demo
-    import synfill.cli.env
-    import synfill.cli.push  # noqa: F401
-
     try:
+        # Registers the commands; here, so that app.py can be imported by each of them.
+        import synfill.cli.analyze
+        import synfill.cli.balance
+        import synfill.cli.demo
+        import synfill.cli.env
+        import synfill.cli.push  # noqa: F401
+
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as error:
         if os.environ.get("SYNFILL_DEBUG") == "1":
             raise

@@ -74,5 +74,6 @@ def test_replaced_classes():
 def test_size():
     assert make_settings({"size": 512}, "x").pixels == (512, 512)
     assert make_settings({"size": "64x32"}, "x").pixels == (64, 32)
-    with pytest.raises(UsageError):
-        _ = make_settings({"size": "big"}, "x").pixels
+    for wrong in ("big", "100000", "0x"):
+        with pytest.raises(UsageError):
+            _ = make_settings({"size": wrong}, "x").pixels
