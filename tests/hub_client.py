@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub_server import HubServer
+from killing import heed_ctrl_c
 
 SPEED = 100
 
@@ -50,6 +51,7 @@ class HubClient:
             text=True,
             cwd=self.folder,
             env=self.hub.environment(self.folder / "home", self.token) | environment,
+            preexec_fn=heed_ctrl_c,
         )
 
     def __call__(self, *arguments: object, **environment: str) -> Ran:

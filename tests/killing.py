@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +78,14 @@ def run_with_kills(
         found.runs += 1
         found.same.append(digest_tree(out) == expected)
     return found
+
+
+def heed_ctrl_c() -> None:
+    """For the preexec_fn of a process that is to be sent SIGINT.
+
+    What runs in the background of a shell starts with SIGINT ignored, and hands that on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _command(arguments: Sequence[str], out: Path) -> subprocess.Popen[bytes]:

@@ -9,6 +9,11 @@ from synfill.data.names import canonical_split, natural_key, sort_splits, split_
 from synfill.errors import UsageError, suggest
 from synfill.records import JsonObject
 
+
+class NamesNoParquet(UsageError):
+    """The chosen configuration's data is something else than Parquet."""
+
+
 SplitFiles = dict[str, list[str]]
 """For every split, train first, the paths of its files below the root, in natural order."""
 
@@ -48,7 +53,7 @@ def split_files(
     }
     splits = {split: found[split] for split in sort_splits(found) if found[split]}
     if not splits:
-        raise UsageError(
+        raise NamesNoParquet(
             f"The configuration '{chosen['config_name']}' in {spec}/README.md names no Parquet "
             f"file that is there.",
             "Correct its data_files, or choose another with --config.",

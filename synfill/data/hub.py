@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfill.data.card import licence_of, read_card
-from synfill.data.configs import split_files
+from synfill.data.configs import NamesNoParquet, split_files
 from synfill.data.hub_errors import explain_hub, is_offline
 from synfill.data.hub_files import HubFiles, Listing, ask_hub, list_files, remembered_files
 from synfill.data.names import origin_name
@@ -50,7 +51,8 @@ def open_hub(id: str, *, revision: str | None, config: str | None, image: str | 
             return _load(id, revision, config, image)
         card = _card(listing)
         if names := parquet_names(listing.sizes):
-            return _open_parquet(listing, names, card, card, config, image)
+            with suppress(NamesNoParquet):
+                return _open_parquet(listing, names, card, card, config, image)
         if revision is None and (converted := _converted(id)) is not None:
             names = parquet_names(converted.sizes)
             layout = _converted_layout(names)

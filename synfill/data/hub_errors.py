@@ -99,4 +99,7 @@ def _explain_datasets(id: str, revision: str | None, error: Exception) -> Synfil
         return RunError(f"The dataset '{id}' has no revision '{revision}'.", "Check its name.")
     if isinstance(error, DatasetNotFoundError):
         return _not_found(id)
-    return RunError(f"The dataset '{id}' can't be loaded: {first_line}", "See its page on the Hub.")
+    cause = f" ({str(error.__cause__).splitlines()[0]})" if str(error.__cause__ or "") else ""
+    return RunError(
+        f"The dataset '{id}' can't be loaded: {first_line}{cause}", "See its page on the Hub."
+    )

@@ -31,6 +31,7 @@ _NO_LABELS = frozenset({
     "file_name", "filename", "name", "path", "image_path", "img_path", "filepath", "url", "link",
     "source", "split", "width", "height", "size", "caption", "captions", "text", "description",
     "title", "alt", "license", "licence", "author", "date", "time", "timestamp", "created_at",
+    "__key__", "__url__",
     *_PROVENANCE, *(f"synfill_{name}" for name in _PROVENANCE),
 })
 # fmt: on

@@ -108,8 +108,6 @@ class ParquetSource:
 
         def read(shard: _Shard) -> list[pa.Array]:
             with self._open(shard) as file:
-                # Arrow's own threads would gain nothing on a column, and one that lets go of a
-                # remote file while Python is ending aborts the process.
                 table = file.read(columns=[name], use_threads=False)
                 return list(table.column(name).cast(target).chunks)
 
@@ -337,7 +335,9 @@ def _iter_wanted(
 
 
 def _open(file: Path | IO[bytes], shard: _Shard) -> pq.ParquetFile:
-    return pq.ParquetFile(file, metadata=shard.footer)
+    # Reading ahead is done by Arrow's own threads, and one of them that lets go of a remote file
+    # while Python is ending aborts the process.
+    return pq.ParquetFile(file, metadata=shard.footer, pre_buffer=False)
 
 
 @contextmanager

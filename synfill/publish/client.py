@@ -20,6 +20,8 @@ from synfill.patience import PASSING, Tell, told_wait, transport_error
 TRIES = 4
 FIRST_WAIT = 1.0
 LONGEST_TOLD = 300.0
+TIMEOUT = 600.0
+"""Seconds without a byte after which a connection counts as broken; the client's own is none."""
 _IMPATIENT = re.compile(
     r"/api/(?:whoami-v2|repos/create|validate-yaml)$"
     r"|/api/datasets/[^/]+/[^/]+(?:$|/(?:revision|refs|branch|paths-info|commit)(?:/|$))"
@@ -71,10 +73,11 @@ def patient_client(tell: Tell) -> Iterator[None]:
 
     # The client logs addresses of storage that anyone who reads them may write to.
     logger = logging.getLogger("huggingface_hub")
-    level = logger.level
+    level, timeout = logger.level, session.timeout
     hide = not sys.stderr.isatty() and not are_progress_bars_disabled()
     # On this object alone: the class belongs to one of two libraries, depending on the release.
     vars(session)["send"] = send_patiently
+    session.timeout = TIMEOUT
     logger.setLevel(logging.CRITICAL)
     if hide:
         disable_progress_bars()
@@ -82,6 +85,7 @@ def patient_client(tell: Tell) -> Iterator[None]:
         yield
     finally:
         vars(session).pop("send", None)
+        session.timeout = timeout
         logger.setLevel(level)
         if hide:
             enable_progress_bars()

@@ -138,6 +138,18 @@ def test_what_is_not_parquet_is_loaded_whole_and_says_so(alice, hub, tmp_path):
     assert "isn't stored as Parquet: all of it is downloaded (3." in ran.err
 
 
+def test_a_card_that_names_other_files_than_the_parquet_ones(alice, hub, tmp_path):
+    folder = make_imagefolder(tmp_path / "folder", {"train": {"cat": 3, "dog": 1}})
+    make_parquet(folder / "extra/scores.parquet", {"x": 1})
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n"
+        "    path: train/**\n---\n"
+    )
+    put(hub, folder)
+    found = analyzed(alice("analyze", ID, "--json"))
+    assert found["splits"]["train"]["class_counts"] == {"cat": 3, "dog": 1}
+
+
 def test_private_datasets(alice, hub, pets, tmp_path):
     pets.private = True
     for client in (alice, HubClient(hub, alice.folder, None)):

@@ -4,7 +4,7 @@ import sys
 import time
 
 from datasets_fixtures import make_imagefolder
-from killing import run_with_kills
+from killing import heed_ctrl_c, run_with_kills
 
 
 def test_five_kills_leave_no_trace(tmp_path, sd_model):
@@ -22,7 +22,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, sd_model):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "synfill", "balance", str(photos), "--model", str(sd_model),
                "--steps", "1", "--size", "32", "--batch-size", "4", "--out", str(out)]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
     deadline = time.monotonic() + 120
     while not list((out / ".synfill" / "shards").glob("*.parquet")):
         assert process.poll() is None and time.monotonic() < deadline

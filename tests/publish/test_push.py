@@ -275,6 +275,18 @@ def test_the_record_names_no_path_outside(alice, hub, finished):
     assert holds(hub, finished)
 
 
+def test_odd_file_names(alice, hub, finished):
+    for name in ("ä #1", "[x]*?", "50%20", "a&b=c"):
+        (finished / "data" / f"{name}.png").write_bytes(name.encode())
+    for _ in range(2):
+        ran = alice("push", finished)
+        assert ran.code == 0, ran.err
+        assert holds(hub, finished)
+    (finished / "data/[x]*?.png").unlink()
+    assert alice("push", finished).code == 0
+    assert holds(hub, finished)
+
+
 def test_offline(alice, finished):
     ran = alice("push", finished, HF_HUB_OFFLINE="1")
     assert ran.code == 1
