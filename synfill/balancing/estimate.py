@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from synfill.balancing.plan import Plan
-from synfill.balancing.reporter import Reporter
+from synfill.devices import memory_bytes
 from synfill.errors import SynfillError
-from synfill.generate.device import auto_batch_size, memory_bytes
+from synfill.generate.device import auto_batch_size
 from synfill.generate.hub import CONFIG_FILES, snapshot
 from synfill.generate.rates import PEAK_TFLOPS, UTILISATION, estimate_seconds, measure_rate
 from synfill.generate.resolve import ResolvedModel
+from synfill.reporter import Reporter
 
 
 def time_lines(

@@ -29,7 +29,6 @@ from synfill.balancing.output import OutputFolder
 from synfill.balancing.plan import write_plan
 from synfill.balancing.plot import Bar, draw_bars, draw_samples
 from synfill.balancing.prepare import Prepared, codes_by_row
-from synfill.balancing.reporter import Reporter
 from synfill.balancing.settings import PUSHING, BalanceSettings
 from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.data.images import decode
@@ -37,6 +36,7 @@ from synfill.data.source import image_column
 from synfill.files import no_room
 from synfill.generate.store import ShardStore
 from synfill.records import JsonObject, ModelInfo, Request
+from synfill.reporter import Reporter
 
 SAMPLE_CLASSES = 10
 SAMPLES_A_CLASS = 6

@@ -28,7 +28,6 @@ from synfill.balancing.prompts import (
     choose_modifiers,
     read_book,
 )
-from synfill.balancing.reporter import Reporter
 from synfill.balancing.settings import BalanceSettings
 from synfill.balancing.target import Target, parse_target, target_from_counts
 from synfill.balancing.writers import check_imagefolder
@@ -40,6 +39,7 @@ from synfill.files import read_yaml, safe_name
 from synfill.generate.presets import find_preset
 from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
 from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
+from synfill.reporter import Reporter
 
 BAD_ROWS_SHOWN = 10
 

@@ -11,18 +11,19 @@ from synfill.balancing.finish import finish, versions
 from synfill.balancing.output import PLAN, OutputFolder, State
 from synfill.balancing.plan import write_plan
 from synfill.balancing.prepare import Prepared, prepare
-from synfill.balancing.reporter import LogReporter, Reporter
 from synfill.balancing.settings import BalanceOptions, BalanceSettings, make_settings
+from synfill.devices import memory_bytes
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
 from synfill.generate.check import default_checks
-from synfill.generate.device import auto_batch_size, memory_bytes
+from synfill.generate.device import auto_batch_size
 from synfill.generate.engine import Progress, fill
 from synfill.generate.store import ShardStore, shard_size
 from synfill.publish.destination import Destination, PushSettings, check_destination
 from synfill.publish.listing import read_dataset
 from synfill.publish.push import Pushed, push_dataset
 from synfill.records import ImageProfile, JsonObject, Request
+from synfill.reporter import LogReporter, Reporter
 
 if TYPE_CHECKING:
     from synfill.generate.generator import Generator

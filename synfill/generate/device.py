@@ -1,7 +1,4 @@
-"""Which device and which number type a model runs with, and how much memory it has there.
-
-torch is imported inside the functions.
-"""
+"""Which number type a model runs with, and how many images it makes at a time. Without torch."""
 
 from __future__ import annotations
 
@@ -14,8 +11,6 @@ DTYPES: Final = ("float32", "bfloat16", "float16")
 
 _DTYPE_ALIASES: Final = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
-DEVICES: Final = ("auto", "cuda", "mps", "cpu")
-
 
 class OutOfMemory(Exception):
     """The device has no room for a batch of this size.
@@ -27,40 +22,6 @@ class OutOfMemory(Exception):
     def __init__(self, batch: int) -> None:
         super().__init__(f"out of memory at a batch of {batch}")
         self.batch = batch
-
-
-def find_device(wanted: str | None) -> str:
-    """The device to run on: the one asked for, else a CUDA GPU, else Apple's, else the CPU.
-
-    Args:
-        wanted: "cuda", "cuda:1", "mps", "cpu"; None or "auto" to choose.
-
-    Raises:
-        UsageError: Unknown, or not there.
-    """
-    if wanted == "cpu":
-        return wanted
-    import torch
-
-    mps = torch.backends.mps.is_available()
-    if wanted is None or wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    kind, _, number = wanted.partition(":")
-    if kind not in DEVICES or (number and not (kind == "cuda" and number.isdigit())):
-        raise UsageError(f"There is no device '{wanted}'.", suggest(kind, DEVICES, "devices"))
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        why = f"torch {torch.__version__} sees {count} CUDA GPU{'' if count == 1 else 's'}"
-        raise UsageError(
-            f"The device '{wanted}' isn't there: {why}.",
-            "Check `nvidia-smi` and that torch was installed with CUDA, or leave --device out.",
-        )
-    if kind == "mps" and not mps:
-        raise UsageError(
-            "The device 'mps' isn't there: it needs an Apple GPU and macOS 14 or later.",
-            "Leave --device out.",
-        )
-    return wanted
 
 
 def find_dtype(wanted: str | None, device: str, half: str) -> str:
@@ -82,50 +43,6 @@ def find_dtype(wanted: str | None, device: str, half: str) -> str:
     if name not in DTYPES:
         raise UsageError(f"There is no number type '{wanted}'.", suggest(name, DTYPES, "types"))
     return name
-
-
-def memory_bytes(device: str) -> int | None:
-    """All memory of a GPU (not what is free now, which would change from run to run).
-
-    Returns:
-        Bytes; None for the CPU.
-    """
-    import torch
-
-    kind = device.partition(":")[0]
-    if kind == "cuda":
-        return int(torch.cuda.get_device_properties(torch.device(device)).total_memory)
-    return int(torch.mps.recommended_max_memory()) if kind == "mps" else None
-
-
-def free_caches() -> None:
-    """Give memory that nothing uses any more back to the device."""
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
-_OUT_OF_MEMORY: Final = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on whichever device."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 _GIB: Final = 1 << 30

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synfill.devices import free_caches, is_out_of_memory
 from synfill.errors import RunError
-from synfill.generate.device import OutOfMemory, free_caches, is_out_of_memory
+from synfill.generate.device import OutOfMemory
 from synfill.generate.families import ADAPTERS, FLUX_TRUE_GUIDANCE, PromptCache
 from synfill.generate.load import load_pipeline
 from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synfill.devices import find_device
 from synfill.errors import UsageError, suggest
-from synfill.generate.device import find_device, find_dtype
+from synfill.generate.device import find_dtype
 from synfill.generate.hub import CONFIG_FILES, REPO_ID, Unreachable, snapshot
 from synfill.generate.modelfolder import ModelFolder, fingerprint_model, read_model_folder
 from synfill.generate.presets import (

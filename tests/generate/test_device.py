@@ -1,37 +1,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from synfill.errors import UsageError
-from synfill.generate.device import (
-    auto_batch_size,
-    find_device,
-    find_dtype,
-    is_out_of_memory,
-    memory_bytes,
-)
+from synfill.generate.device import auto_batch_size, find_dtype
 
 GIB = 1 << 30
-
-
-def test_the_device_that_is_there():
-    if torch.cuda.is_available() or torch.backends.mps.is_available():
-        pytest.skip("here is a GPU")
-    assert find_device(None) == find_device("auto") == find_device("cpu") == "cpu"
-    with pytest.raises(UsageError, match=r"'cuda' isn't there: torch .* sees 0 CUDA GPUs"):
-        find_device("cuda")
-    with pytest.raises(UsageError, match="'cuda:1' isn't there"):
-        find_device("cuda:1")
-    with pytest.raises(UsageError, match="'mps' isn't there"):
-        find_device("mps")
-    assert memory_bytes("cpu") is None
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "mps:1", ""])
-def test_unknown_devices(name):
-    with pytest.raises(UsageError, match="There is no device"):
-        find_device(name)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +19,6 @@ def test_unknown_devices(name):
 )
 def test_the_number_type(wanted, device, dtype):
     assert find_dtype(wanted, device, "bfloat16") == dtype
-
-
-def test_out_of_memory_is_told_by_its_type_or_text():
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert is_out_of_memory(MemoryError())
-    assert not is_out_of_memory(RuntimeError("shapes don't match"))
-    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 @pytest.mark.parametrize(
