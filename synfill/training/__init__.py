@@ -1,0 +1,1 @@
+"""From a recipe to trained classifiers, their metrics, and the comparison of methods."""

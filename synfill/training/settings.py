@@ -1,0 +1,302 @@
+"""What a recipe may say: names, defaults and ranges of its keys stand here and nowhere else.
+
+Pure: no file is read, no dataset opened, no torch imported. `recipe.py` reads the YAML and says
+where a problem stands; `methods.py` makes lists of stages of the methods' names.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from synfill.data.longtail import Shape
+
+StageData = Literal["real", "synthetic", "real+synthetic"]
+Sampling = Literal["as-is", "class-balanced", "undersample", "group-balanced"]
+Augment = Literal["none", "crop-flip", "crop", "randaugment", "trivialaugment"]
+Mix = Literal["none", "mixup", "cutmix", "mixup-or-cutmix", "domain-mixup"]
+OptimizerName = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "cosine", "step"]
+LossName = Literal["cross-entropy"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Storage = Literal["auto", "memory", "stream"]
+Tracker = Literal["tensorboard", "wandb"]
+OnBadImage = Literal["error", "skip"]
+
+MAX_SEED = 2**31 - 1
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
+"""A name that becomes a folder: small letters, digits, `.`, `_`, `+` and `-`."""
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LongTailSettings(_Keys):
+    """The long-tailed subset of the real training images.
+
+    Attributes:
+        imbalance_factor: The largest class over the smallest.
+        type: exp or step, as in LDAM-DRW.
+        largest: Images of the largest class; None for images / classes.
+    """
+
+    imbalance_factor: float = Field(ge=1, allow_inf_nan=False)
+    type: Shape = "exp"
+    largest: int | None = Field(None, ge=1)
+
+
+class SyntheticSettings(_Keys):
+    """Where the synthetic images come from: exactly one of the two.
+
+    Attributes:
+        source: A balanced dataset, as `synfill balance` makes it; its synthetic images are used.
+        split: Its split; None for train, or the only one.
+        config: Its configuration, where it has several.
+        balance: Settings of `synfill balance` that make it. The real images (source, split,
+            label, long tail, ...) are those of `data`, and so is the seed.
+    """
+
+    source: str | None = None
+    split: str | None = None
+    config: str | None = None
+    balance: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.source is None) == (self.balance is None):
+            raise ValueError("give either source (a balanced dataset) or balance (its settings)")
+        if self.balance is not None and (self.split or self.config):
+            raise ValueError("split and config belong to source")
+        return self
+
+
+class TestSettings(_Keys):
+    """The test images, where they are in another dataset than the training images.
+
+    Attributes:
+        source: The dataset.
+        split: Its split; None for test, or the only one.
+        config: Its configuration, where it has several.
+    """
+
+    source: str
+    split: str | None = None
+    config: str | None = None
+
+
+class DataSettings(_Keys):
+    """The images.
+
+    Attributes:
+        train: The training dataset: a folder, Parquet, a Hub id, or demo.
+        config: Its configuration, where it has several.
+        split: Its training split; None for train, or the only one.
+        image: The image column, where there are several.
+        label: The class column; None for the only one that can be it.
+        group: Group columns (a sensitive or spurious attribute).
+        long_tail: Keep only a long-tailed subset of the real training images.
+        synthetic: "auto": the images that the training dataset itself marks as synthetic (there
+            are some if `synfill balance` made it). "none": without any. Or where they come from.
+        validation: A split's name; or a share of each class of the real training images, which
+            is taken away from them; or None.
+        test: The test split's name, or another dataset.
+        image_size: Side of the images in pixels; None for the images' own.
+        seed: Chooses the long tail's images and the validation share, and seeds the generator.
+        on_bad_image: Whether an image that can't be read is an error, or left out and listed.
+        storage: memory holds all images decoded; stream decodes them anew each epoch in worker
+            processes; auto takes memory where they fit. The results are the same.
+        workers: Worker processes of `stream`; None for one a processor.
+    """
+
+    train: str
+    config: str | None = None
+    split: str | None = None
+    image: str | None = None
+    label: str | None = None
+    group: tuple[str, ...] = ()
+    long_tail: LongTailSettings | None = None
+    synthetic: Literal["auto", "none"] | SyntheticSettings = "auto"
+    validation: str | float | None = None
+    test: str | TestSettings = "test"
+    image_size: int | None = Field(None, ge=8, le=4096)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
+    on_bad_image: OnBadImage = "error"
+    storage: Storage = "auto"
+    workers: int | None = Field(None, ge=1, le=256)
+
+    @field_validator("group", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("long_tail", mode="before")
+    @classmethod
+    def _only_the_factor(cls, value: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return {"imbalance_factor": value} if is_number else value
+
+    @field_validator("synthetic", mode="before")
+    @classmethod
+    def _only_the_source(cls, value: Any) -> Any:
+        if value is None:
+            return "none"
+        is_source = isinstance(value, str) and value not in ("auto", "none")
+        return {"source": value} if is_source else value
+
+    @field_validator("validation", mode="after")
+    @classmethod
+    def _a_share(cls, value: str | float | None) -> str | float | None:
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError("a share of the training images lies between 0 and 1")
+        return value
+
+
+class ModelSettings(_Keys):
+    """The network.
+
+    Attributes:
+        name: resnet20, resnet32, resnet56, ... (6n + 2 layers: the CIFAR ResNets), any classifier
+            of torchvision, or timm:NAME.
+        pretrained: Start from torchvision's or timm's ImageNet weights.
+    """
+
+    name: str = Field(min_length=1)
+    pretrained: bool = False
+
+
+class StageSettings(_Keys):
+    """One stage of training.
+
+    Attributes:
+        name: What it is called in the output; None for stage-1, stage-2, ...
+        data: Which images it sees.
+        sampling: as-is: each image once an epoch. class-balanced: as many draws an epoch as there
+            are images, the class at random first, with replacement. undersample: a fixed random
+            choice of as many images a class as the smallest has. group-balanced: like
+            class-balanced, over the cells (class within group).
+        trainable: all; classifier (the last layer; everything else is frozen, BatchNorm's
+            statistics too); or patterns of module names ("layer4.*").
+        reinit_classifier: Whether the classifier starts from fresh random weights.
+        epochs: How long; exactly one of epochs and steps.
+        steps: The same in optimizer steps.
+        batch_size: Images an optimizer step, over all devices together.
+        optimizer: sgd, adam or adamw.
+        lr: The learning rate after the warm-up.
+        momentum: sgd's; not used by the others.
+        nesterov: sgd's.
+        weight_decay: Of all parameters.
+        schedule: constant; cosine (down to 0); step (times gamma at each milestone).
+        milestones: Of step: epochs (steps, where the stage counts in steps) before each drop.
+        gamma: Of step: the factor of each drop.
+        warmup: Epochs (or steps) of linear warm-up.
+        label_smoothing: Share of the target that is spread over all classes.
+        augment: none; crop (a random crop); crop-flip (and a horizontal flip); randaugment and
+            trivialaugment (these after crop-flip).
+        mix: none, mixup, cutmix, mixup-or-cutmix (one of the two at random, batch by batch),
+            domain-mixup (a real image with a synthetic one).
+        alpha: Of mix: lambda is drawn from Beta(alpha, alpha).
+        loss: The loss.
+    """
+
+    name: Name | None = None
+    data: StageData = "real+synthetic"
+    sampling: Sampling = "as-is"
+    trainable: Literal["all", "classifier"] | tuple[str, ...] = "all"
+    reinit_classifier: bool = False
+    epochs: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1)
+    batch_size: int = Field(128, ge=1)
+    optimizer: OptimizerName = "sgd"
+    lr: float = Field(0.1, gt=0, allow_inf_nan=False)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(2e-4, ge=0, allow_inf_nan=False)
+    schedule: Schedule = "cosine"
+    milestones: tuple[float, ...] = ()
+    gamma: float = Field(0.1, gt=0, le=1)
+    warmup: float = Field(0, ge=0, allow_inf_nan=False)
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    augment: Augment = "crop-flip"
+    mix: Mix = "none"
+    alpha: float = Field(1, gt=0, allow_inf_nan=False)
+    loss: LossName = "cross-entropy"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        length = self.epochs or self.steps or 0
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError("milestones and schedule: step need each other")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError("milestones must ascend")
+        if any(not 0 < milestone < length for milestone in self.milestones):
+            raise ValueError(f"milestones must lie between 0 and the stage's length of {length}")
+        if self.warmup >= length:
+            raise ValueError(f"the warm-up is as long as the stage itself ({length})")
+        return self
+
+
+class HardwareSettings(_Keys):
+    """How it is computed.
+
+    Attributes:
+        precision: auto: bfloat16 on a GPU that has it, else float32.
+        channels_last: Whether images are laid out channels-last; None for where it is faster.
+        compile: Compile the network with torch.compile.
+        gradient_accumulation: Parts into which each device's share of a batch is cut, where
+            memory is short.
+        trackers: Where the history goes beside history.jsonl.
+    """
+
+    precision: Precision = "auto"
+    channels_last: bool | None = None
+    compile: bool = False
+    gradient_accumulation: int = Field(1, ge=1)
+    trackers: tuple[Tracker, ...] = ()
+
+
+class Recipe(_Keys):
+    """A whole recipe, checked.
+
+    Attributes:
+        name: What it is called.
+        seeds: One training run for each; they are averaged over.
+        data: The images.
+        model: The network; its name alone will do.
+        stages: The stages of the recipe itself, in order.
+        methods: Named lists of stages for comparisons. What a stage leaves out is as in the
+            recipe's stage of the same position.
+        compare: The methods that are run instead of the recipe's own stages, if any.
+        hardware: How it is computed.
+    """
+
+    name: Name
+    seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field((0,), min_length=1)
+    data: DataSettings
+    model: ModelSettings
+    stages: tuple[StageSettings, ...] = Field(min_length=1)
+    methods: dict[Name, tuple[StageSettings, ...]] = {}
+    compare: tuple[str, ...] = ()
+    hardware: HardwareSettings = Field(default_factory=HardwareSettings)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _only_the_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each seed once")
+        return value
