@@ -287,7 +287,7 @@ class Recipe(_Keys):
     stages: tuple[StageSettings, ...] = Field(min_length=1)
     methods: dict[Name, tuple[StageSettings, ...]] = {}
     compare: tuple[str, ...] = ()
-    hardware: HardwareSettings = Field(default_factory=HardwareSettings)
+    hardware: HardwareSettings = HardwareSettings.model_validate({})
 
     @field_validator("model", mode="before")
     @classmethod
