@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,15 +25,18 @@ from synfill.errors import RunError, UsageError
 class _Yaml12Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's scalars: `no` is a word, `3e-4` a number, a key stands once."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node] | None) -> yaml.MappingNode:
+        # Here, and not when the mapping is made: `<<` has mixed others' keys in by then.
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[arg-type]
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' stands twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key.value}' stands twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return node
 
 
 _Yaml12Loader.yaml_implicit_resolvers = {
@@ -57,6 +61,39 @@ _Yaml12Loader.add_implicit_resolver(
 )
 
 
+class _Yaml12Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes each text that YAML 1.1 or 1.2 would take for something else."""
+
+
+_Yaml12Dumper.yaml_implicit_resolvers = {
+    first: yaml.SafeDumper.yaml_implicit_resolvers.get(first, [])
+    + _Yaml12Loader.yaml_implicit_resolvers.get(first, [])
+    for first in {
+        *yaml.SafeDumper.yaml_implicit_resolvers,
+        *_Yaml12Loader.yaml_implicit_resolvers,
+    }
+}
+
+YamlPath = tuple[str, ...]
+"""Where a value stands: ("stages", "0", "epochs")."""
+
+_DEEPEST = 50
+_MOST_NODES = 200_000
+
+
+@dataclass(frozen=True)
+class YamlDocument:
+    """What a YAML text holds, and where.
+
+    Attributes:
+        content: The text's values.
+        lines: The line of every key and list entry, from 1.
+    """
+
+    content: Any
+    lines: Mapping[YamlPath, int]
+
+
 def read_yaml(path: Path, what: str, largest: int = 1 << 20) -> Any:
     """Read a YAML or JSON file that a user wrote (JSON is YAML).
 
@@ -68,21 +105,81 @@ def read_yaml(path: Path, what: str, largest: int = 1 << 20) -> Any:
     Raises:
         UsageError: It isn't there, isn't text, is too large, or isn't YAML (with the line).
     """
+    return read_yaml_document(path, what, largest).content
+
+
+def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDocument:
+    """Like read_yaml, with the lines."""
     try:
-        if path.stat().st_size > largest:
-            raise UsageError(f"{path} is too large for {what} ({path.stat().st_size:,} bytes).")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            # One more than allowed, not all: /dev/zero has no end.
+            content = file.read(largest + 1)
+        if len(content) > largest:
+            size = max(path.stat().st_size, len(content))
+            raise UsageError(f"{path} is too large for {what} ({size:,} bytes).")
+        text = content.decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"There is no file {path}, which should be {what}.") from None
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder, not {what}.") from None
+    except (PermissionError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read as {what}: {error}.") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> YamlDocument:
+    """Read a YAML text that a user wrote.
+
+    Args:
+        text: The text.
+        where: Where it stands, for the message.
+
+    Raises:
+        UsageError: It isn't YAML (with the line), or aliases make it endless.
+    """
     try:
         # The loader is a SafeLoader; only its reading of plain scalars is narrower.
-        return yaml.load(text, Loader=_Yaml12Loader)
-    except yaml.YAMLError as error:
+        loader = _Yaml12Loader(text)
+        node = loader.get_single_node()
+        lines = {} if node is None else _find_lines(node)
+        content = None if node is None else loader.construct_document(node)
+        if node is not None and content is not None:
+            # Once more: `<<` has given mappings the keys of others, which keep their lines.
+            lines = _find_lines(node)
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise UsageError(
-            f"{path} is not valid YAML: {error}", "Correct the place that is named."
+            f"{where} is not valid YAML: {reason}", "Correct the place that is named."
         ) from None
+    except (ValueError, KeyError, AttributeError) as error:
+        # What the constructors raise for `!!int x`, `!!bool x`, `!!timestamp x`.
+        raise UsageError(f"{where} is not valid YAML: a value isn't of its tag ({error})") from None
+    return YamlDocument(content, lines)
+
+
+def _find_lines(root: yaml.Node) -> dict[YamlPath, int]:
+    lines: dict[YamlPath, int] = {}
+    waiting: list[tuple[YamlPath, yaml.Node]] = [((), root)]
+    while waiting:
+        path, node = waiting.pop()
+        entries: list[tuple[str, yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            entries = [(str(key.value), key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            entries = [(str(index), value, value) for index, value in enumerate(node.value)]
+        for name, marked, value in entries:
+            inner = (*path, name)
+            lines[inner] = marked.start_mark.line + 1
+            waiting.append((inner, value))
+        # An alias may stand for a list that holds the alias itself, or for a million others.
+        if len(path) > _DEEPEST or len(waiting) > _MOST_NODES or len(lines) > _MOST_NODES:
+            raise yaml.constructor.ConstructorError(None, None, "too large or too deeply nested")
+    return lines
+
+
+def format_yaml(content: Any) -> str:
+    """Plain values as YAML that reads back as the same values, by readers of YAML 1.1 too."""
+    return yaml.dump(content, Dumper=_Yaml12Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 @contextlib.contextmanager

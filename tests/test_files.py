@@ -1,10 +1,19 @@
+import itertools
 import os
 import string
 
 import pytest
+import yaml
 
 from synfill.errors import RunError, UsageError
-from synfill.files import atomic_write, read_yaml, recipes_folder, safe_name
+from synfill.files import (
+    atomic_write,
+    format_yaml,
+    parse_yaml,
+    read_yaml,
+    recipes_folder,
+    safe_name,
+)
 
 HOSTILE = ["../x", "..", ".", "", "/etc/passwd", "a/b", "a\\b", "C:\\x", "con", "NUL.txt", " ", "~",
            "a\0b", "a\nb", "-rf", "x" * 500, "ü" * 200, "日本語", "🐈", "‮gpj", "a.", ".hidden",
@@ -40,7 +49,39 @@ def test_yaml_as_people_write_it(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["a: 1\na: 2", "a: [1", "!!python/object:os.system x", "a: *b"])
+def test_every_key_has_its_line():
+    text = (
+        "a: 1\nb:\n  - c: 2\n    d: 3\n  - 4\nbase: &base {x: 1, y: 2}\ne:\n  <<: *base\n  x: 5\n"
+    )
+    document = parse_yaml(text, "here")
+    assert document.content["e"] == {"x": 5, "y": 2}
+    lines = {".".join(path): line for path, line in document.lines.items()}
+    assert lines == {
+        "a": 1, "b": 2, "b.0": 3, "b.0.c": 3, "b.0.d": 4, "b.1": 5, "base": 6, "base.x": 6,
+        "base.y": 6, "e": 7, "e.x": 9, "e.y": 6,
+    }  # fmt: skip
+
+
+def test_what_is_written_reads_back_in_yaml_of_both_versions():
+    content = {
+        "words": ["3e-4", "no", "007", "1.5", "null", "true", "2020-01-01", "a: b", "ü", ""],
+        "numbers": [3e-4, 1e-05, 10, 1.0, True, None],
+    }
+    text = format_yaml(content)
+    assert parse_yaml(text, "here").content == content == yaml.safe_load(text)
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, after in itertools.pairwise("abcdefghij")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: 1\na: 2", "a: [1", "!!python/object:os.system x", "a: *b", "a: &a [*a]", "[" * 2000,
+     "a: !!int x", "a: !!bool x", "a: !!timestamp x", "a: " + "9" * 5000, LAUGHS, "? [a]\n: b"],
+)  # fmt: skip
 def test_wrong_yaml_is_refused(tmp_path, text):
     path = tmp_path / "f.yaml"
     path.write_text(text)

@@ -10,12 +10,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synfill.data.longtail import Shape
-from synfill.errors import UsageError, suggest
-from synfill.files import read_yaml, recipes_folder
+from synfill.errors import UsageError
+from synfill.files import read_yaml
+from synfill.problems import across_fields, find_problems
 from synfill.records import JsonObject
+from synfill.training.recipe import read_recipe
+from synfill.training.recipes import find_recipe
+from synfill.training.settings import DataSettings, SyntheticSettings
 
 OutputFormat = Literal["parquet", "imagefolder"]
 OnBadImage = Literal["error", "skip"]
@@ -63,6 +67,7 @@ class BalanceSettings(BaseModel):
     lora: str | None = None
     steps: int | None = Field(None, ge=1, le=1000)
     guidance_scale: float | None = Field(None, ge=0)
+    guidance_interval: str | None = None
     size: str | None = None
     scheduler: str | None = None
     dtype: DataType = "auto"
@@ -91,6 +96,11 @@ class BalanceSettings(BaseModel):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("guidance_interval", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
     @field_validator("replace", "size", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
@@ -108,10 +118,17 @@ class BalanceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.long_tail is None and (self.long_tail_max or self.long_tail_type == "step"):
-            raise ValueError("long_tail_max and long_tail_type need long_tail")
-        if not self.push_to_hub and any(getattr(self, name) for name in PUSHING):
-            raise ValueError("repo_id, hub_revision, create_pr, ... need push_to_hub")
+        problems: list[tuple[tuple[str, ...], str]] = []
+        if self.long_tail is None:
+            if self.long_tail_max is not None:
+                problems.append((("long_tail_max", "long_tail"), "needs long_tail"))
+            if self.long_tail_type == "step":
+                problems.append((("long_tail_type", "long_tail"), "needs long_tail"))
+        if not self.push_to_hub:
+            given = [name for name in PUSHING if getattr(self, name)]
+            problems.extend(((name, "push_to_hub"), "needs push_to_hub") for name in given)
+        if problems:
+            raise across_fields(problems)
         return self
 
     @property
@@ -132,6 +149,25 @@ class BalanceSettings(BaseModel):
                 f"--size {self.size} is more than any model makes or memory holds ({MAX_SIDE})."
             )
         return size
+
+    @property
+    def guided_shares(self) -> tuple[float, float] | None:
+        """`guidance_interval` as (start, stop); None for guidance in every step.
+
+        Raises:
+            UsageError: It isn't two numbers.
+        """
+        if self.guidance_interval is None:
+            return None
+        try:
+            start, stop = map(float, self.guidance_interval.split(","))
+        except ValueError:
+            raise UsageError(
+                "--guidance-interval takes two shares of the steps, START,STOP, not "
+                f"'{self.guidance_interval}'.",
+                "For example --guidance-interval 0.2,0.8",
+            ) from None
+        return start, stop
 
     @property
     def by_groups(self) -> tuple[str, ...]:
@@ -216,6 +252,7 @@ class BalanceOptions(TypedDict, total=False):
     lora: str | None
     steps: int | None
     guidance_scale: float | None
+    guidance_interval: str | tuple[float, float] | list[float] | None
     size: str | int | None
     scheduler: str | None
     dtype: DataType
@@ -248,40 +285,81 @@ def make_settings(values: JsonObject, where: str) -> BalanceSettings:
     Raises:
         UsageError: A name is unknown (the nearest right one is named) or a value not of its kind.
     """
-    try:
-        return BalanceSettings.model_validate(values)
-    except ValidationError as error:
-        problems = [_describe(problem) for problem in error.errors()]
-    raise UsageError(
-        f"{where} can't be used:\n" + "\n".join(f"  {problem}" for problem in problems),
-        "synfill balance --help lists all options.",
-    )
+    if problems := balance_problems(values):
+        told = (f"  {key}: {message}" if key else f"  {message}" for key, message in problems)
+        raise UsageError(
+            f"{where} can't be used:\n" + "\n".join(told),
+            "synfill balance --help lists all options.",
+        )
+    return BalanceSettings.model_validate(values)
 
 
-def _describe(problem: Any) -> str:
-    path = ".".join(str(part) for part in problem["loc"][:1]) or "settings"
-    if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown. " + suggest(path, BalanceSettings.model_fields, "settings")
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{path}: {message[0].lower()}{message[1:]} (found {problem['input']!r})"
+def balance_problems(values: JsonObject) -> list[tuple[str, str]]:
+    """All that is wrong with settings: a key and a message for each problem."""
+    problems = [
+        (".".join(problem.path), problem.message)
+        for problem in find_problems(BalanceSettings, values)
+    ]
+    if problems:
+        return problems
+    settings = BalanceSettings.model_validate(values)
+    # What is parsed where it is used; here, so that a recipe tells it before anything is loaded.
+    for key, parse in (
+        ("by", lambda: settings.by_groups),
+        ("size", lambda: settings.pixels),
+        ("replace", settings.replaced_shares),
+    ):
+        try:
+            parse()
+        except UsageError as error:
+            problems.append((key, error.message))
+    return problems
 
 
 def read_settings(name: str) -> JsonObject:
     """Read a settings file, or the shipped recipe of that name.
 
-    The settings stand at the top, or under `balance:` as in a training recipe. Dashes in names
-    may be underscores and the other way round, as on the command line.
+    The settings stand at the top, dashes or underscores in their names as on the command line. Of
+    a training recipe they are its `data.synthetic.balance`, with the real images of its `data`.
 
     Raises:
-        UsageError: There is no such file, or it doesn't hold settings.
+        UsageError: There is no such file, it doesn't hold settings, or the recipe is wrong.
     """
-    path = Path(name)
-    shipped = recipes_folder() / f"{name}.yaml"
-    if not path.exists() and path.name == name and shipped.is_file():
-        path = shipped
+    path = find_recipe(name)
     content = read_yaml(path, "a settings file")
-    if isinstance(content, dict) and isinstance(content.get("balance"), dict):
-        content = content["balance"]
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no settings.", "For example:\n  target: uniform\n  seed: 1")
-    return {str(key).replace("-", "_"): value for key, value in content.items()}
+    if "data" not in content and "stages" not in content:
+        return {str(key).replace("-", "_"): value for key, value in content.items()}
+    settings = settings_of_recipe(read_recipe(name, check_balance=balance_problems).data)
+    if settings is None:
+        raise UsageError(
+            f"{path} is a training recipe that makes no balanced dataset.",
+            "Such a recipe has a section data.synthetic.balance: see docs/recipes.md.",
+        )
+    return settings
+
+
+def settings_of_recipe(data: DataSettings) -> JsonObject | None:
+    """The settings that make a recipe's balanced dataset; None if the recipe makes none.
+
+    Only what the recipe says is in them: `out` and the rest have their defaults.
+    """
+    if not isinstance(data.synthetic, SyntheticSettings) or data.synthetic.balance is None:
+        return None
+    tail = data.long_tail
+    images = {
+        "source": data.train,
+        "config": data.config,
+        "split": data.split,
+        "image": data.image,
+        "label": data.label,
+        "group": data.group or None,
+        "long_tail": tail.imbalance_factor if tail else None,
+        "long_tail_type": tail.type if tail else None,
+        "long_tail_max": tail.largest if tail else None,
+        "seed": data.seed,
+        "on_bad_image": data.on_bad_image,
+    }
+    given = {key: value for key, value in images.items() if value is not None}
+    return data.synthetic.balance | given

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from synfill.data.longtail import Shape
+from synfill.problems import across_fields
 
 StageData = Literal["real", "synthetic", "real+synthetic"]
 Sampling = Literal["as-is", "class-balanced", "undersample", "group-balanced"]
@@ -72,10 +73,18 @@ class SyntheticSettings(_Keys):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
+        problems: list[tuple[tuple[str, ...], str]] = []
         if (self.source is None) == (self.balance is None):
-            raise ValueError("give either source (a balanced dataset) or balance (its settings)")
-        if self.balance is not None and (self.split or self.config):
-            raise ValueError("split and config belong to source")
+            message = "give either source (a balanced dataset) or balance (settings that make one)"
+            problems.append((("source", "balance"), message))
+        if self.balance is not None:
+            problems.extend(
+                ((key,), "belongs to source; balance makes a dataset of its own")
+                for key in ("split", "config")
+                if getattr(self, key) is not None
+            )
+        if problems:
+            raise across_fields(problems)
         return self
 
 
@@ -141,8 +150,9 @@ class DataSettings(_Keys):
     @field_validator("long_tail", mode="before")
     @classmethod
     def _only_the_factor(cls, value: Any) -> Any:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return {"imbalance_factor": value} if is_number else value
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            return value
+        return {"imbalance_factor": value}
 
     @field_validator("synthetic", mode="before")
     @classmethod
@@ -195,9 +205,10 @@ class StageSettings(_Keys):
         nesterov: sgd's.
         weight_decay: Of all parameters.
         schedule: constant; cosine (down to 0); step (times gamma at each milestone).
-        milestones: Of step: epochs (steps, where the stage counts in steps) before each drop.
+        milestones: Of step: epochs (steps, where the stage counts in steps) before each drop; one
+            below 1 is a share of the stage.
         gamma: Of step: the factor of each drop.
-        warmup: Epochs (or steps) of linear warm-up.
+        warmup: Epochs (or steps) of linear warm-up; below 1 a share of the stage.
         label_smoothing: Share of the target that is spread over all classes.
         augment: none; crop (a random crop); crop-flip (and a horizontal flip); randaugment and
             trivialaugment (these after crop-flip).
@@ -232,18 +243,31 @@ class StageSettings(_Keys):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        problems: list[tuple[tuple[str, ...], str]] = []
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either epochs or steps")
-        length = self.epochs or self.steps or 0
-        if (self.schedule == "step") != bool(self.milestones):
-            raise ValueError("milestones and schedule: step need each other")
+            problems.append((("epochs", "steps"), "give either epochs or steps"))
+        if self.schedule == "step" and not self.milestones:
+            problems.append((("schedule", "milestones"), "step needs milestones"))
+        if self.schedule != "step" and self.milestones:
+            message = f"milestones belong to schedule: step, not {self.schedule}"
+            problems.append((("milestones", "schedule"), message))
         if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError("milestones must ascend")
-        if any(not 0 < milestone < length for milestone in self.milestones):
-            raise ValueError(f"milestones must lie between 0 and the stage's length of {length}")
-        if self.warmup >= length:
-            raise ValueError(f"the warm-up is as long as the stage itself ({length})")
+            problems.append((("milestones",), "milestones must ascend"))
+        length = self.epochs or self.steps
+        where = ("epochs", "steps")
+        if length and any(not 0 < self.units(value) < length for value in self.milestones):
+            message = f"milestones must lie between 0 and the stage's length of {length}"
+            problems.append((("milestones", *where), message))
+        if length and self.units(self.warmup) >= length:
+            message = f"the warm-up is as long as the stage itself ({length})"
+            problems.append((("warmup", *where), message))
+        if problems:
+            raise across_fields(problems)
         return self
+
+    def units(self, value: float) -> float:
+        """A milestone's or the warm-up's length in epochs (steps, if the stage counts in them)."""
+        return value * (self.epochs or self.steps or 0) if value < 1 else value
 
 
 class HardwareSettings(_Keys):
@@ -285,7 +309,7 @@ class Recipe(_Keys):
     data: DataSettings
     model: ModelSettings
     stages: tuple[StageSettings, ...] = Field(min_length=1)
-    methods: dict[Name, tuple[StageSettings, ...]] = {}
+    methods: dict[Name, Annotated[tuple[StageSettings, ...], Field(min_length=1)]] = {}
     compare: tuple[str, ...] = ()
     hardware: HardwareSettings = HardwareSettings.model_validate({})
 

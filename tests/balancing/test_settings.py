@@ -22,6 +22,9 @@ def test_all_problems_are_told_at_once():
         make_settings({"targt": "x", "steps": 0, "seed": "y", "format": "zip"}, "s.yaml")
     for word in ("targt", "'target'", "steps", "seed", "format", "s.yaml"):
         assert word in str(error.value)
+    with pytest.raises(UsageError) as error:
+        make_settings({"by": "x", "size": "big", "replace": "2"}, "s.yaml")
+    assert len(error.value.message.splitlines()) == 4
 
 
 def test_settings_from_a_file(tmp_path):
@@ -33,10 +36,33 @@ def test_settings_from_a_file(tmp_path):
     assert settings.batch_size is None
 
 
-def test_settings_under_balance_as_in_a_recipe(tmp_path):
-    path = tmp_path / "s.yaml"
-    path.write_text("name: x\nbalance:\n  target: mean\n")
-    assert read_settings(str(path)) == {"target": "mean"}
+def test_settings_of_a_training_recipe(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: x\nmodel: resnet20\nstages: [{epochs: 1}]\n"
+        "data:\n  train: photos\n  group: ink\n  seed: 3\n"
+        "  long_tail: {imbalance_factor: 10, type: step}\n"
+        "  synthetic: {balance: {target: mean, guidance-scale: 2}}\n"
+    )
+    assert read_settings(str(path)) == {
+        "source": "photos", "group": ("ink",), "seed": 3, "on_bad_image": "error",
+        "long_tail": 10, "long_tail_type": "step", "target": "mean", "guidance_scale": 2,
+    }  # fmt: skip
+    path.write_text(path.read_text().replace("target: mean", "target: mean, steps: 0"))
+    with pytest.raises(UsageError, match=r"balance.steps \(line 9\): should be at least 1, not 0"):
+        read_settings(str(path))
+
+
+def test_a_recipe_that_makes_no_dataset_holds_no_settings(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: x\nmodel: resnet20\nstages: [{epochs: 1}]\ndata: {train: photos}\n")
+    with pytest.raises(UsageError, match="makes no balanced dataset"):
+        read_settings(str(path))
+
+
+@pytest.mark.parametrize("name", ["demo", "cifar10-lt", "cifar10-lt-balance"])
+def test_shipped_settings_are_right(name):
+    assert make_settings(read_settings(name), name).target is not None
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "a: 1\na: 2", "\x00"])

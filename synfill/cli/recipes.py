@@ -1,0 +1,76 @@
+"""`synfill recipes`: list, show and copy the recipe files that ship with the package."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from synfill.cli.app import Quiet, Verbose, app, set_verbosity
+from synfill.cli.output import stdout
+
+recipes = typer.Typer(
+    no_args_is_help=True,
+    help="The recipes that ship with the package: list them, read them, copy one to edit it.",
+)
+app.add_typer(recipes, name="recipes")
+
+NameArgument = Annotated[
+    str, typer.Argument(help="A recipe's name, as synfill recipes list shows it.")
+]
+_KINDS = {"training": "synfill train", "balance": "synfill balance"}
+
+
+@recipes.command("list")
+def list_(verbose: Verbose = False, quiet: Quiet = False) -> None:
+    """List the shipped recipes: the name, which command takes it, what it is.
+
+    Example: [bold]synfill recipes list[/bold]
+    """
+    from synfill.training.recipes import list_recipes
+
+    set_verbosity(verbose, quiet)
+    found = list_recipes()
+    names = max(len(recipe.name) for recipe in found)
+    for recipe in found:
+        columns = f"{recipe.name:{names}}  {_KINDS[recipe.kind]:15}  "
+        stdout().print(Text(columns + recipe.description), soft_wrap=True)
+
+
+@recipes.command()
+def show(name: NameArgument, verbose: Verbose = False, quiet: Quiet = False) -> None:
+    """Print a shipped recipe as it is. Its header says how to run it and what it needs.
+
+    Example: [bold]synfill recipes show demo[/bold]
+    """
+    from synfill.training.recipes import find_shipped
+
+    set_verbosity(verbose, quiet)
+    # Not through the console, which would wrap lines and take [0] for markup.
+    sys.stdout.write(find_shipped(name).path.read_text(encoding="utf-8"))
+
+
+@recipes.command()
+def copy(
+    name: NameArgument,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="The new file, or a folder for it.", show_default="./NAME.yaml"),
+    ] = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy a shipped recipe, to be edited. A file that is there already stays as it is.
+
+    Example: [bold]synfill recipes copy demo mine.yaml[/bold]
+    """
+    from synfill.training.recipes import copy_recipe
+
+    set_verbosity(verbose, quiet)
+    written, command = copy_recipe(name, path)
+    console = stdout()
+    console.print(f"Wrote {written}. Edit it, then:", markup=False, soft_wrap=True)
+    console.print(f"  {command}", markup=False, soft_wrap=True)
