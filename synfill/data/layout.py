@@ -12,7 +12,7 @@ from synfill.data.tree import Tree, join
 from synfill.errors import UsageError
 
 # fmt: off
-_EXTENSIONS = frozenset({
+IMAGE_EXTENSIONS = frozenset({
     "apng", "avif", "bmp", "bw", "dds", "dib", "gif", "icns", "ico", "j2c", "j2k", "jfif",
     "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "mpo", "pbm", "pcx", "pgm", "png",
     "pnm", "ppm", "qoi", "rgb", "rgba", "sgi", "tga", "tif", "tiff", "webp",
@@ -65,7 +65,7 @@ def lay_out(spec: str, tree: Tree) -> Layout:
         UsageError: There are no images.
     """
     images = {
-        folder: [name for name in names if name.rpartition(".")[2].lower() in _EXTENSIONS]
+        folder: [name for name in names if name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS]
         for folder, names in tree.folders.items()
     }
     if not any(images.values()):
