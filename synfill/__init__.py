@@ -1,7 +1,8 @@
 """synfill: fill the thin classes and groups of an image dataset with a diffusion pipeline.
 
-The Python API, for notebooks: `synfill.analyze(...)` and `synfill.balance(...)`. Importing the
-package is cheap; torch comes only when images are made.
+The Python API, for notebooks: `synfill.analyze(...)`, `synfill.balance(...)`,
+`synfill.train(...)` and `synfill.load_classifier(...)`. Importing the package is cheap; torch comes
+only when images are made or a network is trained.
 """
 
 from importlib import import_module
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from synfill.errors import RunError as RunError
     from synfill.errors import SynfillError as SynfillError
     from synfill.errors import UsageError as UsageError
+    from synfill.training.classifier import Classifier as Classifier
+    from synfill.training.classifier import load_classifier as load_classifier
+    from synfill.training.run import TrainResult as TrainResult
+    from synfill.training.run import train as train
 
 _HOMES = {
     "Analysis": "synfill.balancing.analyze",
@@ -26,6 +31,10 @@ _HOMES = {
     "RunError": "synfill.errors",
     "SynfillError": "synfill.errors",
     "UsageError": "synfill.errors",
+    "Classifier": "synfill.training.classifier",
+    "load_classifier": "synfill.training.classifier",
+    "TrainResult": "synfill.training.run",
+    "train": "synfill.training.run",
 }
 
 __all__ = ["__version__", *_HOMES]

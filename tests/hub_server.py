@@ -6,9 +6,9 @@
         subprocess.run([...], env=hub.environment(home, token="hf_secret"))
         hub.commits("alice/pets"), hub.served["resolve"]
 
-It has what a push and a read of a dataset need, over plain LFS: clients run with
-HF_HUB_DISABLE_XET=1, as Xet has a server of its own. Content is checked as the real one does
-(see hub_store); faults break single answers.
+It has what a push and a read of a dataset or a model need, over plain LFS: clients run with
+HF_HUB_DISABLE_XET=1, as Xet has a server of its own. A model goes by models/OWNER/NAME here.
+Content is checked as the real one does (see hub_store); faults break single answers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hub_store import Entry, Files, Refused, Repo, Store, User, card_problems, parse_lines, uses_lfs
+from hub_store import (
+    MODELS,
+    Entry,
+    Files,
+    Refused,
+    Repo,
+    Store,
+    User,
+    card_problems,
+    parse_lines,
+    uses_lfs,
+)
 
 ID = r"(?P<id>[^/]+/[^/]+)"
+API = rf"/api/(?P<kind>datasets|models)/{ID}"
+PAGES = rf"/(?P<kind>datasets/)?{ID}"
 _PAGE = b"<html><body><h1>Service Temporarily Unavailable</h1></body></html>"
 
 
@@ -218,6 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
             found = re.fullmatch(pattern, path)
             if found and self.command in method.split("|"):
                 parts = {key: unquote(value or "") for key, value in found.groupdict().items()}
+                if "kind" in parts and not parts["kind"].startswith("datasets"):
+                    parts["id"] = f"{MODELS}{parts['id']}"
                 try:
                     with self.hub.lock:
                         user = self.hub.store.user(self.headers.get("Authorization"))
@@ -240,14 +255,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create(self, user: User | None, parts: object, query: object, body: bytes) -> Answer:
         repo = self.hub.store.create(user, json.loads(body))
-        return _json({"url": f"{self.hub.url}/datasets/{repo.id}"})
+        return _json({"url": f"{self.hub.url}/{repo.pages}"})
 
     def _info(self, user: User | None, parts: dict[str, str], query: object, body: bytes) -> Answer:
         repo = self.hub.store.repo(parts["id"], user)
         oid = repo.resolve(parts.get("rev") or "main")
         return _json(
             {
-                "_id": "0", "id": repo.id, "author": repo.namespace, "sha": oid,
+                "_id": "0", "id": repo.id.removeprefix(MODELS), "author": repo.namespace,
+                "sha": oid,
                 "private": repo.private, "gated": "auto" if repo.gated else False,
                 "disabled": False, "downloads": 0, "likes": 0, "tags": [],
                 "lastModified": "2026-01-01T00:00:00.000Z",
@@ -314,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.hub.store.stored() + wanted["size"] > user.quota:
                 entry["error"] = {"code": 403, "message": "Your storage quota is full"}
             elif not (self.hub.store.root / wanted["oid"]).is_file():
-                href = f"{self.hub.url}/lfs/{repo.id}/{wanted['oid']}"
+                href = f"{self.hub.url}/lfs/{repo.id.replace('/', '--')}/{wanted['oid']}"
                 entry["actions"] = {
                     "upload": {"href": f"{href}?X-Amz-Signature=sig", "header": {}},
                     "verify": {"href": f"{href}/verify", "header": {}},
@@ -351,13 +367,13 @@ class _Handler(BaseHTTPRequestHandler):
             number = 1 + sum(name.startswith("refs/pr/") for name in repo.refs)
             ref = f"refs/pr/{number}"
             repo.refs[ref] = repo.refs["refs/heads/main"]
-            pull_request = f"{self.hub.url}/datasets/{repo.id}/discussions/{number}"
+            pull_request = f"{self.hub.url}/{repo.pages}/discussions/{number}"
         oid = self.hub.store.apply(repo, ref, parse_lines(body))
         return _json(
             {
                 "success": True,
                 "commitOid": oid,
-                "commitUrl": f"{self.hub.url}/datasets/{repo.id}/commit/{oid}",
+                "commitUrl": f"{self.hub.url}/{repo.pages}/commit/{oid}",
                 "hookOutput": "",
                 "pullRequestUrl": pull_request,
             }
@@ -369,7 +385,7 @@ class _Handler(BaseHTTPRequestHandler):
         repo = self.hub.store.repo(parts["id"], user)
         oid = repo.resolve(parts["rev"])
         if repo.gated and not (user and user.may_write(repo.namespace)):
-            raise Refused(403, f"Access to dataset {repo.id} is restricted", "GatedRepo")
+            raise Refused(403, f"Access to {repo.pages} is restricted", "GatedRepo")
         entry = repo.commits[oid].get(parts["path"])
         if entry is None:
             raise Refused(404, "Entry not found", "EntryNotFound")
@@ -455,18 +471,18 @@ def _file(path: str, entry: Entry) -> dict[str, Any]:
 _ROUTES: dict[str, tuple[str, str, Callable[..., Answer]]] = {
     "whoami": ("GET", r"/api/whoami-v2", _Handler._whoami),
     "create": ("POST", r"/api/repos/create", _Handler._create),
-    "info": ("GET", rf"/api/datasets/{ID}(?:/revision/(?P<rev>.+))?", _Handler._info),
-    "tree": ("GET", rf"/api/datasets/{ID}/tree/(?P<rev>[^/]+)(?P<path>/.*)?", _Handler._tree),
-    "paths-info": ("POST", rf"/api/datasets/{ID}/paths-info/(?P<rev>.+)", _Handler._paths_info),
-    "preupload": ("POST", rf"/api/datasets/{ID}/preupload/(?P<rev>.+)", _Handler._preupload),
-    "commit": ("POST", rf"/api/datasets/{ID}/commit/(?P<rev>.+)", _Handler._commit),
-    "refs": ("GET", rf"/api/datasets/{ID}/refs", _Handler._refs),
-    "branch": ("POST", rf"/api/datasets/{ID}/branch/(?P<name>.+)", _Handler._branch),
-    "batch": ("POST", rf"/datasets/{ID}\.git/info/lfs/objects/batch", _Handler._batch),
-    "upload": ("PUT", rf"/lfs/{ID}/(?P<oid>[0-9a-f]+)", _Handler._upload),
-    "verify": ("POST", rf"/lfs/{ID}/(?P<oid>[0-9a-f]+)/verify", _Handler._verify),
+    "info": ("GET", rf"{API}(?:/revision/(?P<rev>.+))?", _Handler._info),
+    "tree": ("GET", rf"{API}/tree/(?P<rev>[^/]+)(?P<path>/.*)?", _Handler._tree),
+    "paths-info": ("POST", rf"{API}/paths-info/(?P<rev>.+)", _Handler._paths_info),
+    "preupload": ("POST", rf"{API}/preupload/(?P<rev>.+)", _Handler._preupload),
+    "commit": ("POST", rf"{API}/commit/(?P<rev>.+)", _Handler._commit),
+    "refs": ("GET", rf"{API}/refs", _Handler._refs),
+    "branch": ("POST", rf"{API}/branch/(?P<name>.+)", _Handler._branch),
+    "batch": ("POST", rf"{PAGES}\.git/info/lfs/objects/batch", _Handler._batch),
+    "upload": ("PUT", r"/lfs/[^/]+/(?P<oid>[0-9a-f]+)", _Handler._upload),
+    "verify": ("POST", r"/lfs/[^/]+/(?P<oid>[0-9a-f]+)/verify", _Handler._verify),
     "resolve": (
-        "GET|HEAD", rf"/datasets/{ID}/resolve/(?P<rev>[^/]+|refs/[^/]+/[^/]+)/(?P<path>.+)",
+        "GET|HEAD", rf"{PAGES}/resolve/(?P<rev>[^/]+|refs/[^/]+/[^/]+)/(?P<path>.+)",
         _Handler._resolve,
     ),
     "validate": ("POST", r"/api/validate-yaml", _Handler._validate),

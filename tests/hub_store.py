@@ -15,13 +15,14 @@ from typing import Any
 import yaml
 
 ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n*.png filter=lfs -text\n"
-LFS_SUFFIXES = (".parquet", ".png", ".jpg", ".jpeg", ".zip", ".tar")
+LFS_SUFFIXES = (".parquet", ".safetensors", ".png", ".jpg", ".jpeg", ".zip", ".tar")
 LFS_ABOVE = 10_000_000
 LICENCES = {
     "apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "creativeml-openrail-m",
     "openrail++", "openrail", "unknown", "other", "gpl-3.0", "bsd-3-clause", "odc-by",
 }  # fmt: skip
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"}
+MODELS = "models/"
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
 
 
@@ -75,7 +76,10 @@ Files = dict[str, Entry]
 
 @dataclass
 class Repo:
-    """A dataset repository: its commits, and the refs that point to them."""
+    """A repository: its commits, and the refs that point to them.
+
+    Its id is that of a dataset; a model's has models/ before it, as the two don't clash.
+    """
 
     id: str
     private: bool
@@ -87,7 +91,13 @@ class Repo:
 
     @property
     def namespace(self) -> str:
-        return self.id.split("/")[0]
+        return self.id.removeprefix(MODELS).split("/")[0]
+
+    @property
+    def pages(self) -> str:
+        """What its pages' addresses have after the server's."""
+        is_model = self.id.startswith(MODELS)
+        return self.id.removeprefix(MODELS) if is_model else f"datasets/{self.id}"
 
     def commit(self, ref: str, files: Files, title: str) -> str:
         oid = hashlib.sha1(f"{self.id} {len(self.titles)} {title}".encode()).hexdigest()
@@ -152,9 +162,11 @@ class Store:
             )
         if not NAME.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
             raise Refused(400, f"Invalid repository name: {name}")
-        id = f"{namespace}/{name}"
+        kind = request.get("type") or "model"
+        id = f"{MODELS if kind == 'model' else ''}{namespace}/{name}"
         if id in self.repos:
-            body = {"error": "You already created this dataset repo", "url": f"/datasets/{id}"}
+            url = f"/{self.repos[id].pages}"
+            body = {"error": f"You already created this {kind} repo", "url": url}
             raise Refused(409, body["error"], body=body)
         private = request.get("visibility") == "private" or bool(request.get("private"))
         repo = self.repos[id] = Repo(id, private)
@@ -260,6 +272,24 @@ def card_problems(text: str) -> list[str]:
             problems.append('"configs" needs a config_name in each entry')
     if "pretty_name" in card and not isinstance(card["pretty_name"], str):
         problems.append('"pretty_name" must be a string')
+    for model in card.get("model-index") or []:
+        problems += model_problems(model)
+    return problems
+
+
+def model_problems(model: Any) -> list[str]:
+    """What the Hub finds wrong with an entry of a model card's model-index."""
+    problems = [] if isinstance(model.get("name"), str) else ['"model-index[0].name" is required']
+    if not model.get("results"):
+        problems.append('"model-index[0].results" is required')
+    for result in model.get("results") or []:
+        for path in ("task.type", "dataset.name", "dataset.type"):
+            part, key = path.split(".")
+            if not isinstance((result.get(part) or {}).get(key), str):
+                problems.append(f'"model-index[0].results[0].{path}" is required')
+        for metric in result.get("metrics") or [{}]:
+            if not isinstance(metric.get("type"), str) or "value" not in metric:
+                problems.append('"model-index[0].results[0].metrics[0]" needs type and value')
     return problems
 
 

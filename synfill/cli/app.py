@@ -71,7 +71,10 @@ def main() -> None:
         import synfill.cli.balance
         import synfill.cli.demo
         import synfill.cli.env
-        import synfill.cli.push  # noqa: F401
+        import synfill.cli.predict
+        import synfill.cli.push
+        import synfill.cli.recipes
+        import synfill.cli.train  # noqa: F401
 
         app()
     except KeyboardInterrupt:

@@ -1,1 +1,1 @@
-"""Finished datasets -> the Hub. Knows files, not what is in them, and nothing of balancing."""
+"""Finished datasets and models -> the Hub. Knows files, not how what is in them was made."""

@@ -24,7 +24,7 @@ TIMEOUT = 600.0
 """Seconds without a byte after which a connection counts as broken; the client's own is none."""
 _IMPATIENT = re.compile(
     r"/api/(?:whoami-v2|repos/create|validate-yaml)$"
-    r"|/api/datasets/[^/]+/[^/]+(?:$|/(?:revision|refs|branch|paths-info|commit)(?:/|$))"
+    r"|/api/(?:datasets|models)/[^/]+/[^/]+(?:$|/(?:revision|refs|branch|paths-info|commit)(?:/|$))"
 )
 
 

@@ -1,4 +1,4 @@
-"""Why the Hub would not take a dataset, in a user's words."""
+"""Why the Hub would not take a repository, in a user's words."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import re
 
 from synfill.errors import RunError, SynfillError, UsageError
 from synfill.patience import may_pass, plain, reason, response_of
+from synfill.publish.kinds import Kind
 
 _QUOTA = re.compile(r"quota|storage (?:limit|space)|limit (?:is )?reached|payment", re.IGNORECASE)
 
 
-def explain(error: BaseException, what: str) -> SynfillError:
+def explain(error: BaseException, what: str, kind: Kind) -> SynfillError:
     """What went wrong, for the user.
 
     Args:
         error: What huggingface_hub raised.
         what: What was tried ("The upload to alice/pets").
+        kind: What was to be pushed.
     """
     from huggingface_hub import errors
 
@@ -48,8 +50,8 @@ def explain(error: BaseException, what: str) -> SynfillError:
         )
     if "Invalid metadata" in str(error):
         return RunError(
-            f"{what} failed: the Hub refuses the dataset card. {plain(str(error))}",
-            "Correct the header of README.md in the output folder.",
+            f"{what} failed: the Hub refuses the {kind.name} card. {plain(str(error))}",
+            kind.card_hint,
         )
     hint = "Check the connection, and https://status.huggingface.co." if may_pass(error) else ""
     return RunError(f"{what} failed: {reason(error)}.", hint)

@@ -1,16 +1,18 @@
-"""What is in a finished dataset's folder, what is in a repository, and how they differ."""
+"""What is in a finished folder, what is in a repository, and how they differ."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from synfill.errors import RunError, UsageError
 from synfill.patience import PATIENCE, Patience, Tell, ask
+from synfill.publish.kinds import Kind
 from synfill.records import JsonObject
 
 RUN = "synfill/run.json"
@@ -33,8 +35,8 @@ class RemoteFile:
 
 
 @dataclass
-class LocalDataset:
-    """A finished dataset in a folder: what synfill wrote there, not what else lies beside it.
+class LocalFolder:
+    """What is to be pushed: what synfill wrote to a folder, not what else lies beside it.
 
     Attributes:
         path: The folder.
@@ -65,10 +67,14 @@ class LocalDataset:
         """Which files aren't there, or are other ones."""
         return [n for n in self.files if n not in remote or not self.is_same(n, remote[n])]
 
-    def surplus_in(self, remote: Mapping[str, RemoteFile]) -> list[str]:
-        """Which files lie in this dataset's folders there without being part of it.
+    def is_all_of(self, remote: Mapping[str, RemoteFile]) -> bool:
+        """Whether nothing is there but files of this folder."""
+        return all(self.is_same(name, file) for name, file in remote.items())
 
-        An earlier version's shards are such: `load_dataset` would read them too.
+    def surplus_in(self, remote: Mapping[str, RemoteFile]) -> list[str]:
+        """Which files lie in the same folders there without being part of it.
+
+        An earlier dataset's shards are such: `load_dataset` would read them too.
         """
         folders = {name.partition("/")[0] for name in self.files if "/" in name}
         return [n for n in remote if n not in self.files and n.partition("/")[0] in folders]
@@ -84,7 +90,7 @@ class LocalDataset:
         return digest.hexdigest()
 
 
-def read_dataset(path: Path) -> LocalDataset:
+def read_dataset(path: Path) -> LocalFolder:
     """Read what a finished dataset's folder holds.
 
     Raises:
@@ -107,25 +113,35 @@ def read_dataset(path: Path) -> LocalDataset:
         raise RunError(f"{path / RUN} can't be read: {error}.", "Make the dataset again.") from None
     if not isinstance(record, dict) or not isinstance(record.get("identity"), dict):
         raise RunError(f"{path / RUN} is no record of a run.", "Make the dataset again.")
+    return LocalFolder(path, record, list_files(path, record.get("entries", [])))
+
+
+def list_files(path: Path, entries: Iterable[object]) -> dict[str, int]:
+    """What synfill wrote to a folder: path below it -> bytes.
+
+    Args:
+        path: The folder.
+        entries: The files and folders in it that are meant, as run.json names them; the folder
+            of run.json itself always is.
+    """
     # Names from a file are only compared with what is there: none becomes a path ("..").
-    entries = set(os.listdir(path)).intersection({"synfill", *map(str, record.get("entries", []))})
+    meant = set(os.listdir(path)).intersection({RUN.partition("/")[0], *map(str, entries)})
     found = [
         file
-        for entry in sorted(entries)
+        for entry in sorted(meant)
         for file in (
             sorted((path / entry).rglob("*")) if (path / entry).is_dir() else [path / entry]
         )
     ]
-    files = {
+    return {
         file.relative_to(path).as_posix(): file.stat().st_size for file in found if file.is_file()
     }
-    return LocalDataset(path, record, files)
 
 
 def list_remote(
-    id: str, revision: str | None, tell: Tell, patience: Patience = PATIENCE
+    kind: Kind, id: str, revision: str | None, tell: Tell, patience: Patience = PATIENCE
 ) -> dict[str, RemoteFile]:
-    """The files of a dataset repository, without the one that the Hub puts there itself.
+    """The files of a repository, without the one that the Hub puts there itself.
 
     Raises:
         Exception: What huggingface_hub raises.
@@ -133,7 +149,7 @@ def list_remote(
     from huggingface_hub import HfApi, RepoFile
 
     def question() -> dict[str, RemoteFile]:
-        tree = HfApi().list_repo_tree(id, repo_type="dataset", revision=revision, recursive=True)
+        tree = HfApi().list_repo_tree(id, repo_type=kind.name, revision=revision, recursive=True)
         return {
             entry.path: RemoteFile(
                 entry.size, entry.lfs.sha256 if entry.lfs is not None else "", entry.blob_id
@@ -145,8 +161,10 @@ def list_remote(
     return ask("Listing the repository", question, tell, patience)
 
 
-def read_remote_record(id: str, revision: str | None, tell: Tell) -> JsonObject:
-    """run.json of a repository; empty where it is none.
+def is_of_run(
+    kind: Kind, id: str, revision: str | None, identity: Mapping[str, Any], tell: Tell
+) -> bool:
+    """Whether a repository that holds a run.json was pushed to by the run of that identity.
 
     Raises:
         Exception: What huggingface_hub raises.
@@ -154,11 +172,13 @@ def read_remote_record(id: str, revision: str | None, tell: Tell) -> JsonObject:
     from huggingface_hub import hf_hub_download
 
     def question() -> str:
-        return hf_hub_download(id, RUN, repo_type="dataset", revision=revision)
+        return hf_hub_download(id, RUN, repo_type=kind.name, revision=revision)
 
     path = ask("Reading the repository's run.json", question, tell)
     try:
         record = json.loads(Path(path).read_bytes())
     except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+        return False
+    # Through JSON, as the other one went: a tuple is a list there.
+    now = json.loads(json.dumps(identity))
+    return isinstance(record, dict) and bool(record.get("identity") == now)

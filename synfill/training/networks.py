@@ -20,6 +20,7 @@ from torchvision import models
 
 from synfill.errors import RunError, UsageError, suggest
 from synfill.patience import transport_error
+from synfill.training.augment import Channels
 from synfill.training.cifar_resnet import CifarResNet
 from synfill.training.settings import ModelSettings
 
@@ -110,6 +111,25 @@ def with_pretrained(
     layer: Any = network.get_submodule(classifier_name(network))
     layer.reset_parameters()
     return network
+
+
+def pretrained_statistics(settings: ModelSettings) -> tuple[Channels, Channels] | None:
+    """Mean and standard deviation of the images that pretrained weights were trained on.
+
+    Returns:
+        Of each channel (RGB), in 0..1; None where the network starts from random weights, and is
+        shown images by their own mean and standard deviation.
+    """
+    if not settings.pretrained:
+        return None
+    described: Any
+    if settings.name.startswith(TIMM):
+        import timm
+
+        described = timm.get_pretrained_cfg(settings.name.removeprefix(TIMM))
+    else:
+        described = models.get_model_weights(settings.name).DEFAULT.transforms()
+    return tuple(described.mean), tuple(described.std)
 
 
 def classifier_name(network: nn.Module) -> str:

@@ -1,11 +1,19 @@
+import json
+import re
+
 import pyarrow.parquet as pq
 
 from synfill.cli import demo
+from synfill.files import recipes_folder
 
 
 def test_the_demo_shows_the_whole_of_it(cli, tmp_path, monkeypatch):
     # As many images as it makes for a user would take half a minute.
     monkeypatch.setitem(demo.BALANCE, "target", "uniform:2")
+    recipe = tmp_path / "short.yaml"
+    shipped = (recipes_folder() / "demo.yaml").read_text()
+    recipe.write_text(re.sub(r"steps: \d+", "steps: 8", shipped))
+    monkeypatch.setattr(demo, "RECIPE", str(recipe))
     ran = cli("demo")
     assert ran.code == 0, ran.err
     for line in (
@@ -13,6 +21,8 @@ def test_the_demo_shows_the_whole_of_it(cli, tmp_path, monkeypatch):
         "$ synfill balance demo --model demo --by class+ink --target uniform:2 --out synfill-demo",
         "$ synfill analyze synfill-demo --group ink",
         "stands in here for a public model",
+        "--compare ce,synaug-mixup-retrain --out synfill-demo-trained",
+        "synaug-mixup-retrain against ce",
         "samples.png",
     ):
         assert line in ran.out
@@ -21,6 +31,8 @@ def test_the_demo_shows_the_whole_of_it(cli, tmp_path, monkeypatch):
     assert len(cells) == 40
     assert min(cells) == 2
     assert "warning" not in ran.err
+    compared = json.loads((tmp_path / "synfill-demo-trained/comparison.json").read_text())
+    assert [entry["method"] for entry in compared] == ["ce", "synaug-mixup-retrain"]
     assert cli("demo").code == 0
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from synfill.errors import RunError, UsageError
 from synfill.publish.destination import Destination, PushSettings, check_rights, default_name
+from synfill.publish.kinds import DATASET, MODEL
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,8 @@ from synfill.publish.destination import Destination, PushSettings, check_rights,
     ],
 )
 def test_default_names(source, name):
-    assert default_name(source) == name
+    assert default_name(source, DATASET) == name
+    assert default_name(source, MODEL) == name.removesuffix("-balanced")
 
 
 def me(role, permissions=()):

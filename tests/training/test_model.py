@@ -332,3 +332,14 @@ def test_without_timm(monkeypatch):
     with pytest.raises(UsageError, match="needs timm, which isn't installed") as raised:
         check_model(ModelSettings(name="timm:resnet18"))
     assert "pip install" in raised.value.hint
+
+
+def test_pretrained_networks_are_shown_images_as_they_were_trained_on_them():
+    from synfill.training.networks import pretrained_statistics
+
+    imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    assert pretrained_statistics(ModelSettings(name="resnet18", pretrained=True)) == imagenet
+    # The one that was trained on others.
+    other = ModelSettings(name="efficientnet_v2_l", pretrained=True)
+    assert pretrained_statistics(other) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert pretrained_statistics(ModelSettings(name="resnet18")) is None

@@ -1,0 +1,146 @@
+"""`synfill train`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from synfill.cli.app import Quiet, Verbose, app, set_verbosity
+from synfill.cli.options import PrivateOption
+from synfill.cli.output import ConsoleReporter, figures_table, stdout
+from synfill.errors import UsageError
+
+if TYPE_CHECKING:
+    from synfill.training.run import TrainResult
+
+_HUB = "The Hugging Face Hub"
+_SHOWN = (
+    "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
+    "worst_class", "worst_cell", "group_weighted_accuracy", "macro_f1",
+    "expected_calibration_error",
+)  # fmt: skip
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of one in synfill recipes list.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Other values for the recipe's keys, e.g. stages.0.epochs=10 model=resnet56.",
+            show_default=False,
+        ),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            help="Run these methods side by side instead of the recipe's own stages: ce, mixup, "
+            "oversample, undersample, synaug, synaug-mixup, synaug-mixup-retrain, "
+            "synaug-mixup-retrain-real, or those that the recipe defines.",
+            metavar="METHOD,METHOD,...",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="A training run for each. Default: the recipe's.", metavar="SEED,SEED,..."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The output folder. Default: runs/NAME.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps, cpu.")] = "auto",
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace results of other settings in the output folder."),
+    ] = False,
+    push_to_hub: Annotated[
+        bool,
+        typer.Option(
+            "--push-to-hub",
+            help="Push the model and its metrics to the Hub. Whether that can be done is asked "
+            "before the start.",
+            rich_help_panel=_HUB,
+        ),
+    ] = False,
+    repo_id: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to. Default: USER/RECIPE.", metavar="OWNER/NAME", rich_help_panel=_HUB
+        ),
+    ] = None,
+    private: PrivateOption = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a classifier on real and synthetic images as a recipe says, or compare methods.
+
+    A run that was stopped goes on with the same command. On several GPUs:
+    accelerate launch -m synfill train RECIPE
+
+    Example: [bold]synfill train demo --compare ce,synaug-mixup-retrain --seeds 0,1,2[/bold]
+    """
+    from synfill.training.run import TrainSettings, run_train
+
+    set_verbosity(verbose, quiet)
+    settings = TrainSettings(
+        recipe=recipe,
+        overrides=tuple(overrides or ()),
+        seeds=_parse_seeds(seeds) if seeds is not None else None,
+        out=out,
+        device=device,
+        compare=tuple(part.strip() for part in compare.split(",")) if compare is not None else (),
+        overwrite=overwrite,
+        push_to_hub=push_to_hub,
+        repo_id=repo_id,
+        private=private,
+    )
+    reporter = ConsoleReporter()
+    try:
+        result = run_train(settings, reporter)
+    finally:
+        reporter.close()
+    # Of several processes one speaks.
+    if int(os.environ.get("RANK", "0")) == 0:
+        show(result)
+
+
+def _parse_seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--seeds takes whole numbers with commas, not '{text}'.", "For example --seeds 0,1,2"
+        ) from None
+
+
+def show(result: TrainResult) -> None:
+    """Print what a run gave."""
+    from synfill.training.comparison import percent
+    from synfill.training.results import scalar
+
+    console = stdout()
+    if result.comparison is not None:
+        comparison = result.comparison
+        title, columns, rows = (
+            "Methods on the test images, %",
+            comparison.columns(),
+            comparison.rows(),
+        )
+    else:
+        runs = next(iter(result.results.values()))
+        tests = [run.test for run in runs.values()]
+        title, columns = f"{result.recipe.name} on the test images, %", [""]
+        rows = [
+            (name.replace("_", " "), percent(found))
+            for name in _SHOWN
+            if (found := scalar(tests, name)) is not None
+        ]
+    console.print(figures_table(title, columns, rows))
+    console.print()
+    for line in result.summary():
+        console.print(line, markup=False)

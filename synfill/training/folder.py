@@ -1,0 +1,253 @@
+"""The output folder of `synfill train`: whose it is, what in it is finished, who is at work in it.
+
+OUT/recipe.yaml, run.json            the resolved recipe; what makes this run this run
+OUT/method.json, seed-*/, ...        the recipe's own stages
+OUT/METHOD/method.json, seed-*/, ... a method of a comparison
+OUT/balanced/                        the balanced dataset, where the recipe has it made
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from synfill.errors import RunError, UsageError
+from synfill.files import atomic_write
+from synfill.records import JsonObject
+
+RUN, METHOD, RECIPE, RESULT = "run.json", "method.json", "recipe.yaml", "result.json"
+_SEED = re.compile(r"seed-\d+")
+_OF_A_METHOD = (METHOD, "metrics.json", "predictions.parquet")
+
+
+@dataclass(frozen=True)
+class SeedFolder:
+    """What one training run leaves.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The trained classifier."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Work in progress."""
+        return self.path / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        """What it says of the test images."""
+        return self.path / "predictions.parquet"
+
+    def write_history(self, history: Sequence[JsonObject]) -> None:
+        """One line an epoch."""
+        with atomic_write(self.path / "history.jsonl") as file:
+            file.write("".join(json.dumps(entry) + "\n" for entry in history).encode())
+
+    @property
+    def result(self) -> Path:
+        """Its figures; the file's existence says that the run is finished."""
+        return self.path / RESULT
+
+
+@dataclass(frozen=True)
+class MethodFolder:
+    """What one method leaves.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    def seed(self, seed: int) -> SeedFolder:
+        """The folder of one of its training runs."""
+        return SeedFolder(self.path / f"seed-{seed}")
+
+    def begin(self, identity: JsonObject, overwrite: bool) -> None:
+        """Make the folder ready, after looking whether what is in it was made alike.
+
+        Raises:
+            UsageError: It holds results of another identity and `overwrite` is off.
+        """
+        self.check(identity, overwrite)
+        if overwrite:
+            self.clear()
+        if _read(self.path / METHOD) is None:
+            _write(self.path / METHOD, identity)
+
+    def check(self, identity: JsonObject, overwrite: bool) -> None:
+        """Look whether what is in the folder was made alike. Changes nothing.
+
+        Raises:
+            UsageError: It holds results of another identity and `overwrite` is off.
+        """
+        earlier = _read(self.path / METHOD)
+        if earlier is not None and not overwrite:
+            _refuse(self.path, differences(earlier, identity))
+
+    def clear(self) -> None:
+        """Remove what a method leaves, and nothing else."""
+        for name in _OF_A_METHOD:
+            (self.path / name).unlink(missing_ok=True)
+        for child in self.path.iterdir() if self.path.is_dir() else ():
+            if _SEED.fullmatch(child.name) and child.is_dir() and not child.is_symlink():
+                shutil.rmtree(child)
+
+
+class RunFolder:
+    """The output folder of a run.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.balanced = path / "balanced"
+        self.work = path / ".synfill"
+        self._lock: FileLock | None = None
+
+    def method(self, name: str | None) -> MethodFolder:
+        """The folder of a method; None for the recipe's own stages."""
+        return MethodFolder(self.path / name if name is not None else self.path)
+
+    def check(self, identity: JsonObject, overwrite: bool) -> None:
+        """Look whether the folder can be used for this recipe. Changes nothing.
+
+        Args:
+            identity: What of the recipe decides all methods' results.
+            overwrite: Whether results of another recipe may be replaced.
+
+        Raises:
+            UsageError: It is a file, can't be written to, or holds something else.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file; --out names a folder.")
+        place = self.path.absolute()
+        while not place.exists():
+            place = place.parent
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"Nothing can be written to {place}, where the output folder {self.path} is to be.",
+                "Choose another place with --out.",
+            )
+        earlier = _read(self.path / RUN)
+        if earlier is not None:
+            if not overwrite:
+                _refuse(self.path, differences(earlier, identity))
+            return
+        others = sorted(set(os.listdir(self.path)) - {".synfill"}) if self.path.is_dir() else []
+        if others and not overwrite:
+            listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+            raise UsageError(
+                f"The output folder {self.path} is not empty, and holds no run of synfill train: "
+                f"{listed}.",
+                "Choose another --out. Or add --overwrite: it replaces what synfill train writes "
+                "there and leaves other files alone.",
+            )
+
+    def begin(self, identity: JsonObject, recipe: str) -> None:
+        """Take the folder for this process, and write down the recipe.
+
+        Args:
+            identity: As for `check`.
+            recipe: The resolved recipe, as YAML.
+
+        Raises:
+            RunError: Another process is at work here.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.work / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            self._lock = None
+            raise RunError(
+                f"Another synfill run is writing to {self.path}.",
+                "Wait for it to end, or choose another --out.",
+            ) from None
+        _write(self.path / RUN, identity)
+        with atomic_write(self.path / RECIPE) as file:
+            file.write(recipe.encode())
+
+    def release(self, is_finished: bool) -> None:
+        """Let other processes take the folder.
+
+        Args:
+            is_finished: Whether what was only needed while at work can be removed.
+        """
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+            if is_finished:
+                shutil.rmtree(self.work, ignore_errors=True)
+
+
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What changed between two identities: one line for each key path, at most ten."""
+    flat_before, flat_now = _flatten(before), _flatten(json.loads(json.dumps(now)))
+    changed = [
+        f"{key}: {_short(flat_before.get(key))} -> {_short(flat_now.get(key))}"
+        for key in dict.fromkeys([*flat_before, *flat_now])
+        if flat_before.get(key) != flat_now.get(key)
+    ]
+    more = len(changed) - 10
+    return changed[:10] + ([f"... and {more} more"] if more > 0 else [])
+
+
+def _flatten(value: object, path: str = "") -> dict[str, object]:
+    if isinstance(value, Mapping):
+        parts = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        parts = [(str(index), item) for index, item in enumerate(value)]
+    else:
+        return {path: value}
+    flat: dict[str, object] = {}
+    for key, item in parts:
+        flat |= _flatten(item, f"{path}.{key}" if path else key)
+    return flat
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _refuse(path: Path, changed: list[str]) -> None:
+    if changed:
+        raise UsageError(
+            f"The output folder {path} holds a run with other settings or data:\n"
+            + "\n".join(f"  {line}" for line in changed),
+            "Use the former ones, choose another --out, or add --overwrite.",
+        )
+
+
+def _write(path: Path, content: JsonObject) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _read(path: Path) -> JsonObject | None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} can't be read: {error}.", "Restore it, or remove it.") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path} holds no JSON object.", "Restore it, or remove it.")
+    return content

@@ -1,0 +1,364 @@
+"""From what a recipe says of its data to images with their classes and cells, ready to train on.
+
+The composer of the data path: it opens the datasets, matches their classes by name, and has all
+images read once. What can be told from labels is told before any image is decoded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from synfill.data.images import decode
+from synfill.data.source import image_column
+from synfill.errors import RunError, UsageError
+from synfill.files import format_bytes
+from synfill.records import Cell
+from synfill.reporter import Reporter
+from synfill.training.augment import Channels
+from synfill.training.decoding import SMALL, Decoder, image_size, stored_side
+from synfill.training.matching import Cells, find_cells, find_classes, match_classes
+from synfill.training.parts import Part, Parts, open_parts
+from synfill.training.pixels import (
+    Chunk,
+    ImageSet,
+    MemoryStore,
+    PixelStore,
+    Reading,
+    read_images,
+)
+from synfill.training.settings import DataSettings
+from synfill.training.stream import StreamStore, Workers, write_flat_file
+
+_CHUNK = 32
+"""Images a task: fewer, and handing tasks out takes longer than decoding small images."""
+_USUAL_SIZE = 224
+"""Side in pixels where the images' own isn't taken: what ImageNet's networks are made for."""
+_SMALLEST_SIZE = 8
+_NAMED = 10
+_LEVEL = 1 / 255
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """All that a run trains and tests on.
+
+    Attributes:
+        classes: Names of the classes that occur in the training images, real or synthetic, in the
+            training dataset's order.
+        groups: The group columns; () for none.
+        cells: Each class with each combination of group values that occurs anywhere; () without
+            groups.
+        train: The real images in their dataset's order, then the synthetic ones.
+        validation: The images that choose a setting, if any.
+        test: The images that the metrics are of; all real.
+        image_size: Side in pixels of what the network sees; images are stored at
+            `stored_side(image_size)`.
+        mean: Of each channel (RGB) of the real training images, in 0..1.
+        std: Likewise, at least one level of 255.
+        digest: Hexadecimal; changes if any image's bytes, class or cell does, or their order.
+        notes: What a user should know: images left out, classes with few images, ...
+    """
+
+    classes: tuple[str, ...]
+    groups: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    train: ImageSet
+    validation: ImageSet | None
+    test: ImageSet
+    image_size: int
+    mean: Channels
+    std: Channels
+    digest: str
+    notes: tuple[str, ...]
+
+    @property
+    def real_counts(self) -> NDArray[np.int64]:
+        """Real training images of each class: int64, shape (classes,)."""
+        real = self.train.labels[~self.train.synthetic]
+        return np.bincount(real, minlength=len(self.classes)).astype(np.int64)
+
+    @property
+    def real_cell_counts(self) -> NDArray[np.int64]:
+        """Real training images of each cell: int64, shape (cells,)."""
+        real = self.train.cells[~self.train.synthetic & (self.train.cells >= 0)]
+        return np.bincount(real, minlength=len(self.cells)).astype(np.int64)
+
+
+def gather(
+    data: DataSettings, synthetic: str | None, device: str, reporter: Reporter, work: Path
+) -> TrainingData:
+    """Open the datasets, match their classes, and read all images once.
+
+    Args:
+        data: What the recipe says.
+        synthetic: The balanced dataset that was made from `data.synthetic.balance`; else None.
+        device: Where batches are wanted ("cpu", "cuda", "cuda:1", "mps").
+        reporter: Told how far reading is, and of test images that are in train as well. The notes
+            are not sent there.
+        work: A folder for work in progress. Images that are streamed lie there until the run
+            ends; a resumed run uses them again.
+
+    Raises:
+        UsageError: A dataset, a split, a column or images are missing, or don't fit together.
+        RunError: Images can't be read, or the disk is full.
+    """
+    parts = open_parts(data, synthetic)
+    classes = find_classes([part.table for part in parts.train])
+    if len(classes) < 2:
+        raise UsageError(
+            f"The training images of {parts.real.source.origin.location} have only "
+            f"{'the class ' + classes[0] if classes else 'no class'}: there is nothing to tell "
+            "apart.",
+            "Choose another class column with data.label.",
+        )
+    labels = [match_classes(part.table, classes, part.describe(), part.key) for part in parts.all]
+    cells = find_cells(classes, [part.table for part in parts.all])
+    size, size_notes = _choose_size(data, parts.real)
+    count = sum(len(part.table) for part in parts.all)
+    decoder = Decoder(stored_side(size), decode)
+    reader = _Reader(parts, decoder, count, reporter)
+    in_memory = _fits_in_memory(data, count, decoder.side)
+    reading, store = (
+        reader.into_memory(device) if in_memory else reader.into_file(work, data.workers, device)
+    )
+    bad_notes = _check_bad(data, parts, reading)
+    sets = _make_sets(parts, labels, cells, reading, store)
+    _warn_of_leak(sets, reading, reporter)
+    mean, std = _statistics(parts, reading, decoder.side)
+    return TrainingData(
+        classes=classes,
+        groups=cells.groups,
+        cells=cells.cells,
+        train=sets["train"].images,
+        validation=sets["validation"].images if "validation" in sets else None,
+        test=sets["test"].images,
+        image_size=size,
+        mean=mean,
+        std=std,
+        digest=_digest(classes, cells, sets, reading),
+        notes=(*parts.notes, *size_notes, *bad_notes),
+    )
+
+
+def _choose_size(data: DataSettings, real: Part) -> tuple[int, tuple[str, ...]]:
+    """The side that the network sees, and a note where neither recipe nor images said it."""
+    if data.image_size is not None:
+        return data.image_size, ()
+    sizes = set()
+    for chunk in _chunks([real]):
+        for file in chunk:
+            try:
+                sizes.add(image_size(file or b"", decode))
+            except ValueError:
+                continue  # found again, and told, when it is decoded
+        if len(sizes) > 1:
+            break
+    shorter = [side for _, side in sizes]
+    if len(shorter) == 1 and shorter[0] <= SMALL:
+        return max(shorter[0], _SMALLEST_SIZE), ()
+    why = "differ in size" if len(shorter) > 1 else "are large"
+    return _USUAL_SIZE, (
+        f"The images {why}: they are shown to the network at {_USUAL_SIZE} x {_USUAL_SIZE} "
+        "pixels. Set data.image_size for another size.",
+    )
+
+
+def _fits_in_memory(data: DataSettings, count: int, side: int) -> bool:
+    """Whether images are to be held in memory. What it says changes no result."""
+    if data.storage == "stream":
+        return False
+    needed, free = count * 3 * side**2, psutil.virtual_memory().available
+    if data.storage == "memory":
+        if needed > free:
+            raise UsageError(
+                f"The {count:,} images take {format_bytes(needed)} in memory, of which "
+                f"{format_bytes(free)} are free.",
+                "Set data.storage=auto or stream.",
+            )
+        return True
+    return needed <= free / 2 / _processes_here()
+
+
+def _processes_here() -> int:
+    """How many processes of this run share this machine's memory and processors."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _chunks(parts: Sequence[Part]) -> Iterator[Chunk]:
+    """The files' bytes, in order; no chunk holds images of two parts."""
+    for part in parts:
+        image = image_column(part.source.columns).name
+        for _, batch in part.source.iter_rows(part.table.split, part.table.rows):
+            # Not .field(): it shows what lies under a null row.
+            files = pc.struct_field(batch.column(image), "bytes")
+            for first in range(0, len(files), _CHUNK):
+                yield files.slice(first, _CHUNK).to_pylist()
+
+
+Store = Callable[[NDArray[np.int64]], PixelStore]
+"""Gives the images at some positions, counted over all parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Reads the images of all parts, one part after the other."""
+
+    parts: Parts
+    decoder: Decoder
+    count: int
+    reporter: Reporter
+
+    def into_memory(self, device: str) -> tuple[Reading, Store]:
+        """Decode them now and for good."""
+        side = self.decoder.side
+        held = torch.empty((self.count, 3, side, side), dtype=torch.uint8)
+        reading = read_images(
+            _chunks(self.parts.all), self.count, self.decoder, self._counted, held, self._progress
+        )
+
+        def store(ordinals: NDArray[np.int64]) -> PixelStore:
+            first, end = int(ordinals[0]), int(ordinals[-1]) + 1
+            is_whole = end - first == len(ordinals)
+            return MemoryStore(
+                held[first:end] if is_whole else held[torch.from_numpy(ordinals)], device
+            )
+
+        return reading, store
+
+    def into_file(self, work: Path, workers: int | None, device: str) -> tuple[Reading, Store]:
+        """Put them where they can be decoded anew each epoch."""
+        flat, reading = write_flat_file(
+            work,
+            lambda: _chunks(self.parts.all),
+            self.count,
+            self.decoder,
+            self._counted,
+            self._progress,
+        )
+        processors = max(1, (os.cpu_count() or 1) // _processes_here())
+        pool = Workers(flat, workers or processors, device)
+        return reading, lambda ordinals: StreamStore(pool, ordinals)
+
+    @property
+    def _counted(self) -> int:
+        """Mean and deviation are those of the real training images, which come first."""
+        return len(self.parts.real.table)
+
+    def _progress(self, done: int) -> None:
+        self.reporter.progress("reading images", done, self.count)
+
+
+def _check_bad(data: DataSettings, parts: Parts, reading: Reading) -> tuple[str, ...]:
+    """Notes on images that are left out; or an error that lists them."""
+    if not reading.bad:
+        return ()
+    firsts = parts.firsts
+    listed = []
+    for ordinal in sorted(reading.bad)[:_NAMED]:
+        at = int(np.searchsorted(firsts, ordinal, side="right")) - 1
+        part = parts.all[at]
+        row = int(part.table.rows[ordinal - firsts[at]])
+        where = part.source.describe_row(part.table.split, row)
+        listed.append(f"  {where}: {reading.bad[ordinal]}")
+    more = [f"  and {len(reading.bad) - _NAMED} more"] if len(reading.bad) > _NAMED else []
+    what = f"{len(reading.bad)} image{'s' if len(reading.bad) > 1 else ''} can't be used"
+    lines = "\n".join([*listed, *more])
+    if data.on_bad_image == "error":
+        raise RunError(
+            f"{what}:\n{lines}", "Correct or remove them, or set data.on_bad_image: skip."
+        )
+    return (f"{what} and {'are' if len(reading.bad) > 1 else 'is'} left out:\n{lines}",)
+
+
+@dataclass(frozen=True, eq=False)
+class _Set:
+    """A set of images, and where they stand among all that were read."""
+
+    images: ImageSet
+    ordinals: NDArray[np.int64]
+
+
+def _make_sets(
+    parts: Parts,
+    labels: Sequence[NDArray[np.int64]],
+    cells: Cells,
+    reading: Reading,
+    store: Store,
+) -> dict[str, _Set]:
+    """The sets "train", "test" and, if there is one, "validation", without bad images."""
+    roles = np.repeat([part.role for part in parts.all], [len(p.table) for p in parts.all])
+    synthetic = np.repeat(
+        [part.is_synthetic for part in parts.all], [len(p.table) for p in parts.all]
+    )
+    rows = np.concatenate([part.table.rows for part in parts.all])
+    codes = np.concatenate(labels)
+    in_cell = np.concatenate(
+        [cells.codes(part.table, own) for part, own in zip(parts.all, labels, strict=True)]
+    )
+    is_good = np.ones(len(codes), dtype=bool)
+    is_good[list(reading.bad)] = False
+    sets: dict[str, _Set] = {}
+    for role in dict.fromkeys(part.role for part in parts.all):
+        ordinals = np.flatnonzero((roles == role) & is_good)
+        if not len(ordinals) or (role == "train" and synthetic[ordinals].all()):
+            raise RunError(
+                f"None of the {'real training' if role == 'train' else role} images can be used.",
+                "Look at the files: are they images?",
+            )
+        sets[role] = _Set(
+            ImageSet(
+                store(ordinals),
+                codes[ordinals],
+                in_cell[ordinals],
+                synthetic[ordinals],
+                rows[ordinals],
+            ),
+            ordinals,
+        )
+    return sets
+
+
+def _warn_of_leak(sets: dict[str, _Set], reading: Reading, reporter: Reporter) -> None:
+    train, test = (
+        [digest.tobytes() for digest in reading.digests[sets[role].ordinals]]
+        for role in ("train", "test")
+    )
+    seen = set(train)
+    leaked = sum(digest in seen for digest in test)
+    if leaked:
+        reporter.warn(
+            f"{leaked} of {len(test)} test images are among the training images too, byte for "
+            "byte: the test says more than it should."
+        )
+
+
+def _statistics(parts: Parts, reading: Reading, side: int) -> tuple[Channels, Channels]:
+    """Mean and standard deviation of the real training images, of each channel."""
+    real = len(parts.real.table)
+    images = real - sum(ordinal < real for ordinal in reading.bad)
+    mean, square = reading.sums / (images * side**2 * 255.0 ** np.array([[1], [2]]))
+    # Images of one colour have no deviation to divide by.
+    std = np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), _LEVEL)
+    (r, g, b), (dr, dg, db) = mean.tolist(), std.tolist()
+    return (r, g, b), (dr, dg, db)
+
+
+def _digest(classes: Sequence[str], cells: Cells, sets: dict[str, _Set], reading: Reading) -> str:
+    whole = blake2b(digest_size=16)
+    whole.update(repr((classes, [str(cell) for cell in cells.cells])).encode(errors="replace"))
+    for role, found in sets.items():
+        whole.update(f"{role} {len(found.ordinals)}".encode())
+        whole.update(reading.digests[found.ordinals].tobytes())
+        for column in (found.images.labels, found.images.cells, found.images.synthetic):
+            whole.update(column.tobytes())
+    return whole.hexdigest()

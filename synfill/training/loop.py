@@ -1,0 +1,419 @@
+"""One training run: a network through its stages, from its newest checkpoint if there is one.
+
+Everything random in an epoch is derived from (seed, stage, epoch) and in a step from (seed, stage,
+step), so that a run which was stopped goes on as if it hadn't been. Takes plain arguments; knows
+neither the recipe nor where the images come from.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from synfill.errors import RunError
+from synfill.records import JsonObject
+from synfill.training.augment import Augmenter
+from synfill.training.checkpoint import Checkpoint, CheckpointFolder
+from synfill.training.evaluation import Preprocessing, evaluate
+from synfill.training.losses import Loss, Targets, make_loss, mixed_hits, mixed_loss
+from synfill.training.mixing import mix
+from synfill.training.model import (
+    choose_trainable,
+    freeze_statistics,
+    reinit_classifier,
+    trainable_parameters,
+)
+from synfill.training.pixels import ImageSet
+from synfill.training.sampling import batch_size_of, choose, cut_batches, epoch_positions
+from synfill.training.schedule import learning_rate, total_steps
+from synfill.training.settings import StageSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+_LOOK_EVERY = 16
+"""Steps between two looks at the losses: each look waits for the GPU."""
+
+_TELL_SECONDS = 0.5
+
+# What a random number is for: the last part of what it is derived from.
+_ORDER, _CHOICE, _STEP, _NETWORK, _CLASSIFIER = range(5)
+
+
+def derive_seed(*parts: int) -> int:
+    """One seed of several numbers, 0..2**63 - 1: unrelated for any two different lists."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@dataclass(frozen=True)
+class LoopProgress:
+    """How far a stage is.
+
+    Attributes:
+        stage: Its name.
+        done: Images that it has seen.
+        total: Images that it will see.
+        epoch: The epoch it is in, from 1.
+        epochs: Its epochs.
+        loss: Mean of the last steps.
+        accuracy: Likewise, 0..1; on training images as they are shown (augmented, mixed).
+        images_per_second: Over this session of the stage.
+        seconds_left: To the stage's end.
+    """
+
+    stage: str
+    done: int
+    total: int
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    seconds_left: float
+
+
+def train_stages(
+    model: nn.Module,
+    stages: Sequence[StageSettings],
+    train: ImageSet,
+    validation: ImageSet | None,
+    preprocessing: Preprocessing,
+    classes: int,
+    *,
+    seed: int,
+    accelerator: Accelerator,
+    checkpoints: CheckpointFolder,
+    gradient_accumulation: int = 1,
+    channels_last: bool = False,
+    on_progress: Callable[[LoopProgress], None] = lambda progress: None,
+    on_epoch: Callable[[Sequence[JsonObject]], None] = lambda history: None,
+) -> list[JsonObject]:
+    """Train a network through its stages, in place.
+
+    Args:
+        model: The network, as it starts.
+        stages: What is done, in order.
+        train: The training images, real and synthetic.
+        validation: Looked at after every epoch and never used for a choice; or None.
+        preprocessing: How images become what the network sees.
+        classes: How many there are.
+        seed: Decides every random choice.
+        accelerator: Where it runs; one for each run.
+        checkpoints: Where its state is kept after every epoch.
+        gradient_accumulation: Parts into which each process's share of a batch is cut.
+        channels_last: Lay images out channels-last.
+        on_progress: Called twice a second, on the main process.
+        on_epoch: Called after every epoch with the history so far, on the main process.
+
+    Returns:
+        The history: one entry for each epoch of each stage.
+
+    Raises:
+        RunError: The loss is not finite; a checkpoint can't be read or written.
+    """
+    history: list[JsonObject] = []
+    checkpoint = checkpoints.load()
+    if checkpoint is not None:
+        model.load_state_dict(checkpoint.weights)
+        history = checkpoint.history
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    first = checkpoint.stage if checkpoint is not None else 0
+    for number, stage in enumerate(stages[first:], start=first):
+        run = _StageRun(
+            model, stage, number, train, validation, preprocessing, classes, seed, accelerator,
+            checkpoints, gradient_accumulation, channels_last, on_progress, on_epoch, history,
+        )  # fmt: skip
+        run.run(checkpoint if number == first else None)
+    return history
+
+
+def _make_optimizer(stage: StageSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    # Fused: one call for all tensors, where small networks otherwise spend much of their time.
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=stage.lr,
+            momentum=stage.momentum,
+            nesterov=stage.nesterov,
+            weight_decay=stage.weight_decay,
+            fused=fused,
+        )
+    adaptive = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[stage.optimizer]
+    optimizer: torch.optim.Optimizer = adaptive(
+        parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=fused
+    )
+    return optimizer
+
+
+@dataclass
+class _StageRun:
+    """One stage of one run; the fields are `train_stages`' arguments."""
+
+    model: nn.Module
+    stage: StageSettings
+    number: int
+    train: ImageSet
+    validation: ImageSet | None
+    preprocessing: Preprocessing
+    classes: int
+    seed: int
+    accelerator: Accelerator
+    checkpoints: CheckpointFolder
+    gradient_accumulation: int
+    channels_last: bool
+    on_progress: Callable[[LoopProgress], None]
+    on_epoch: Callable[[Sequence[JsonObject]], None]
+    history: list[JsonObject]
+
+    def __post_init__(self) -> None:
+        self.name = self.stage.name or f"stage-{self.number + 1}"
+        self.positions = choose(self.stage.data, self.train.synthetic)
+        order = self._epoch_order(0)
+        self.batch_size = batch_size_of(self.stage, len(order))
+        world = self.accelerator.num_processes
+        shares = cut_batches(order, self.batch_size, 0, world)
+        self.steps_per_epoch = len(shares)
+        self.images_per_epoch = world * sum(map(len, shares))
+        self.steps = total_steps(self.stage, self.steps_per_epoch)
+        self.epochs = math.ceil(self.steps / self.steps_per_epoch)
+        self.loss: Loss = make_loss(self.stage)
+        self.augmenter = Augmenter(
+            self.stage.augment,
+            self.preprocessing.image_size,
+            self.preprocessing.mean,
+            self.preprocessing.std,
+        )
+        device = self.accelerator.device
+        self.labels = torch.from_numpy(self.train.labels).to(device)
+        self.cells = torch.from_numpy(self.train.cells).to(device)
+        self.synthetic = torch.from_numpy(self.train.synthetic)
+
+    def run(self, checkpoint: Checkpoint | None) -> None:
+        """Train from the stage's start, or from a checkpoint that was made in it."""
+        if self.stage.reinit_classifier and checkpoint is None:
+            reinit_classifier(self.model, derive_seed(self.seed, self.number, _CLASSIFIER))
+        choose_trainable(self.model, self.stage.trainable)
+        self.model.to(self.accelerator.device)
+        optimizer = _make_optimizer(self.stage, trainable_parameters(self.model))
+        done, step = 0, 0
+        if checkpoint is not None:
+            optimizer.load_state_dict(checkpoint.optimizer)
+            done, step = checkpoint.epoch, checkpoint.step
+        network, prepared = self.accelerator.prepare(self.model, optimizer)
+        meter = _Meter(self, step)
+        for epoch in range(done, self.epochs):
+            entry, step = self._run_epoch(network, prepared, epoch, step, meter)
+            if self.validation is not None:
+                entry["validation"] = self._validate(network)
+            self.history.append(entry)
+            if self.accelerator.is_main_process:
+                self.checkpoints.save(
+                    Checkpoint(
+                        self.number, epoch + 1, step, self.model.state_dict(),
+                        optimizer.state_dict(), self.history,
+                    )
+                )  # fmt: skip
+                self.on_epoch(self.history)
+        # Takes the wrappers (mixed precision, several processes, compile) off again.
+        self.accelerator.unwrap_model(network, keep_fp32_wrapper=False, keep_torch_compile=False)
+        self.accelerator.free_memory()
+
+    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
+        return epoch_positions(
+            self.stage.sampling,
+            self.positions,
+            self.train.labels,
+            self.train.cells,
+            self.classes,
+            np.random.default_rng([self.seed, self.number, _ORDER, epoch]),
+            np.random.default_rng([self.seed, self.number, _CHOICE]),
+        )
+
+    def _run_epoch(
+        self, network: nn.Module, optimizer: Any, epoch: int, step: int, meter: _Meter
+    ) -> tuple[JsonObject, int]:
+        """One epoch, or what is left of the stage's steps; its entry and the steps so far."""
+        self.model.train()
+        freeze_statistics(self.model)
+        rank = self.accelerator.process_index
+        # Dropout and the like draw from torch's own generator.
+        torch.manual_seed(derive_seed(self.seed, self.number, _NETWORK, epoch, rank))
+        steps = min(self.steps_per_epoch, self.steps - step)
+        order = self._epoch_order(epoch)
+        mine = cut_batches(order, self.batch_size, rank, self.accelerator.num_processes)[:steps]
+        started = time.monotonic()
+        rate = self.stage.lr
+        meter.begin_epoch(epoch)
+        for positions, images in zip(mine, self.train.pixels.batches(mine), strict=True):
+            rate = learning_rate(self.stage, step, self.steps_per_epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, hits = self._step(network, optimizer, positions, images, step, rank)
+            step += 1
+            meter.count(loss, hits, len(positions), step)
+        total, right, seen = meter.end_epoch(step)
+        seconds = time.monotonic() - started
+        return {
+            "stage": self.number + 1,
+            "stage_name": self.name,
+            "epoch": epoch + 1,
+            "epochs": self.epochs,
+            "step": step,
+            "lr": rate,
+            "loss": total / seen,
+            "accuracy": right / seen,
+            "images": int(seen),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(seen / max(seconds, 1e-9), 1),
+        }, step
+
+    def _step(
+        self,
+        network: nn.Module,
+        optimizer: Any,
+        positions: NDArray[np.int64],
+        images: Tensor,
+        step: int,
+        rank: int,
+    ) -> tuple[Tensor, Tensor]:
+        """One optimizer step; the batch's mean loss and how many were right, on the device."""
+        device = self.accelerator.device
+        generator = torch.Generator()
+        generator.manual_seed(derive_seed(self.seed, self.number, _STEP, step, rank))
+        index = torch.from_numpy(positions)
+        shown = self.augmenter(images.to(device, non_blocking=True), generator)
+        mixed = mix(shown, self.synthetic[index], self.stage.mix, self.stage.alpha, generator)
+        index = index.to(device)
+        own = Targets(self.labels[index], self.cells[index])
+        partners = own.take(mixed.partners.to(device))
+        shown = mixed.images
+        if self.channels_last:
+            shown = shown.contiguous(memory_format=torch.channels_last)
+        optimizer.zero_grad(set_to_none=True)
+        losses, hits = [], []
+        parts = list(_cut(len(positions), self.gradient_accumulation))
+        for part in parts:
+            syncs = part is parts[-1]
+            with nullcontext() if syncs else self.accelerator.no_sync(network):
+                logits = network(shown[part]).float()
+                its, theirs = (Targets(t.labels[part], t.cells[part]) for t in (own, partners))
+                loss = mixed_loss(self.loss, logits, its, theirs, mixed.weight)
+                share = (part.stop - part.start) / len(positions)
+                self.accelerator.backward(loss * share)
+            losses.append(loss.detach() * share)
+            hits.append(mixed_hits(logits, its, theirs, mixed.weight))
+        optimizer.step()
+        return torch.stack(losses).sum(), torch.stack(hits).sum()
+
+    def _validate(self, network: nn.Module) -> JsonObject:
+        assert self.validation is not None
+        probabilities = evaluate(
+            network, self.validation, self.preprocessing, self.classes, self.accelerator,
+            self.channels_last,
+        )  # fmt: skip
+        labels = self.validation.labels
+        own = probabilities[np.arange(len(labels)), labels]
+        return {
+            "loss": float(-np.log(np.maximum(own, 1e-12)).mean()),
+            "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+        }
+
+
+def _cut(count: int, parts: int) -> Iterator[slice]:
+    """A batch in parts of nearly the same size, none of them empty."""
+    size = math.ceil(count / min(parts, count))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+class _Meter:
+    """Sums up losses and hits without waiting for the device at every step; finds NaN."""
+
+    def __init__(self, run: _StageRun, first_step: int) -> None:
+        self._run = run
+        self._first_step = first_step
+        self._started = time.monotonic()
+        self._told = 0.0
+        self._epoch = 0
+
+    def begin_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._sums = [0.0, 0.0, 0.0]
+        self._waiting: list[tuple[Tensor, Tensor, int]] = []
+
+    def count(self, loss: Tensor, hits: Tensor, images: int, step: int) -> None:
+        self._waiting.append((loss, hits, images))
+        if len(self._waiting) >= _LOOK_EVERY:
+            self._look(step)
+
+    def end_epoch(self, step: int) -> tuple[float, float, float]:
+        """Sums over all processes: loss times images, hits, images."""
+        self._look(step)
+        sums = torch.tensor(self._sums, dtype=torch.float64, device="cpu")
+        device = self._run.accelerator.device
+        # Apple's GPUs have no float64.
+        sums = self._run.accelerator.reduce(sums.float().to(device), reduction="sum")
+        total, right, seen = sums.tolist()
+        return total, right, seen
+
+    def _look(self, step: int) -> None:
+        if not self._waiting:
+            return
+        losses = torch.stack([loss for loss, _, _ in self._waiting]).tolist()
+        hits = torch.stack([hits for _, hits, _ in self._waiting]).tolist()
+        images = [count for _, _, count in self._waiting]
+        self._waiting = []
+        for position, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                self._stop(step - len(losses) + position + 1, loss)
+        total = sum(loss * count for loss, count in zip(losses, images, strict=True))
+        self._sums[0] += total
+        self._sums[1] += sum(hits)
+        self._sums[2] += sum(images)
+        self._tell(step, total / sum(images), sum(hits) / sum(images))
+
+    def _stop(self, step: int, loss: float) -> None:
+        run = self._run
+        raise RunError(
+            f"The loss is {loss} in stage '{run.name}', epoch {self._epoch + 1} of {run.epochs}, "
+            f"step {step} of {run.steps}.",
+            f"Lower its learning rate (stages.{run.number}.lr={run.stage.lr / 10:g}), lengthen its "
+            f"warm-up (stages.{run.number}.warmup={max(5, run.stage.warmup * 2):g}), or compute in "
+            "full precision (hardware.precision=float32), with another --out or --overwrite.",
+        )
+
+    def _tell(self, step: int, loss: float, accuracy: float) -> None:
+        now = time.monotonic()
+        run = self._run
+        if not run.accelerator.is_main_process:
+            return
+        if now - self._told < _TELL_SECONDS and step < run.steps:
+            return
+        self._told = now
+        steps = step - self._first_step
+        seconds = max(now - self._started, 1e-9)
+        per_step = run.images_per_epoch / run.steps_per_epoch
+        run.on_progress(
+            LoopProgress(
+                stage=run.name,
+                done=round(step * per_step),
+                total=round(run.steps * per_step),
+                epoch=self._epoch + 1,
+                epochs=run.epochs,
+                loss=loss,
+                accuracy=accuracy,
+                images_per_second=steps * per_step / seconds,
+                seconds_left=(run.steps - step) * seconds / max(steps, 1),
+            )
+        )

@@ -1,0 +1,64 @@
+"""Where a run's history goes beside history.jsonl: TensorBoard, Weights & Biases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from synfill.errors import UsageError
+from synfill.records import JsonObject
+from synfill.training.settings import Tracker
+
+
+def check_trackers(names: Sequence[Tracker]) -> None:
+    """Look whether the trackers' packages are there.
+
+    Raises:
+        UsageError: One isn't installed.
+    """
+    for name in names:
+        if find_spec(name) is None:
+            raise UsageError(
+                f"hardware.trackers names {name}, which isn't installed.",
+                f"Install it: pip install {name}",
+            )
+
+
+class Trackers:
+    """The trackers of one training run.
+
+    Args:
+        names: Which ones.
+        project: The recipe's name.
+        run: The method and seed, as a name.
+        folder: Where TensorBoard's files go.
+    """
+
+    def __init__(self, names: Sequence[Tracker], project: str, run: str, folder: Path) -> None:
+        from accelerate.tracking import TensorBoardTracker, WandBTracker
+
+        self._trackers: list[Any] = []
+        if "tensorboard" in names:
+            self._trackers.append(TensorBoardTracker(run, logging_dir=str(folder)))
+        if "wandb" in names:
+            self._trackers.append(WandBTracker(project, name=run))
+        for tracker in self._trackers:
+            if hasattr(tracker, "start"):
+                tracker.start()
+
+    def log(self, history: Sequence[JsonObject]) -> None:
+        """Tell the last epoch."""
+        entry = history[-1]
+        numbers = {
+            f"train/{key}": entry[key] for key in ("loss", "accuracy", "lr", "images_per_second")
+        }
+        numbers |= {f"validation/{k}": v for k, v in entry.get("validation", {}).items()}
+        for tracker in self._trackers:
+            tracker.log(numbers, step=len(history))
+
+    def close(self) -> None:
+        """Write out what is left."""
+        for tracker in self._trackers:
+            tracker.finish()

@@ -1,0 +1,146 @@
+"""`synfill train` as a user runs it: in processes of its own, killed, stopped, several at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from killing import heed_ctrl_c
+from training_fixtures import make_colours, write_recipe
+
+COMMAND = [sys.executable, "-m", "synfill", "train"]
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    return make_colours(tmp_path_factory.mktemp("colours") / "colours")
+
+
+@pytest.fixture
+def recipe(colours, tmp_path):
+    return write_recipe(tmp_path / "recipe.yaml", colours)
+
+
+def results(out):
+    """Everything that must not depend on an interruption."""
+    lines = [json.loads(line) for line in (out / "seed-0" / "history.jsonl").open()]
+    timeless = [
+        {k: v for k, v in line.items() if k not in ("seconds", "images_per_second")}
+        for line in lines
+    ]
+    model = (out / "seed-0" / "model" / "model.safetensors").read_bytes()
+    return timeless, model, (out / "predictions.parquet").read_bytes()
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(recipe, tmp_path):
+    arguments = [str(recipe), "stages.0.epochs=12", "stages.1.epochs=6", "-q"]
+    subprocess.run([*COMMAND, *arguments, "--out", tmp_path / "whole"], check=True)
+    expected = results(tmp_path / "whole")
+    out = tmp_path / "killed"
+    chance, kills, seen = random.Random(3), 0, set()
+    while True:
+        process = subprocess.Popen([*COMMAND, *arguments, "--out", out])
+        checkpoints = out / "seed-0" / "checkpoints"
+        # Killed after one to four more epochs: starting is most of such a short run.
+        wanted = len(seen) + chance.randint(1, 4)
+        while process.poll() is None and kills < 4:
+            if checkpoints.is_dir():
+                seen |= {p.name for p in checkpoints.iterdir() if p.name.startswith("stage")}
+            if len(seen) >= wanted:
+                process.kill()
+                kills += 1
+                break
+            time.sleep(0.005)
+        if process.wait() == 0:
+            break
+    assert kills >= 2
+    assert results(out) == expected
+    assert not (out / "seed-0" / "checkpoints").exists()
+
+
+def test_ctrl_c_ends_with_130_and_keeps_the_epochs(recipe, tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [*COMMAND, str(recipe), "stages.0.epochs=500", "--out", str(out)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
+    )  # fmt: skip
+    history = out / "seed-0" / "history.jsonl"
+    while not history.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130, told
+    assert "Every finished epoch is kept" in told and "Traceback" not in told
+    assert list((out / "seed-0" / "checkpoints").glob("stage-*"))
+
+
+def test_two_processes_train_like_one(recipe, tmp_path):
+    """gloo, on the CPU: the same batches, so nearly the same network; one of them speaks."""
+    overrides = ["stages.0.mix=none", "stages.0.augment=none", "stages.0.epochs=8",
+                 "data.validation=null"]  # fmt: skip
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+              "--main_process_port", "0", "-m", "synfill", "train"]  # fmt: skip
+    arguments = [str(recipe), *overrides, "--device", "cpu"]
+    subprocess.run([*COMMAND, *arguments, "--out", tmp_path / "one"], check=True)
+    two = subprocess.run(
+        [*launch, *arguments, "--out", str(tmp_path / "two")],
+        check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert two.stdout.count("on the test images") == 1
+    found = [json.loads((tmp_path / n / "metrics.json").read_text()) for n in ("one", "two")]
+    assert found[0]["steps"] == found[1]["steps"]
+    assert found[0]["images_seen"] == found[1]["images_seen"]
+    one, other = (result["test"]["accuracy"]["mean"] for result in found)
+    # BatchNorm sees half a batch in each: within noise, not the same.
+    assert abs(one - other) <= 0.2 and min(one, other) > 0.5
+    lines = [(tmp_path / n / "seed-0" / "history.jsonl").read_text().splitlines()
+             for n in ("one", "two")]  # fmt: skip
+    last = [json.loads(line[-1])["loss"] for line in lines]
+    assert last[0] == pytest.approx(last[1], abs=0.25)
+
+
+def test_what_it_prints(recipe, tmp_path, cli):
+    ran = cli("train", recipe, "stages.0.epochs=1", "--out", tmp_path / "out", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert "colours on the test images" in ran.out and "worst cell" in ran.out
+    assert f"synfill predict {tmp_path / 'out' / 'seed-0' / 'model'}" in "".join(
+        ran.out.split("\n")
+    )
+    assert "images/s" in ran.err and "accuracy" in ran.err
+    ran = cli("train", recipe, "--compare", "ce,synaug", "--out", tmp_path / "compared")
+    assert ran.code == 0, ran.err
+    assert "synaug against ce" in ran.out and "comparison.md" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--device", "cuda"], 2, "isn't there"),
+        (["--seeds", "a"], 2, "--seeds takes whole numbers"),
+        (["--compare", "ce,synaugg"], 2, "did you mean 'synaug'"),
+        (["--compare", ""], 2, "empty"),
+        (["stages.0.batch_size=1000"], 2, "has only 72 images"),
+        (["data.test=tset"], 2, "Did you mean 'test'"),
+        (["data.train=nowhere"], 2, "nowhere"),
+        (["model=resnet33"], 2, "resnet3"),
+        (["stages.0.epoch=3"], 2, "epochs"),
+        (["--push-to-hub", "--compare", "ce"], 2, "Leave --compare out"),
+        (["--repo-id", "a/b"], 2, "--push-to-hub"),
+    ],
+)
+def test_bad_input_is_one_message(recipe, tmp_path, cli, arguments, code, words):
+    import torch
+
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("here is a GPU")
+    ran = cli("train", recipe, "--out", tmp_path / "out", *arguments)
+    assert ran.code == code, ran.err
+    assert words in " ".join(ran.err.split())
+    assert not (tmp_path / "out" / "seed-0").exists()

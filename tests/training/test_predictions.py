@@ -1,0 +1,53 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from synfill.records import Cell
+from synfill.training.predictions import Predictions, merge_predictions, write_predictions
+
+CELLS = [
+    Cell(label, (("place", place), ("seed", "old")))
+    for label in ("cat", "dog")
+    for place in ("land", "water")
+]
+
+
+def part(seed, split="test"):
+    probabilities = np.random.default_rng(seed).dirichlet([1, 1], 3).astype(np.float32)
+    labels, cells = np.array([0, 1, 1]), np.array([1, 2, -1])
+    return Predictions(split, seed, np.array([4, 7, 9]), labels, cells, probabilities)
+
+
+def test_seeds_are_joined_by_name(tmp_path):
+    expected = {}
+    for seed in (0, 5):
+        test, validation = part(seed), part(seed, "validation")
+        expected[seed] = test.probabilities
+        path = tmp_path / f"seed-{seed}/predictions.parquet"
+        write_predictions(path, [test, validation], ["cat", "dog"], ["place", "seed"], CELLS)
+    parts = [tmp_path / f"seed-{seed}/predictions.parquet" for seed in (0, 5)]
+    merge_predictions(tmp_path / "predictions.parquet", parts)
+    found = pq.read_table(tmp_path / "predictions.parquet")
+    assert found.column_names == [
+        "split", "row", "seed", "label", "predicted", "probabilities", "place", "group_seed",
+    ]  # fmt: skip
+    assert str(found.schema.field("probabilities").type) == "list<element: float>"
+    rows = [row for row in found.to_pylist() if row["split"] == "test"]
+    assert len(found) == 12 and [row["seed"] for row in rows] == [0] * 3 + [5] * 3
+    assert [row["row"] for row in rows] == [4, 7, 9] * 2
+    assert [row["label"] for row in rows[:3]] == ["cat", "dog", "dog"]
+    assert [row["place"] for row in rows[:3]] == ["water", "land", None]
+    for row, probabilities in zip(rows, np.concatenate(list(expected.values())), strict=True):
+        assert row["probabilities"] == pytest.approx(probabilities.tolist())
+        assert row["predicted"] == ["cat", "dog"][int(probabilities.argmax())]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["predictions.parquet", "seed-0", "seed-5"]
+
+
+def test_without_groups(tmp_path):
+    probabilities = np.eye(2, dtype=np.float32)
+    made = Predictions("test", 0, np.arange(2), np.array([0, 1]), np.full(2, -1), probabilities)
+    write_predictions(tmp_path / "p.parquet", [made], ["a", "b"], [], [])
+    assert pq.read_table(tmp_path / "p.parquet").to_pylist()[1] == {
+        "split": "test", "row": 1, "seed": 0, "label": "b", "predicted": "b",
+        "probabilities": [0.0, 1.0],
+    }  # fmt: skip

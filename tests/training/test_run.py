@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from training_fixtures import CLASSES, make_colours, write_recipe
+
+import synfill
+from synfill.errors import RunError, UsageError
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory):
+    return make_colours(tmp_path_factory.mktemp("colours") / "colours")
+
+
+@pytest.fixture
+def recipe(colours, tmp_path):
+    return write_recipe(tmp_path / "recipe.yaml", colours)
+
+
+@pytest.fixture(scope="session")
+def trained(colours, tmp_path_factory):
+    """A finished run of the recipe's own stages on two seeds."""
+    folder = tmp_path_factory.mktemp("trained")
+    out = folder / "out"
+    recipe = write_recipe(folder / "recipe.yaml", colours)
+    return recipe, out, synfill.train(recipe, seeds=(0, 1), out=out, device="cpu")
+
+
+def weights(out, seed=0):
+    return (out / f"seed-{seed}" / "model" / "model.safetensors").read_bytes()
+
+
+def test_what_a_run_leaves(trained, colours):
+    _, out, result = trained
+    assert sorted(p.name for p in out.iterdir()) == [
+        "method.json", "metrics.json", "predictions.parquet", "recipe.yaml", "run.json",
+        "seed-0", "seed-1",
+    ]  # fmt: skip
+    assert sorted(p.name for p in (out / "seed-0").iterdir()) == [
+        "history.jsonl", "model", "predictions.parquet", "result.json",
+    ]  # fmt: skip
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["seeds"] == [0, 1] and metrics["classes"] == list(CLASSES)
+    assert [entry["real"] for entry in metrics["test"]["per_class"]] == [24, 22, 4]
+    assert [entry["synthetic"] for entry in metrics["test"]["per_class"]] == [0, 2, 20]
+    # The figures are those of the predictions that are on disk.
+    table = pq.read_table(out / "predictions.parquet").to_pandas()
+    test = table[table.split == "test"]
+    for number, seed in enumerate((0, 1)):
+        own = test[test.seed == seed]
+        assert len(own) == 30
+        right = own.label == own.predicted
+        assert metrics["test"]["accuracy"]["values"][number] == pytest.approx(right.mean())
+        cells = right.groupby([own.label, own.place]).mean()
+        assert metrics["test"]["worst_cell"]["values"][number] == pytest.approx(cells.min())
+    # The model on disk says of the test images what predictions.parquet holds.
+    images = pq.read_table(colours / "data" / "test-00000-of-00001.parquet")["image"].to_pylist()
+    classifier = synfill.load_classifier(out / "seed-0" / "model", device="cpu")
+    own = test[test.seed == 0].sort_values("row")
+    found = classifier.predict([image["bytes"] for image in images])
+    np.testing.assert_allclose(found, np.stack(own.probabilities), atol=1e-5)
+    assert result.results["recipe"][0].test.accuracy == metrics["test"]["accuracy"]["values"][0]
+
+
+def test_the_history_has_an_entry_for_every_epoch(trained):
+    _, out, _ = trained
+    lines = [json.loads(line) for line in (out / "seed-0" / "history.jsonl").open()]
+    assert [(e["stage_name"], e["epoch"], e["step"]) for e in lines] == [
+        ("network", 1, 5), ("network", 2, 10), ("network", 3, 15),
+        ("classifier", 1, 5), ("classifier", 2, 10),
+    ]  # fmt: skip
+    assert all(e["images"] == 72 and 0 <= e["validation"]["accuracy"] <= 1 for e in lines)
+    assert json.loads((out / "seed-0" / "result.json").read_text())["steps"] == 25
+
+
+def test_stage_two_changes_nothing_but_the_classifier(colours, tmp_path):
+    """Neither the features nor BatchNorm's statistics, although it sees other images."""
+    from safetensors.torch import load_file
+
+    found = []
+    for stages in ("one", "two"):
+        recipe = write_recipe(tmp_path / f"{stages}.yaml", colours)
+        text = recipe.read_text()
+        if stages == "one":
+            recipe.write_text(text[: text.index("  - name: classifier")])
+        synfill.train(recipe, out=tmp_path / stages, device="cpu")
+        found.append(load_file(tmp_path / stages / "seed-0" / "model" / "model.safetensors"))
+    one, two = found
+    changed = {name for name in one if not np.array_equal(one[name], two[name])}
+    assert changed and all(one[name].shape[0] == len(CLASSES) for name in changed)
+    assert {name.split(".")[0] for name in changed} == {max(changed).split(".")[0]}
+
+
+def test_the_same_settings_give_the_same_bytes_wherever_images_are_held(trained, tmp_path):
+    recipe, out, _ = trained
+    synfill.train(
+        recipe, out=tmp_path / "again", overrides=["data.storage=stream", "data.workers=1"],
+        device="cpu",
+    )  # fmt: skip
+    assert weights(tmp_path / "again") == weights(out) != weights(out, 1)
+    assert not (tmp_path / "again" / ".synfill").exists()
+
+
+def test_a_finished_seed_is_not_run_again_and_others_are_added(trained, tmp_path, colours):
+    recipe = write_recipe(tmp_path / "recipe.yaml", colours)
+    out = tmp_path / "out"
+    synfill.train(recipe, out=out, device="cpu")
+    before = (out / "seed-0" / "result.json").stat().st_mtime_ns
+    result = synfill.train(recipe, out=out, seeds=(0, 3), device="cpu")
+    assert (out / "seed-0" / "result.json").stat().st_mtime_ns == before
+    assert list(result.results["recipe"]) == [0, 3]
+    predictions = pq.read_table(out / "predictions.parquet")
+    assert set(predictions["seed"].to_pylist()) == {0, 3}
+
+
+def test_comparing(recipe, tmp_path):
+    out = tmp_path / "out"
+    methods = ["ce", "oversample", "undersample", "synaug-mixup-retrain"]
+    synfill.train(recipe, out=out, compare=methods[:2], seeds=(0, 1), device="cpu")
+    before = (out / "ce" / "seed-1" / "result.json").stat().st_mtime_ns
+    result = synfill.train(recipe, out=out, compare=methods, seeds=(0, 1), device="cpu")
+    assert (out / "ce" / "seed-1" / "result.json").stat().st_mtime_ns == before
+    entries = json.loads((out / "comparison.json").read_text())
+    assert [entry["method"] for entry in entries] == methods == list(result.results)
+    for entry in entries:
+        values = entry["accuracy"]["values"]
+        assert entry["seeds"] == [0, 1] and len(values) == 2
+        assert entry["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
+        assert entry["many"] is None and entry["worst_cell"] is not None
+        metrics = json.loads((out / entry["method"] / "metrics.json").read_text())
+        assert metrics["test"]["accuracy"] == entry["accuracy"]
+        made = sum(one["synthetic"] for one in metrics["test"]["per_class"])
+        assert made == (22 if entry["method"].startswith("synaug") else 0)
+    difference = entries[-1]["difference"]["accuracy"]["values"]
+    assert difference == pytest.approx(
+        np.subtract(entries[-1]["accuracy"]["values"], entries[0]["accuracy"]["values"]).tolist()
+    )
+    text = (out / "comparison.md").read_text()
+    assert all(f"| {name}" in text or name in text for name in methods)
+
+
+def test_every_mix_sampling_and_augmentation_trains(recipe, tmp_path):
+    """One short stage for each; the losses are finite, or training would have stopped."""
+    mixes = ("cutmix", "mixup-or-cutmix", "domain-mixup")
+    augments = ("none", "crop", "randaugment", "trivialaugment")
+    stages = [f"{{epochs: 1, batch_size: 16, mix: {mix}}}" for mix in mixes]
+    stages += [f"{{epochs: 1, batch_size: 16, augment: {augment}}}" for augment in augments]
+    stages += [
+        "{epochs: 1, batch_size: 16, sampling: group-balanced, data: real}",
+        "{steps: 3, batch_size: 16, optimizer: adamw, lr: 1e-3, data: synthetic}",
+        "{steps: 3, batch_size: 16, optimizer: adam, lr: 1e-3, trainable: [layer3.*]}",
+    ]
+    overrides = [f"stages=[{', '.join(stages)}]", "data.validation=null"]
+    synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
+    lines = [json.loads(line) for line in (tmp_path / "out/seed-0/history.jsonl").open()]
+    assert len({line["stage"] for line in lines}) == len(stages)
+    assert all(np.isfinite(line["loss"]) for line in lines)
+
+
+def test_gradient_accumulation_changes_only_rounding(recipe, tmp_path):
+    """Where BatchNorm doesn't look at the parts of a batch: in a frozen network."""
+    stage = "{epochs: 2, batch_size: 16, trainable: classifier, augment: none, mix: mixup}"
+    found = []
+    for parts in (1, 3):
+        out = tmp_path / f"out{parts}"
+        overrides = [f"stages=[{stage}]", f"hardware.gradient_accumulation={parts}"]
+        synfill.train(recipe, out=out, overrides=overrides, device="cpu")
+        lines = [json.loads(line) for line in (out / "seed-0" / "history.jsonl").open()]
+        found.append([(line["loss"], line["accuracy"]) for line in lines])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+
+
+def test_infinity_stops_the_run_and_says_where(recipe, tmp_path):
+    overrides = ["stages.0.lr=1e30", "stages.0.warmup=0"]
+    with pytest.raises(RunError, match=r"The loss is (nan|inf) in stage 'network', epoch 1") as e:
+        synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
+    assert "step" in e.value.message and "stages.0.lr=1e+29" in e.value.hint
+
+
+def test_an_out_of_another_recipe_is_refused_and_left_alone(trained, colours, tmp_path):
+    recipe, out, _ = trained
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match='model.name: "resnet8" -> "resnet14"'):
+        synfill.train(recipe, out=out, overrides=["model=resnet14"], device="cpu")
+    with pytest.raises(UsageError, match="stages.0.epochs: 3 -> 4"):
+        synfill.train(recipe, out=out, overrides=["stages.0.epochs=4"], device="cpu")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="is not empty.*thesis.tex"):
+        synfill.train(recipe, out=mine, device="cpu")
+    assert [p.name for p in mine.iterdir()] == ["thesis.tex"]
+
+
+def test_overwrite_replaces_results_and_leaves_other_files(colours, tmp_path):
+    recipe = write_recipe(tmp_path / "recipe.yaml", colours)
+    out = tmp_path / "out"
+    synfill.train(recipe, out=out, device="cpu")
+    first = weights(out)
+    (out / "notes.txt").write_text("mine")
+    synfill.train(
+        recipe, out=out, overrides=["stages.0.lr=0.01"], overwrite=True, seeds=(0,), device="cpu"
+    )
+    assert weights(out) != first and (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_changed_dataset_is_noticed(tmp_path):
+    data = make_colours(tmp_path / "colours")
+    recipe = write_recipe(tmp_path / "recipe.yaml", data)
+    synfill.train(recipe, out=tmp_path / "out", device="cpu")
+    path = data / "data" / "test-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(0, 25), path)
+    with pytest.raises(UsageError, match="images"):
+        synfill.train(recipe, out=tmp_path / "out", device="cpu")
+
+
+def test_a_method_of_real_images_alone_makes_no_synthetic_ones(recipe, tmp_path, colours):
+    """The recipe would have them made by a model that isn't there."""
+    overrides = [
+        "data.synthetic.balance={target: uniform, model: nobody/nothing}",
+        f"data.train={colours}", "data.validation=null",
+    ]  # fmt: skip
+    result = synfill.train(
+        recipe, out=tmp_path / "out", compare=["ce"], overrides=overrides, device="cpu"
+    )
+    assert result.subject.counts.synthetic == (0, 0, 0)
+    assert not (tmp_path / "out" / "balanced").exists()
