@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synfill.devices import find_device, is_out_of_memory, memory_bytes
+from synfill.devices import device_name, find_device, is_out_of_memory, memory_bytes
 from synfill.errors import UsageError
 
 
@@ -18,6 +18,7 @@ def test_the_device_that_is_there():
     with pytest.raises(UsageError, match="'mps' isn't there"):
         find_device("mps")
     assert memory_bytes("cpu") is None
+    assert device_name("cpu") == "cpu"
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", "cpu:0", "mps:1", ""])

@@ -14,7 +14,12 @@ COMPOSERS = {
         "analyze", "assemble", "estimate", "finish", "identity", "prepare", "run",
         "settings", "writers",
     )
-} | {f"training/{name}.py" for name in ("classifier", "gather", "imagefiles", "parts", "pushing", "run", "settings")}  # fmt: skip
+} | {
+    f"training/{name}.py"
+    for name in (
+        "classifier", "gather", "imagefiles", "parts", "pushing", "run", "settings",
+    )
+}  # fmt: skip
 ALLOWED = {
     "cli": {"cli", "balancing", "publish", "training"},
     "publish": {"publish"},

@@ -115,10 +115,6 @@ class CheckpointFolder:
                 raise self._damaged(folder, error) from error
             raise
 
-    def remove(self) -> None:
-        """Remove all of them: the run is finished."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
     def _found(self) -> list[tuple[tuple[int, int], Path]]:
         if not self.path.is_dir():
             return []

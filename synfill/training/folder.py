@@ -52,6 +52,10 @@ class SeedFolder:
         """What it says of the test images."""
         return self.path / "predictions.parquet"
 
+    def tidy(self) -> None:
+        """Remove what a run that was killed just after its end left."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
     def write_history(self, history: Sequence[JsonObject]) -> None:
         """One line an epoch."""
         with atomic_write(self.path / "history.jsonl") as file:
@@ -150,7 +154,9 @@ class RunFolder:
             if not overwrite:
                 _refuse(self.path, differences(earlier, identity))
             return
-        others = sorted(set(os.listdir(self.path)) - {".synfill"}) if self.path.is_dir() else []
+        # A balanced dataset is ours: a run may have been stopped while it was made.
+        names = os.listdir(self.path) if self.path.is_dir() else []
+        others = sorted(set(names) - {self.work.name, self.balanced.name})
         if others and not overwrite:
             listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
             raise UsageError(
@@ -160,12 +166,8 @@ class RunFolder:
                 "there and leaves other files alone.",
             )
 
-    def begin(self, identity: JsonObject, recipe: str) -> None:
-        """Take the folder for this process, and write down the recipe.
-
-        Args:
-            identity: As for `check`.
-            recipe: The resolved recipe, as YAML.
+    def begin(self) -> None:
+        """Take the folder for this process.
 
         Raises:
             RunError: Another process is at work here.
@@ -180,6 +182,14 @@ class RunFolder:
                 f"Another synfill run is writing to {self.path}.",
                 "Wait for it to end, or choose another --out.",
             ) from None
+
+    def claim(self, identity: JsonObject, recipe: str) -> None:
+        """Write down what recipe the results here are of, before there are any.
+
+        Args:
+            identity: As for `check`.
+            recipe: The resolved recipe, as YAML.
+        """
         _write(self.path / RUN, identity)
         with atomic_write(self.path / RECIPE) as file:
             file.write(recipe.encode())

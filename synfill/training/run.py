@@ -210,7 +210,7 @@ class _Run:
         self.accelerator = start_accelerator(self.device, hardware.precision, hardware.compile)
         is_finished = False
         if self.is_main:
-            self.folder.begin(self.identity, recipe_yaml(self.recipe))
+            self.folder.begin()
         try:
             result = self._run()
             is_finished = True
@@ -236,8 +236,7 @@ class _Run:
         for note in data.notes:
             self._note(note)
         for stages in self.methods.values():
-            for position, stage in enumerate(stages):
-                self._check_stage(position, stage, data)
+            self._check_stages(stages, data)
         folders = {
             name: self.folder.method(name if self.is_comparison else None) for name in self.methods
         }
@@ -246,6 +245,7 @@ class _Run:
             # All are looked at before the first is trained.
             for name, folder in folders.items():
                 folder.check(identities[name], self.settings.overwrite)
+            self.folder.claim(self.identity, recipe_yaml(self.recipe))
             for name, folder in folders.items():
                 folder.begin(identities[name], self.settings.overwrite)
         self.accelerator.wait_for_everyone()
@@ -291,22 +291,27 @@ class _Run:
             # Only where it must be: --overwrite is for the training, and images take long to make.
             run_balance(settings.model_copy(update={"overwrite": True}), self.reporter)
 
-    def _check_stage(self, position: int, stage: StageSettings, data: TrainingData) -> None:
+    def _check_stages(self, stages: Sequence[StageSettings], data: TrainingData) -> None:
+        """All that could stop a later stage is found before the first begins."""
+        from synfill.training.model import choose_trainable, rebuild_model
         from synfill.training.sampling import check_stage
 
-        warnings = check_stage(
-            f"stages.{position}",
-            stage,
-            data.classes,
-            data.train.labels,
-            data.train.cells,
-            data.train.synthetic,
-            is_retraining=position > 0 and stage.trainable == "classifier",
-        )
-        for warning in warnings:
-            if warning not in self.told and self.is_main:
-                self.reporter.warn(warning)
-            self.told.add(warning)
+        network = rebuild_model(self.recipe.model, len(data.classes), data.image_size)
+        for position, stage in enumerate(stages):
+            choose_trainable(network, stage.trainable)
+            warnings = check_stage(
+                f"stages.{position}",
+                stage,
+                data.classes,
+                data.train.labels,
+                data.train.cells,
+                data.train.synthetic,
+                is_retraining=position > 0 and stage.trainable == "classifier",
+            )
+            for warning in warnings:
+                if warning not in self.told and self.is_main:
+                    self.reporter.warn(warning)
+                self.told.add(warning)
 
     def _method_identity(self, name: str, data: TrainingData) -> JsonObject:
         stages = self.methods[name]
@@ -334,6 +339,7 @@ class _Run:
             seed_folder = folder.seed(seed)
             if seed_folder.result.is_file():
                 results[seed] = Result.read(seed_folder.result)
+                seed_folder.tidy()
                 self._note(f"{name}, seed {seed}: finished before. {_brief(results[seed])}")
             else:
                 started = time.monotonic()

@@ -109,6 +109,9 @@ class Trial:
         )
         if tracking is not None:
             tracking.close()
+        if is_main:
+            # A kill between the last checkpoint and its line would leave the file one line short.
+            folder.write_history(history)
         # The last epoch's network, whatever the figures say: nothing is chosen by them.
         sets = {"test": data.test}
         if data.validation is not None:
@@ -186,4 +189,4 @@ class Trial:
         )
         # Last: its existence says that all of it is there.
         result.write(folder.result)
-        CheckpointFolder(folder.checkpoints).remove()
+        folder.tidy()

@@ -10,7 +10,7 @@ from synfill.errors import RunError
 from synfill.generate.check import Finding, default_checks
 from synfill.generate.device import OutOfMemory
 from synfill.generate.engine import fill
-from synfill.generate.generator import Sample
+from synfill.generate.samples import Sample
 from synfill.generate.store import ShardStore
 from synfill.records import Cell, ImageProfile, Request
 
@@ -31,7 +31,7 @@ class Noise:
         self.bad = set(bad)
         self.batches = []
 
-    def make(self, prompts, negative_prompts, seeds):
+    def start(self, prompts, negative_prompts, seeds):
         if len(seeds) > self.fits:
             raise OutOfMemory(len(seeds))
         if self.stop_after is not None and len(self.batches) == self.stop_after:
@@ -176,11 +176,11 @@ def test_the_batch_before_is_checked_while_the_next_is_made(tmp_path):
     made = []
 
     class Releasing(Noise):
-        def make(self, prompts, negative_prompts, seeds):
+        def start(self, prompts, negative_prompts, seeds):
             if made:
                 released.set()
             made.append(len(seeds))
-            return super().make(prompts, negative_prompts, seeds)
+            return super().start(prompts, negative_prompts, seeds)
 
     def waits(request, sample):
         return Finding(released.wait(10))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import shutil
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from synfill.generate.check import default_checks, judge
 from synfill.generate.device import OutOfMemory
-from synfill.generate.families import ADAPTERS, PromptCache
+from synfill.generate.families import ADAPTERS
 from synfill.generate.generator import Generator, load_generator
+from synfill.generate.promptcache import PromptCache
 from synfill.generate.resolve import GeneratorSettings
 from synfill.records import Cell, Request
 
@@ -103,6 +105,56 @@ def test_the_prompt_cache_is_bounded(generator):
             cache.batch([prompt], [""])
     assert list(cache._kept) == [("a", ""), ("c", "")]
     assert cache._bytes == 2 * one
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_text_encoders_can_be_taken_off_once_all_prompts_are_encoded(generator, family):
+    loaded = generator(family)
+    expected = loaded.make(PROMPTS, NEGATIVES, SEEDS)
+    fresh = Generator(loaded._pipe, loaded.model)
+    with torch.inference_mode():
+        assert fresh._cache.keep_all(list(dict.fromkeys(zip(PROMPTS, NEGATIVES, strict=True))))
+    fresh._cache.park_encoders()
+    assert loaded._pipe.text_encoder is None
+    parked = fresh.make(PROMPTS, NEGATIVES, SEEDS)
+    assert loaded._pipe.text_encoder is None
+    for one, other in zip(expected, parked, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+    # A prompt that wasn't among them brings them back.
+    (new,) = fresh.make(["a bird"], [""], [1])
+    assert loaded._pipe.text_encoder is not None
+    assert np.array_equal(new.pixels, loaded.make(["a bird"], [""], [1])[0].pixels)
+
+
+def test_prompts_that_cannot_all_be_kept_are_encoded_when_they_come(generator):
+    loaded = generator("sd")
+    one = 2 * 77 * tiny_models.HIDDEN * 4
+    cache = PromptCache(loaded._pipe, loaded.model, ADAPTERS["sd"], limit=2 * one)
+    with torch.inference_mode():
+        assert not cache.keep_all([("a", ""), ("b", ""), ("c", "")])
+        assert list(cache._kept) == [("a", "")]
+        assert cache.keep_all([("a", ""), ("b", "")])
+        assert not cache.keep_all([])
+
+
+def test_nothing_is_encoded_ahead_on_a_cpu(generator):
+    loaded = generator("sd")
+    fresh = Generator(loaded._pipe, loaded.model)
+    fresh.encode_ahead([("a", "")])
+    assert fresh._cache._kept == {} and loaded._pipe.text_encoder is not None
+
+
+def test_samples_are_a_sequence_that_can_be_taken_in_any_order(generator):
+    loaded = generator("flux")
+    made = loaded.make(PROMPTS, NEGATIVES, SEEDS)
+    begun = loaded.start(PROMPTS, NEGATIVES, SEEDS)
+    assert len(begun) == 5
+    for place in (4, 0, 2, 1, 3):
+        assert np.array_equal(begun[place].pixels, made[place].pixels)
+    alone = loaded.start(PROMPTS[:1], [""], [1])
+    assert len(alone[0:1]) == 1 and np.array_equal(alone[-1].pixels, alone[0].pixels)
+    with pytest.raises(IndexError):
+        alone[1]
 
 
 def test_without_guidance_there_is_no_negative_pass(generator, model):
@@ -205,6 +257,23 @@ def test_a_compiled_denoiser_sees_one_batch_size(generator):
         del loaded._pipe.unet.forward
     assert set(seen) == {8}
     assert furthest(last, loaded.make(["a"], [""], [3])[0]) <= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("way", ["channels-last", "sliced decoding"])
+def test_what_a_gpu_gets_makes_the_same_images(generator, family, way):
+    """The layout of load.py, and the decoding of --offload, tried where there is no GPU."""
+    loaded = generator(family)
+    expected = loaded.make(PROMPTS, NEGATIVES, SEEDS)
+    pipe = copy.deepcopy(loaded._pipe)
+    if way == "channels-last":
+        for part in (getattr(pipe, "unet", None), pipe.vae):
+            if part is not None:
+                part.to(memory_format=torch.channels_last)
+    else:
+        pipe.vae.enable_slicing()
+    made = Generator(pipe, loaded.model).make(PROMPTS, NEGATIVES, SEEDS)
+    assert all(furthest(a, b) <= 1 for a, b in zip(expected, made, strict=True))
 
 
 def test_other_sizes_and_schedulers(model):

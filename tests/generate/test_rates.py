@@ -26,6 +26,8 @@ def test_guidance_denoises_twice(sd15):
     assert tflop_per_image(sd15) == pytest.approx(50 * work.call + work.decode)
     unguided = replace(sd15, guidance_scale=1.0)
     assert tflop_per_image(unguided) == pytest.approx(25 * work.call + work.decode)
+    partly = replace(sd15, guidance_interval=(0.2, 0.8))
+    assert tflop_per_image(partly) == pytest.approx(40 * work.call + work.decode)
     half = replace(sd15, size=(512, 256))
     assert tflop_per_image(half) == pytest.approx(tflop_per_image(sd15) / 2)
     flux = replace(sd15, preset="flux-dev", family="flux", size=(1024, 1024))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
@@ -174,6 +175,31 @@ def test_gradient_accumulation_changes_only_rounding(recipe, tmp_path):
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
 
 
+def test_tensorboard_gets_the_history(recipe, tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard isn't installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    overrides = ["hardware.trackers=[tensorboard]"]
+    synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
+    (folder,) = (tmp_path / "out" / "trackers").iterdir()
+    events = EventAccumulator(str(folder)).Reload()
+    lines = [json.loads(line) for line in (tmp_path / "out/seed-0/history.jsonl").open()]
+    for name, key in (("train/loss", "loss"), ("train/lr", "lr")):
+        told = [event.value for event in events.Scalars(name)]
+        assert told == pytest.approx([line[key] for line in lines], rel=1e-5)
+    told = [event.value for event in events.Scalars("validation/accuracy")]
+    assert told == pytest.approx([line["validation"]["accuracy"] for line in lines])
+
+
+def test_a_tracker_that_is_not_installed_is_told_before_the_start(recipe, tmp_path):
+    if importlib.util.find_spec("wandb") is not None:
+        pytest.skip("wandb is installed")
+    with pytest.raises(UsageError, match="wandb, which isn't installed"):
+        synfill.train(
+            recipe, out=tmp_path / "out", overrides=["hardware.trackers=[wandb]"], device="cpu"
+        )
+
+
 def test_infinity_stops_the_run_and_says_where(recipe, tmp_path):
     overrides = ["stages.0.lr=1e30", "stages.0.warmup=0"]
     with pytest.raises(RunError, match=r"The loss is (nan|inf) in stage 'network', epoch 1") as e:
@@ -184,15 +210,15 @@ def test_infinity_stops_the_run_and_says_where(recipe, tmp_path):
 def test_an_out_of_another_recipe_is_refused_and_left_alone(trained, colours, tmp_path):
     recipe, out, _ = trained
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(UsageError, match='model.name: "resnet8" -> "resnet14"'):
+    with pytest.raises(UsageError, match=r'model\.name: "resnet8" -> "resnet14"'):
         synfill.train(recipe, out=out, overrides=["model=resnet14"], device="cpu")
-    with pytest.raises(UsageError, match="stages.0.epochs: 3 -> 4"):
+    with pytest.raises(UsageError, match=r"stages\.0\.epochs: 3 -> 4"):
         synfill.train(recipe, out=out, overrides=["stages.0.epochs=4"], device="cpu")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("x")
-    with pytest.raises(UsageError, match="is not empty.*thesis.tex"):
+    with pytest.raises(UsageError, match=r"is not empty.*thesis\.tex"):
         synfill.train(recipe, out=mine, device="cpu")
     assert [p.name for p in mine.iterdir()] == ["thesis.tex"]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from synfill.training.schedule import learning_rate, total_steps
@@ -22,7 +24,7 @@ def test_the_schedule_of_the_literature():
     assert len(found) == 200 * 97
     assert found[0] == pytest.approx(0.1 / (5 * 97))
     assert found[5 * 97 - 1] == pytest.approx(0.1)
-    assert all(b > a for a, b in zip(found[: 5 * 97], found[1 : 5 * 97], strict=False))
+    assert all(b > a for a, b in itertools.pairwise(found[: 5 * 97]))
     assert set(found[5 * 97 : 160 * 97]) == {0.1}
     assert found[160 * 97] == pytest.approx(1e-3) and found[180 * 97 - 1] == pytest.approx(1e-3)
     assert found[180 * 97] == pytest.approx(1e-5) and found[-1] == pytest.approx(1e-5)
