@@ -66,7 +66,7 @@ def evaluate(
     found = []
     for pixels in images.pixels.batches(batches):
         shown = plain(
-            pixels.to(accelerator.device, non_blocking=True),
+            pixels,
             preprocessing.image_size,
             preprocessing.mean,
             preprocessing.std,

@@ -8,6 +8,7 @@ OUT/balanced/                        the balanced dataset, where the recipe has 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -205,6 +206,11 @@ class RunFolder:
             self._lock = None
             if is_finished:
                 shutil.rmtree(self.work, ignore_errors=True)
+            # A run that was refused leaves nothing behind, not even the folder that it made.
+            (self.work / "lock").unlink(missing_ok=True)
+            for folder in (self.work, self.path):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

@@ -7,7 +7,7 @@ images read once. What can be told from labels is told before any image is decod
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -29,11 +29,13 @@ from synfill.training.decoding import SMALL, Decoder, image_size, stored_side
 from synfill.training.matching import Cells, find_cells, find_classes, match_classes
 from synfill.training.parts import Part, Parts, open_parts
 from synfill.training.pixels import (
+    DIGEST_BYTES,
     Chunk,
     ImageSet,
     MemoryStore,
     PixelStore,
     Reading,
+    file_digest,
     read_images,
 )
 from synfill.training.settings import DataSettings
@@ -65,7 +67,9 @@ class TrainingData:
             `stored_side(image_size)`.
         mean: Of each channel (RGB) of the real training images, in 0..1.
         std: Likewise, at least one level of 255.
-        digest: Hexadecimal; changes if any image's bytes, class or cell does, or their order.
+        digests: Of the images "real" and "synthetic" (the two kinds of training images), "test"
+            and, where there are any, "validation": hexadecimal; changes if any image's bytes,
+            class or cell does, or their order.
         notes: What a user should know: images left out, classes with few images, ...
     """
 
@@ -78,7 +82,7 @@ class TrainingData:
     image_size: int
     mean: Channels
     std: Channels
-    digest: str
+    digests: Mapping[str, str]
     notes: tuple[str, ...]
 
     @property
@@ -145,7 +149,7 @@ def gather(
         image_size=size,
         mean=mean,
         std=std,
-        digest=_digest(classes, cells, sets, reading),
+        digests=_digests(classes, cells, sets, reading),
         notes=(*parts.notes, *size_notes, *bad_notes),
     )
 
@@ -353,12 +357,27 @@ def _statistics(parts: Parts, reading: Reading, side: int) -> tuple[Channels, Ch
     return (r, g, b), (dr, dg, db)
 
 
-def _digest(classes: Sequence[str], cells: Cells, sets: dict[str, _Set], reading: Reading) -> str:
-    whole = blake2b(digest_size=16)
-    whole.update(repr((classes, [str(cell) for cell in cells.cells])).encode(errors="replace"))
-    for role, found in sets.items():
-        whole.update(f"{role} {len(found.ordinals)}".encode())
-        whole.update(reading.digests[found.ordinals].tobytes())
-        for column in (found.images.labels, found.images.cells, found.images.synthetic):
-            whole.update(column.tobytes())
-    return whole.hexdigest()
+def _digests(
+    classes: Sequence[str], cells: Cells, sets: dict[str, _Set], reading: Reading
+) -> dict[str, str]:
+    """See `TrainingData`. Classes and cells go in by name: how they are numbered depends on what
+    else there is.
+    """
+    # The last entry stands for a missing cell, which indexes it as -1.
+    named_classes, named_cells = (
+        np.stack([file_digest(str(name).encode()) for name in [*names, ""]])
+        for names in (classes, cells.cells)
+    )
+    found = {}
+    for role, chosen in sets.items():
+        images = chosen.images
+        for kind, is_kind in (("real", ~images.synthetic), ("synthetic", images.synthetic)):
+            whole = blake2b(digest_size=DIGEST_BYTES)
+            whole.update(reading.digests[chosen.ordinals[is_kind]].tobytes())
+            whole.update(named_classes[images.labels[is_kind]].tobytes())
+            whole.update(named_cells[images.cells[is_kind]].tobytes())
+            if role == "train":
+                found[kind] = whole.hexdigest()
+            elif kind == "real":
+                found[role] = whole.hexdigest()
+    return found

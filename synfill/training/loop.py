@@ -36,6 +36,7 @@ from synfill.training.pixels import ImageSet
 from synfill.training.sampling import batch_size_of, choose, cut_batches, epoch_positions
 from synfill.training.schedule import learning_rate, total_steps
 from synfill.training.settings import StageSettings
+from synfill.training.transfer import send
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -292,11 +293,11 @@ class _StageRun:
         generator = torch.Generator()
         generator.manual_seed(derive_seed(self.seed, self.number, _STEP, step, rank))
         index = torch.from_numpy(positions)
-        shown = self.augmenter(images.to(device, non_blocking=True), generator)
+        shown = self.augmenter(images, generator)
         mixed = mix(shown, self.synthetic[index], self.stage.mix, self.stage.alpha, generator)
-        index = index.to(device)
+        index = send(index, device)
         own = Targets(self.labels[index], self.cells[index])
-        partners = own.take(mixed.partners.to(device))
+        partners = own.take(mixed.partners)
         shown = mixed.images
         if self.channels_last:
             shown = shown.contiguous(memory_format=torch.channels_last)

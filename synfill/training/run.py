@@ -315,11 +315,12 @@ class _Run:
 
     def _method_identity(self, name: str, data: TrainingData) -> JsonObject:
         stages = self.methods[name]
+        unseen = () if _sees_synthetic(stages) else ("synthetic",)
         return {
             **self.identity,
             "stages": [stage.model_dump(mode="json") for stage in stages],
             "classes": list(data.classes),
-            "images": data.digest,
+            "images": {k: digest for k, digest in data.digests.items() if k not in unseen},
             "precision": self.accelerator.mixed_precision,
             "device": self.accelerator.device.type,
         }

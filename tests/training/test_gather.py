@@ -98,7 +98,7 @@ def test_matched_by_name(animals, tmp_path, read, labels):
     real = pixels_of(data.train)[:9].double() / 255
     assert np.allclose(data.mean, real.mean(dim=(0, 2, 3)), atol=1e-9)
     again = read(animals, str(folder), test={"source": str(test)}, synthetic={"balance": {}})
-    assert again.digest == data.digest
+    assert again.digests == data.digests
 
 
 def test_numbers_are_not_names(animals, tmp_path, read):
@@ -175,8 +175,8 @@ def test_long_tail_and_validation_share(tmp_path, read):
     assert np.bincount(data.validation.labels, minlength=3).tolist() == [8, 1, 0]
     assert not set(data.train.rows) & set(data.validation.rows)
     assert any("The only image of c stays in train" in note for note in data.notes)
-    assert read(folder, **settings).digest == data.digest
-    assert read(folder, seed=1, **settings).digest != data.digest
+    assert read(folder, **settings).digests == data.digests
+    assert read(folder, seed=1, **settings).digests["real"] != data.digests["real"]
     whole = read(folder, long_tail=40)
     assert set(whole.train.rows) == {*data.train.rows, *data.validation.rows}
 
@@ -288,11 +288,23 @@ def test_image_size(tmp_path, read, sizes, wanted, note):
     assert [note in text for text in data.notes] == ([True] if note else [])
 
 
-def test_digest(animals, tmp_path, read):
-    digests = {read(animals).digest, read(animals, storage="stream").digest}
-    assert len(digests) == 1
+def test_digests(animals, tmp_path, read):
+    first = read(animals).digests
+    assert read(animals, storage="stream").digests == first
     renamed = {"train": {"cow": 3, "ant": 2, "bee": 4}, "test": {"cow": 2, "ant": 1, "bee": 1}}
-    digests.add(read(make_parquet(tmp_path / "renamed", renamed)).digest)
-    digests.add(read(animals, validation=0.5).digest)
-    digests.add(read(make_parquet(tmp_path / "jpeg", SPLITS, format="JPEG")).digest)
-    assert len(digests) == 4
+    for other in (
+        read(make_parquet(tmp_path / "renamed", renamed)),
+        read(make_parquet(tmp_path / "jpeg", SPLITS, format="JPEG")),
+    ):
+        assert all(other.digests[kind] != first[kind] for kind in ("real", "test"))
+    held_out = read(animals, validation=0.5).digests
+    assert held_out["real"] != first["real"] and held_out["test"] == first["test"]
+    assert "validation" in held_out and "validation" not in first
+
+
+def test_the_digest_of_the_real_images_knows_nothing_of_the_synthetic_ones(animals, tmp_path, read):
+    made = {"eel": 1, "ant": 2, "cat": 2}
+    folder = write(tmp_path / "made/train.parquet", made, [True] * 5)
+    alone, both = read(animals).digests, read(animals, synthetic=str(folder)).digests
+    assert (alone["real"], alone["test"]) == (both["real"], both["test"])
+    assert alone["synthetic"] != both["synthetic"]
