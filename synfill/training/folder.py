@@ -85,13 +85,17 @@ class MethodFolder:
     def begin(self, identity: JsonObject, overwrite: bool) -> None:
         """Make the folder ready, after looking whether what is in it was made alike.
 
+        With `overwrite` results of another identity are removed; those of this one stay.
+
         Raises:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
         self.check(identity, overwrite)
-        if overwrite:
-            self.clear()
-        if _read(self.path / METHOD) is None:
+        earlier = _read(self.path / METHOD)
+        if overwrite and (earlier is None or differences(earlier, identity)):
+            self._clear()
+            earlier = None
+        if earlier is None:
             _write(self.path / METHOD, identity)
 
     def check(self, identity: JsonObject, overwrite: bool) -> None:
@@ -100,17 +104,28 @@ class MethodFolder:
         Raises:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
+        if overwrite:
+            return
         earlier = _read(self.path / METHOD)
-        if earlier is not None and not overwrite:
+        if earlier is not None:
             _refuse(self.path, differences(earlier, identity))
+        elif found := self._seeds():
+            raise UsageError(
+                f"{found[0]} is there already, but not {METHOD}, which says what it is of.",
+                "Choose another --out, or add --overwrite.",
+            )
 
-    def clear(self) -> None:
+    def _seeds(self) -> list[Path]:
+        children = sorted(self.path.iterdir()) if self.path.is_dir() else []
+        return [child for child in children if _SEED.fullmatch(child.name) and child.is_dir()]
+
+    def _clear(self) -> None:
         """Remove what a method leaves, and nothing else."""
         for name in _OF_A_METHOD:
             (self.path / name).unlink(missing_ok=True)
-        for child in self.path.iterdir() if self.path.is_dir() else ():
-            if _SEED.fullmatch(child.name) and child.is_dir() and not child.is_symlink():
-                shutil.rmtree(child)
+        for folder in self._seeds():
+            if not folder.is_symlink():
+                shutil.rmtree(folder)
 
 
 class RunFolder:

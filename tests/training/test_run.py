@@ -233,6 +233,9 @@ def test_overwrite_replaces_results_and_leaves_other_files(colours, tmp_path):
         recipe, out=out, overrides=["stages.0.lr=0.01"], overwrite=True, seeds=(0,), device="cpu"
     )
     assert weights(out) != first and (out / "notes.txt").read_text() == "mine"
+    before = (out / "seed-0" / "result.json").stat().st_mtime_ns
+    synfill.train(recipe, out=out, overrides=["stages.0.lr=0.01"], overwrite=True, device="cpu")
+    assert (out / "seed-0" / "result.json").stat().st_mtime_ns == before
 
 
 def test_a_changed_dataset_is_noticed(tmp_path):
