@@ -60,21 +60,20 @@ def demo(
     analyze.show(run_analyze(out, group="ink"))
     trained = Path(f"{out}-trained")
     _command(
-        f"synfill train {RECIPE} data.synthetic={out} --compare {','.join(METHODS)} --out {trained}"
+        f"synfill train {RECIPE} data.synthetic={out} --compare {','.join(METHODS)} --seeds 0 "
+        f"--out {trained}"
     )
     console.print(
         "A classifier trained on the real images alone (ce), and one on real and synthetic images\n"
         "with Mixup, whose last layer is then trained again without (synaug-mixup-retrain). Both\n"
         "are tested on 2,000 other real images, as many of each digit in each ink."
     )
+    training = TrainSettings(
+        RECIPE, (f"data.synthetic={out}",), seeds=(0,), out=trained, compare=METHODS
+    )
     reporter = ConsoleReporter()
     try:
-        compared = run_train(
-            TrainSettings(
-                RECIPE, (f"data.synthetic={out}",), out=trained, compare=METHODS, device="cpu"
-            ),
-            reporter,
-        )
+        compared = run_train(training, reporter)
     finally:
         reporter.close()
     train.show(compared)

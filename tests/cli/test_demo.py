@@ -21,7 +21,7 @@ def test_the_demo_shows_the_whole_of_it(cli, tmp_path, monkeypatch):
         "$ synfill balance demo --model demo --by class+ink --target uniform:2 --out synfill-demo",
         "$ synfill analyze synfill-demo --group ink",
         "stands in here for a public model",
-        "--compare ce,synaug-mixup-retrain --out synfill-demo-trained",
+        "--compare ce,synaug-mixup-retrain --seeds 0 --out",
         "synaug-mixup-retrain against ce",
         "samples.png",
     ):
