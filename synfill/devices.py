@@ -57,6 +57,15 @@ def memory_bytes(device: str) -> int | None:
     return int(torch.mps.recommended_max_memory()) if kind == "mps" else None
 
 
+def device_name(device: str) -> str:
+    """The name that a GPU's maker gave it ("NVIDIA A100-SXM4-80GB"); "cpu" or "mps" as they are."""
+    import torch
+
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(torch.device(device)))
+    return device
+
+
 def free_caches() -> None:
     """Give memory that nothing uses any more back to the device."""
     import gc

@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from synfill.balancing.plan import Plan
-from synfill.devices import memory_bytes
 from synfill.errors import SynfillError
-from synfill.generate.device import auto_batch_size
+from synfill.generate.batchsize import expected_batch_size
 from synfill.generate.hub import CONFIG_FILES, snapshot
 from synfill.generate.rates import PEAK_TFLOPS, UTILISATION, estimate_seconds, measure_rate
 from synfill.generate.resolve import ResolvedModel
@@ -49,10 +48,7 @@ def _measured(model: ResolvedModel, plan: Plan, batch_size: int | None, reporter
 
     reporter.note(f"Loading {model.id} on {model.device} to measure it.")
     generator = load_generator(model)
-    size = batch_size or auto_batch_size(
-        model.device, model.size, model.family, memory_bytes(model.device)
-    )
-    size = min(size, len(plan))
+    size = min(batch_size or expected_batch_size(model), len(plan))
     seconds = measure_rate(generator, plan[0].prompt, size)
     return (
         f"Time: about {_hours(seconds * len(plan))} hours on this machine ({model.device}; "

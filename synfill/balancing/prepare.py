@@ -458,6 +458,7 @@ def _generator_settings(settings: BalanceSettings) -> GeneratorSettings:
         device=settings.device,
         compile=settings.compile,
         offload=settings.offload,
+        guidance_interval=settings.guided_shares,
     )
 
 

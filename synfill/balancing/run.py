@@ -12,11 +12,10 @@ from synfill.balancing.output import PLAN, OutputFolder, State
 from synfill.balancing.plan import write_plan
 from synfill.balancing.prepare import Prepared, prepare
 from synfill.balancing.settings import BalanceOptions, BalanceSettings, make_settings
-from synfill.devices import memory_bytes
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
+from synfill.generate.batchsize import BatchSizeMemory, expected_batch_size, find_batch_size
 from synfill.generate.check import default_checks
-from synfill.generate.device import auto_batch_size
 from synfill.generate.engine import Progress, fill
 from synfill.generate.store import ShardStore, shard_size
 from synfill.publish.destination import Destination, PushSettings, check_destination
@@ -160,7 +159,8 @@ def _run(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
     _tell_upscaling(prepared, reporter)
     # Before anything is written: a model that can't be loaded leaves nothing behind.
     generator = _load(prepared, reporter) if len(prepared.plan) else None
-    remembered = folder.begin(state, _first_state(prepared))
+    first = _first_state(prepared, generator if state == "new" else None, reporter)
+    remembered = folder.begin(state, first)
     try:
         store = ShardStore(
             folder.shards, len(prepared.plan), remembered["shard_size"], reporter.warn
@@ -306,12 +306,22 @@ def _load(prepared: Prepared, reporter: Reporter) -> Generator:
     return load_generator(prepared.model)
 
 
-def _first_state(prepared: Prepared) -> JsonObject:
-    """What a run must remember to go on as it began."""
-    model = prepared.model
-    size = prepared.settings.batch_size or auto_batch_size(
-        model.device, model.size, model.family, memory_bytes(model.device)
-    )
+def _first_state(prepared: Prepared, generator: Generator | None, reporter: Reporter) -> JsonObject:
+    """What a run must remember to go on as it began.
+
+    Args:
+        prepared: The run.
+        generator: To find its batch size with; None where there is nothing to find.
+        reporter: Told of the batch size that was found.
+    """
+    size = prepared.settings.batch_size
+    if size is None and generator is not None and prepared.model.device.startswith("cuda"):
+        plan = prepared.plan
+        size = find_batch_size(
+            generator, plan[0].prompt, len(plan), BatchSizeMemory(), reporter.note
+        )
+    elif size is None:
+        size = expected_batch_size(prepared.model)
     return {
         "identity": prepared.identity,
         "batch_size": size,
@@ -340,6 +350,8 @@ def _generate(
     if store.finished() and store.missing():
         done = sum(len(store.requests(index)) for index in store.finished())
         reporter.note(f"Going on: {done:,} of {len(prepared.plan):,} images are done.")
+    left = (prepared.plan[i] for index in store.missing() for i in store.requests(index))
+    generator.encode_ahead((request.prompt, request.negative_prompt) for request in left)
     batch_size = prepared.settings.batch_size or store.last_batch_size() or first_batch_size
     fill(
         prepared.plan,

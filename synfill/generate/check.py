@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from synfill.generate.generator import Sample
+from synfill.generate.samples import Sample
 from synfill.records import Request, Verdict
 
 BLANK_BELOW: Final = 1.0

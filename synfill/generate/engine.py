@@ -17,7 +17,7 @@ from synfill.errors import RunError
 from synfill.generate.check import Check, judge
 from synfill.generate.device import OutOfMemory
 from synfill.generate.encode import encode, extension
-from synfill.generate.generator import Sample
+from synfill.generate.samples import Sample
 from synfill.generate.store import Outcome, ShardStore
 from synfill.records import ImageProfile, Request
 
@@ -25,10 +25,14 @@ from synfill.records import ImageProfile, Request
 class Maker(Protocol):
     """Makes images; `generator.Generator` is one."""
 
-    def make(
+    def start(
         self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
-    ) -> list[Sample]:
-        """Make one image for each prompt; raise OutOfMemory if that is too many at a time."""
+    ) -> Sequence[Sample]:
+        """Begin to make one image for each prompt; taking one waits until it is there.
+
+        Raises:
+            OutOfMemory: That is too many at a time.
+        """
 
 
 @dataclass(frozen=True)
@@ -182,13 +186,13 @@ class _Engine:
         position = 0
         while position < len(todo):
             batch = todo[position : position + self.batch_size]
-            samples = self._make(batch, shard.attempt)
+            samples = self._start(batch, shard.attempt)
             if samples is None:
                 continue
             position += len(batch)
             shard.batch_sizes.append(self.batch_size)
-            for request, sample in zip(batch, samples, strict=True):
-                future = self.coders.submit(self._finish, request, shard.attempt, sample)
+            for place, request in enumerate(batch):
+                future = self.coders.submit(self._finish, request, shard.attempt, samples, place)
                 shard.open.append((request, future))
             self.tally.made += len(batch)
             self._report(batch[-1])
@@ -197,10 +201,10 @@ class _Engine:
             if shard is not self.unsettled[0]:
                 self._settle()
 
-    def _make(self, batch: Sequence[Request], attempt: int) -> list[Sample] | None:
-        """Make a batch; None if there was no memory for it and it has to be a smaller one."""
+    def _start(self, batch: Sequence[Request], attempt: int) -> Sequence[Sample] | None:
+        """Begin a batch; None if there was no memory for it and it has to be a smaller one."""
         try:
-            return self.maker.make(
+            return self.maker.start(
                 [request.prompt for request in batch],
                 [request.negative_prompt for request in batch],
                 [request.seed + attempt for request in batch],
@@ -218,8 +222,11 @@ class _Engine:
         self.batch_size = smaller
         return None
 
-    def _finish(self, request: Request, attempt: int, sample: Sample) -> Outcome:
-        """Check, resize and encode one image; runs in a thread."""
+    def _finish(
+        self, request: Request, attempt: int, samples: Sequence[Sample], place: int
+    ) -> Outcome:
+        """Wait for one image, check, resize and encode it; runs in a thread."""
+        sample = samples[place]
         verdict = judge(request, attempt, sample, self.checks)
         if not verdict.accepted:
             return Outcome(verdict)

@@ -7,36 +7,23 @@ no torch; `load_generator` does.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from synfill.devices import free_caches, is_out_of_memory
 from synfill.errors import RunError
 from synfill.generate.device import OutOfMemory
-from synfill.generate.families import ADAPTERS, FLUX_TRUE_GUIDANCE, PromptCache
+from synfill.generate.families import ADAPTERS, FLUX_TRUE_GUIDANCE
+from synfill.generate.guidance import interval_arguments
 from synfill.generate.load import load_pipeline
+from synfill.generate.promptcache import PromptCache
 from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.generate.samples import Batch, Sample, hand_over
 from synfill.records import ModelInfo
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """An image as the pipeline made it.
-
-    Attributes:
-        pixels: uint8, shape (height, width, 3), RGB.
-        finite: False if any of its values was NaN or infinite before it was made uint8.
-        flagged: Whether the pipeline's own safety checker flagged it (it is then black).
-    """
-
-    pixels: NDArray[np.uint8]
-    finite: bool
-    flagged: bool
 
 
 class Generator:
@@ -67,10 +54,40 @@ class Generator:
         other.model = replace(self.model, steps=steps)
         return other
 
+    def encode_ahead(self, prompts: Iterable[tuple[str, str]]) -> None:
+        """Encode the prompts of a whole run, then take the text encoders off the GPU.
+
+        Nothing happens where they are in nobody's way (without a CUDA GPU, or with `offload`), nor
+        where the embeddings of all prompts are too large to be kept. A prompt that wasn't named
+        brings them back.
+
+        Args:
+            prompts: Pairs of a prompt and its negative prompt.
+        """
+        import torch
+
+        if self._cache is None or self.model.offload or not self.model.device.startswith("cuda"):
+            return
+        try:
+            with torch.inference_mode():
+                if self._cache.keep_all(list(dict.fromkeys(prompts))):
+                    self._cache.park_encoders()
+        except RuntimeError as error:
+            # Then prompts are encoded when they are needed, and it is told there what can be done.
+            if not is_out_of_memory(error):
+                raise
+        free_caches()
+
     def make(
         self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
     ) -> list[Sample]:
-        """Make one image for each prompt.
+        """Make one image for each prompt and wait for them; see `start`."""
+        return list(self.start(prompts, negative_prompts, seeds))
+
+    def start(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
+    ) -> Sequence[Sample]:
+        """Begin to make one image for each prompt.
 
         An image depends on its own prompt, negative prompt and seed, and neither on how many
         others are made with it nor on which (but for rounding: on the CPU in float32 within one
@@ -82,22 +99,25 @@ class Generator:
             seeds: As many, each from 0 to 2**63 - 1.
 
         Returns:
-            As many images, in order.
+            As many images, in order. A GPU may still be at work on them: taking one waits for it.
 
         Raises:
             OutOfMemory: The batch is too large for the device. A smaller one can be tried.
             RunError: The pipeline makes no RGB images.
         """
-        samples: list[Sample | None] = [None] * len(prompts)
-        for group in self._groups(prompts, negative_prompts):
-            made = self._make_group(
+        groups = self._groups(prompts, negative_prompts)
+        made = [
+            self._make_group(
                 [prompts[i] for i in group],
                 [negative_prompts[i] for i in group],
                 [seeds[i] for i in group],
             )
-            for i, sample in zip(group, made, strict=True):
-                samples[i] = sample
-        return [sample for sample in samples if sample is not None]
+            for group in groups
+        ]
+        if len(made) == 1:
+            return made[0]
+        placed = [pair for pairs in map(zip, groups, made) for pair in pairs]
+        return [sample for _, sample in sorted(placed, key=lambda pair: pair[0])]
 
     def _groups(self, prompts: Sequence[str], negatives: Sequence[str]) -> list[list[int]]:
         """Positions that can share one call of the pipeline without changing each other."""
@@ -112,9 +132,7 @@ class Generator:
             groups.setdefault(key, []).append(i)
         return list(groups.values())
 
-    def _make_group(
-        self, prompts: list[str], negatives: list[str], seeds: list[int]
-    ) -> list[Sample]:
+    def _make_group(self, prompts: list[str], negatives: list[str], seeds: list[int]) -> Batch:
         wanted = len(prompts)
         if self.model.compile:
             self._static_batch = max(self._static_batch, wanted)
@@ -122,7 +140,7 @@ class Generator:
             prompts, negatives = prompts + prompts[-1:] * extra, negatives + negatives[-1:] * extra
             seeds = seeds + seeds[-1:] * extra
         try:
-            return self._call(prompts, negatives, seeds)[:wanted]
+            return self._call(prompts, negatives, seeds, wanted)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -131,7 +149,9 @@ class Generator:
         free_caches()
         raise OutOfMemory(wanted)
 
-    def _call(self, prompts: list[str], negatives: list[str], seeds: list[int]) -> list[Sample]:
+    def _call(
+        self, prompts: list[str], negatives: list[str], seeds: list[int], wanted: int
+    ) -> Batch:
         import torch
 
         width, height = self.model.size
@@ -147,7 +167,12 @@ class Generator:
         }
         with torch.inference_mode(), np.errstate(invalid="ignore"):
             if self._cache is not None and self._adapter is not None:
-                arguments |= self._cache.batch(prompts, negatives)
+                embeddings = self._cache.batch(prompts, negatives)
+                interval = self.model.guidance_interval
+                if interval is not None and "negative_prompt_embeds" in embeddings:
+                    arguments |= interval_arguments(interval, self.model.guidance_scale, embeddings)
+                else:
+                    arguments |= embeddings
                 arguments |= {
                     name: value
                     for name, value in self._adapter.arguments.items()
@@ -158,7 +183,9 @@ class Generator:
             else:
                 arguments |= self._as_text(prompts, negatives)
             output = self._pipe(**arguments)
-            return self._samples(output)
+            images = self._check_images(output.images)[:wanted]
+            flags = getattr(output, "nsfw_content_detected", None) or [False] * wanted
+            return hand_over(images, flags[:wanted])
 
     def _as_text(self, prompts: list[str], negatives: list[str]) -> dict[str, Any]:
         """Prompts for a pipeline of no known family."""
@@ -167,24 +194,15 @@ class Generator:
             found["negative_prompt"] = negatives
         return found
 
-    def _samples(self, output: Any) -> list[Sample]:
+    def _check_images(self, images: Any) -> Any:
         import torch
 
-        images = output.images
         if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] != 3:
             raise RunError(
                 f"{self.model.id} ({self.model.pipeline}) gives no RGB images.",
                 "Choose a pipeline that makes ordinary colour images.",
             )
-        images = images.float()
-        finite = images.isfinite().flatten(1).all(dim=1).tolist()
-        scaled = (images.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
-        pixels = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(pixels)
-        return [
-            Sample(image, bool(is_finite), bool(flag))
-            for image, is_finite, flag in zip(pixels, finite, flags, strict=True)
-        ]
+        return images
 
 
 def load_generator(

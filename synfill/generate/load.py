@@ -44,11 +44,21 @@ def load_pipeline(model: ResolvedModel, *, verbose: bool) -> tuple[Any, Resolved
         pipe = _read(model, folder)
         if model.lora:
             _apply_lora(pipe, model)
-        if model.scheduler is not None:
-            pipe.scheduler = build_scheduler(model.scheduler, pipe.scheduler, flow=model.flow)
-        _place(pipe, model)
+        make_ready(pipe, model)
         pipe.set_progress_bar_config(disable=not verbose)
     return pipe, model
+
+
+def make_ready(pipe: Any, model: ResolvedModel) -> None:
+    """Give a pipeline its scheduler and put its parts on the device, as is fastest there.
+
+    Args:
+        pipe: The pipeline, wherever its parts are.
+        model: Its settings.
+    """
+    if model.scheduler is not None:
+        pipe.scheduler = build_scheduler(model.scheduler, pipe.scheduler, flow=model.flow)
+    _place(pipe, model)
 
 
 def _weights_folder(model: ResolvedModel) -> Path:
@@ -178,7 +188,6 @@ def _apply_lora(pipe: Any, model: ResolvedModel) -> None:
 
 
 def _place(pipe: Any, model: ResolvedModel) -> None:
-    """Put the parts on the device, in the layout that is fastest there."""
     import torch
 
     denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
@@ -189,6 +198,9 @@ def _place(pipe: Any, model: ResolvedModel) -> None:
                 part.to(memory_format=torch.channels_last)
     if model.offload:
         pipe.enable_model_cpu_offload(device=model.device)
+        # Decoding a whole batch is what needs most; here memory is what counts.
+        if hasattr(getattr(pipe, "vae", None), "enable_slicing"):
+            pipe.vae.enable_slicing()
     else:
         pipe.to(model.device)
     if model.compile and denoiser is not None:

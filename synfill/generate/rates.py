@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from synfill.generate.guidance import guided_steps
 from synfill.generate.presets import find_preset
 from synfill.generate.resolve import ResolvedModel
 
@@ -72,9 +73,14 @@ def tflop_per_image(model: ResolvedModel) -> float | None:
     if work is None or preset is None:
         return None
     pixels = model.size[0] * model.size[1] / (preset.size[0] * preset.size[1])
-    # Guidance denoises a second time; FLUX has its own in its weights.
-    calls = 2 if model.guidance_scale > 1 and model.family != "flux" else 1
-    return pixels * (model.steps * calls * work.call + work.decode)
+    return pixels * ((model.steps + _guided_steps(model)) * work.call + work.decode)
+
+
+def _guided_steps(model: ResolvedModel) -> int:
+    """Steps that denoise a second time, for guidance; FLUX has its own in its weights."""
+    if model.guidance_scale <= 1 or model.family == "flux":
+        return 0
+    return len(guided_steps(model.guidance_interval or (0.0, 1.0), model.steps))
 
 
 def estimate_seconds(model: ResolvedModel, images: int, device_class: str) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 from synfill.devices import find_device
 from synfill.errors import UsageError, suggest
 from synfill.generate.device import find_dtype
+from synfill.generate.guidance import Interval, check_interval
 from synfill.generate.hub import CONFIG_FILES, REPO_ID, Unreachable, snapshot
 from synfill.generate.modelfolder import ModelFolder, fingerprint_model, read_model_folder
 from synfill.generate.presets import (
@@ -51,6 +52,8 @@ class GeneratorSettings:
         device: "cuda", "cuda:1", "mps", "cpu", or "auto".
         compile: Compile the denoiser. Changes an image by rounding, as another GPU would.
         offload: Keep on the GPU only the part of the model that is at work.
+        guidance_interval: (start, stop), the shares of the steps between which there is
+            guidance; None for all of them.
     """
 
     model: str = DEFAULT_MODEL
@@ -64,6 +67,7 @@ class GeneratorSettings:
     device: str | None = None
     compile: bool = False
     offload: bool = False
+    guidance_interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class ResolvedModel:
         lora_revision: Its commit or fingerprint; "" for none.
         compile: Whether the denoiser is compiled.
         offload: Whether only the part at work is on the GPU.
+        guidance_interval: Between which shares of the steps there is guidance; None for all.
     """
 
     id: str
@@ -117,6 +122,7 @@ class ResolvedModel:
     lora_revision: str
     compile: bool
     offload: bool
+    guidance_interval: Interval | None = None
 
     def info(self) -> ModelInfo:
         """The model as the card and run.json name it."""
@@ -124,7 +130,7 @@ class ResolvedModel:
 
     def identity(self) -> dict[str, Any]:
         """The settings that change the images. Device, offload and where it lies don't."""
-        return {
+        found = {
             "model": self.id,
             "revision": self.revision,
             "steps": self.steps,
@@ -136,6 +142,10 @@ class ResolvedModel:
             "lora_revision": self.lora_revision,
             "compile": self.compile,
         }
+        # Only where it is used: runs from before there was such an option stay the same runs.
+        if self.guidance_interval is not None:
+            found["guidance_interval"] = list(self.guidance_interval)
+        return found
 
     @property
     def lora_is_local(self) -> bool:
@@ -175,6 +185,8 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
     if settings.guidance_scale is not None:
         guidance = settings.guidance_scale
     _check_numbers(steps, guidance)
+    if settings.guidance_interval is not None:
+        check_interval(settings.guidance_interval, guidance, family.name, name)
     device = find_device(settings.device)
     if settings.offload and device == "cpu":
         raise UsageError(
@@ -207,6 +219,7 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
         lora_revision=lora_revision,
         compile=settings.compile,
         offload=settings.offload,
+        guidance_interval=settings.guidance_interval,
     )
 
 

@@ -1,0 +1,92 @@
+"""Images on their way from the device to main memory. Imports torch only inside the functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image as the pipeline made it.
+
+    Attributes:
+        pixels: uint8, shape (height, width, 3), RGB.
+        finite: False if any of its values was NaN or infinite before it was made uint8.
+        flagged: Whether the pipeline's own safety checker flagged it (it is then black).
+    """
+
+    pixels: NDArray[np.uint8]
+    finite: bool
+    flagged: bool
+
+
+class Batch(Sequence[Sample]):
+    """The images of one call. Taking one waits until the device has handed them over.
+
+    Any thread may take from it, so that whoever launched the call can launch the next meanwhile.
+
+    Args:
+        pixels: uint8 tensor in main memory, shape (images, height, width, 3).
+        finite: bool tensor in main memory, shape (images,).
+        flags: As many, from the safety checker.
+        done: The CUDA event after which both tensors are filled; None if they are.
+    """
+
+    def __init__(self, pixels: Any, finite: Any, flags: Sequence[bool], done: Any = None) -> None:
+        self._pixels = pixels
+        self._finite = finite
+        self._flags = flags
+        self._done = done
+
+    def __len__(self) -> int:
+        return len(self._flags)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if self._done is not None:
+            self._done.synchronize()
+        return Sample(
+            self._pixels[index].numpy(), bool(self._finite[index]), bool(self._flags[index])
+        )
+
+
+def hand_over(images: Any, flags: Sequence[bool]) -> Batch:
+    """Make images uint8 on their device and begin to copy them to main memory.
+
+    From a CUDA GPU they are copied beside the computation, into pinned memory; from anywhere else
+    at once.
+
+    Args:
+        images: Tensor of shape (images, 3, height, width), 0 to 1.
+        flags: As many, from the safety checker.
+    """
+    import torch
+
+    images = images.float()
+    finite = images.isfinite().flatten(1).all(dim=1)
+    scaled = (images.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+    scaled = scaled.permute(0, 2, 3, 1).contiguous()
+    if scaled.device.type != "cuda":
+        return Batch(scaled.cpu(), finite.cpu(), flags)
+    computing = torch.cuda.current_stream(scaled.device)
+    copying = torch.cuda.Stream(scaled.device)
+    copying.wait_stream(computing)
+    with torch.cuda.stream(copying):
+        copies = []
+        for tensor in (scaled, finite):
+            copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            copy.copy_(tensor, non_blocking=True)
+            tensor.record_stream(copying)  # or the next call would be given its memory too soon
+            copies.append(copy)
+        done = copying.record_event()
+    return Batch(copies[0], copies[1], flags, done)
