@@ -34,6 +34,7 @@ from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetW
 from synfill.data.images import decode
 from synfill.data.source import image_column
 from synfill.files import no_room
+from synfill.generate.resolve import ResolvedModel
 from synfill.generate.store import ShardStore
 from synfill.records import JsonObject, ModelInfo, Request
 from synfill.reporter import Reporter
@@ -344,6 +345,13 @@ def _name_of(text: str) -> str:
     return (path.resolve().name or text) if path.exists() else text
 
 
+def _guidance(model: ResolvedModel) -> str:
+    if model.guidance_interval is None:
+        return f"{model.guidance_scale:g}"
+    start, stop = model.guidance_interval
+    return f"{model.guidance_scale:g}, from {start:g} to {stop:g} of the steps"
+
+
 def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples: bool) -> str:
     settings, origin = prepared.settings, prepared.source.origin
     resolved = prepared.model
@@ -351,7 +359,7 @@ def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples:
     pattern = "{}/**" if is_imagefolder else "data/{}-*"
     shown = [
         ("steps", resolved.steps),
-        ("guidance scale", f"{resolved.guidance_scale:g}"),
+        ("guidance scale", _guidance(resolved)),
         ("scheduler", resolved.scheduler or "the model's own"),
         ("size", f"{resolved.size[0]}x{resolved.size[1]}, then resized as the real images"),
         ("number type", resolved.dtype),
