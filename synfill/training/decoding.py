@@ -1,9 +1,8 @@
 """An image file's bytes -> the pixels that are stored: an RGB square of one size.
 
 The same function whether the pixels are held in memory or decoded anew each epoch, so that
-results don't depend on it. torchvision decodes the plain files, which is faster by half; whatever
-isn't plain (alpha, palettes, 16 bits, CMYK, other formats, damage) goes to the careful decoder
-that the caller gives.
+results don't depend on it. torchvision decodes plain JPEG files, which is faster by half; whatever
+else there is (PNG, CMYK, other formats, damage) goes to the careful decoder that the caller gives.
 """
 
 from __future__ import annotations
@@ -84,31 +83,25 @@ def image_size(data: bytes, careful: CarefulDecoder) -> tuple[int, int]:
     Raises:
         ValueError: It can't be decoded.
     """
-    size = plain_size(data) or careful(data).size
+    size = plain_size(data) or _png_size(data) or careful(data).size
     return max(size), min(size)
 
 
 def plain_size(data: bytes) -> tuple[int, int] | None:
     """Width and height (before the EXIF orientation) of a file that torchvision decodes rightly.
 
-    These are JPEG of 8 bits, grey or of three components, and PNG of 8 bits, grey or RGB, without
-    transparency. Reads the header only.
+    These are JPEG of 8 bits, grey or of three components. Reads the header only. PNG isn't among
+    them: on damaged pixels torchvision's decoder ends the whole process.
 
     Returns:
         None for all other files.
     """
-    found = _png_size(data) if data.startswith(_PNG) else _jpeg_size(data)
+    found = _jpeg_size(data)
     return found if found is not None and 0 < found[0] * found[1] <= _MANY_PIXELS else None
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
-    if len(data) < 33 or data[12:16] != b"IHDR":
-        return None
-    depth, colour = data[24], data[25]
-    before_pixels = data[33 : max(data.find(b"IDAT"), 33)]
-    # An orientation may stand in a PNG in three ways, of which torchvision knows one.
-    is_special = any(chunk in before_pixels for chunk in (b"tRNS", b"eXIf", b"exif", b"XMP"))
-    if depth != 8 or colour not in (0, 2) or is_special:
+    if len(data) < 33 or not data.startswith(_PNG) or data[12:16] != b"IHDR":
         return None
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 

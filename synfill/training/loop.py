@@ -7,15 +7,17 @@ neither the recipe nor where the images come from.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -215,6 +217,7 @@ class _StageRun:
         meter = _Meter(self, step)
         for epoch in range(done, self.epochs):
             entry, step = self._run_epoch(network, prepared, epoch, step, meter)
+            self._share_statistics()
             if self.validation is not None:
                 entry["validation"] = self._validate(network)
             self.history.append(entry)
@@ -229,6 +232,16 @@ class _StageRun:
         # Takes the wrappers (mixed precision, several processes, compile) off again.
         self.accelerator.unwrap_model(network, keep_fp32_wrapper=False, keep_torch_compile=False)
         self.accelerator.free_memory()
+
+    def _share_statistics(self) -> None:
+        """Every process goes on with the first one's BatchNorm statistics: those that are saved.
+
+        DistributedDataParallel does this only before a batch, so that after the last one each
+        process would measure its images with another network.
+        """
+        if self.accelerator.num_processes > 1:
+            for buffer in self.model.buffers():
+                broadcast(buffer)
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
         return epoch_positions(
@@ -303,7 +316,7 @@ class _StageRun:
             shown = shown.contiguous(memory_format=torch.channels_last)
         optimizer.zero_grad(set_to_none=True)
         losses, hits = [], []
-        parts = list(_cut(len(positions), self.gradient_accumulation))
+        parts = cut_parts(len(positions), self.gradient_accumulation)
         for part in parts:
             syncs = part is parts[-1]
             with nullcontext() if syncs else self.accelerator.no_sync(network):
@@ -331,11 +344,12 @@ class _StageRun:
         }
 
 
-def _cut(count: int, parts: int) -> Iterator[slice]:
-    """A batch in parts of nearly the same size, none of them empty."""
-    size = math.ceil(count / min(parts, count))
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+def cut_parts(count: int, parts: int) -> list[slice]:
+    """A batch in parts of nearly the same size: fewer of them where a part would be one image,
+    on which BatchNorm can't train.
+    """
+    ends = np.linspace(0, count, max(1, min(parts, count // 2)) + 1).round().astype(int).tolist()
+    return [slice(start, end) for start, end in itertools.pairwise(ends)]
 
 
 class _Meter:

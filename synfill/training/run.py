@@ -248,6 +248,8 @@ class _Run:
             self.folder.claim(self.identity, recipe_yaml(self.recipe))
             for name, folder in folders.items():
                 folder.begin(identities[name], self.settings.overwrite)
+        if self.accelerator.num_processes > 1:
+            self._note(f"Training in {self.accelerator.num_processes} processes.")
         self.accelerator.wait_for_everyone()
         results = {
             name: self._run_method(name, stages, folders[name], data)
@@ -274,6 +276,11 @@ class _Run:
             if self.is_main:
                 self._balance(data, data.synthetic.balance)
             balanced = str(self.folder.balanced)
+            if isinstance(data.validation, float):
+                self._note(
+                    "The classes were filled up with the validation images counted in: without "
+                    "these, training has fewer images of a class than the target says."
+                )
         self.accelerator.wait_for_everyone()
         reporter = self.reporter if self.is_main else _Silent()
         device = str(self.accelerator.device)

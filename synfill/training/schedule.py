@@ -24,13 +24,13 @@ def learning_rate(stage: StageSettings, step: int, steps_per_epoch: int) -> floa
         steps_per_epoch: Optimizer steps an epoch.
     """
     unit = 1 if stage.steps is not None else steps_per_epoch
-    warmup = stage.units(stage.warmup) * unit
+    warmup = round(stage.units(stage.warmup) * unit)
     if step < warmup:
-        return stage.lr * (step + 1) / max(warmup, 1)
+        return stage.lr * (step + 1) / warmup
     if stage.schedule == "cosine":
         done = (step - warmup) / max(1, total_steps(stage, steps_per_epoch) - warmup)
         return stage.lr * (1 + math.cos(math.pi * min(done, 1))) / 2
     if stage.schedule == "step":
-        passed = sum(step >= stage.units(value) * unit for value in stage.milestones)
+        passed = sum(step >= round(stage.units(value) * unit) for value in stage.milestones)
         return float(stage.lr * stage.gamma**passed)
     return stage.lr

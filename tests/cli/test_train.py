@@ -10,9 +10,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from killing import heed_ctrl_c
 from training_fixtures import make_colours, write_recipe
+
+import synfill
 
 COMMAND = [sys.executable, "-m", "synfill", "train"]
 
@@ -80,13 +84,11 @@ def test_ctrl_c_ends_with_130_and_keeps_the_epochs(recipe, tmp_path):
     assert list((out / "seed-0" / "checkpoints").glob("stage-*"))
 
 
-def test_two_processes_train_like_one(recipe, tmp_path):
+def test_two_processes_train_like_one(recipe, colours, tmp_path):
     """gloo, on the CPU: the same batches, so nearly the same network; one of them speaks."""
-    overrides = ["stages.0.mix=none", "stages.0.augment=none", "stages.0.epochs=8",
-                 "data.validation=null"]  # fmt: skip
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--main_process_port", "0", "-m", "synfill", "train"]  # fmt: skip
+    overrides = ["stages=[{epochs: 8, batch_size: 16, lr: 0.05, augment: none}]"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+              "--nproc_per_node", "2", "-m", "synfill", "train"]  # fmt: skip
     arguments = [str(recipe), *overrides, "--device", "cpu"]
     subprocess.run([*COMMAND, *arguments, "--out", tmp_path / "one"], check=True)
     two = subprocess.run(
@@ -94,6 +96,7 @@ def test_two_processes_train_like_one(recipe, tmp_path):
         check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert two.stdout.count("on the test images") == 1
+    assert "Training in 2 processes" in two.stderr
     found = [json.loads((tmp_path / n / "metrics.json").read_text()) for n in ("one", "two")]
     assert found[0]["steps"] == found[1]["steps"]
     assert found[0]["images_seen"] == found[1]["images_seen"]
@@ -104,6 +107,13 @@ def test_two_processes_train_like_one(recipe, tmp_path):
              for n in ("one", "two")]  # fmt: skip
     last = [json.loads(line[-1])["loss"] for line in lines]
     assert last[0] == pytest.approx(last[1], abs=0.25)
+    # Both processes measured their images with the network that was saved.
+    images = pq.read_table(colours / "data/test-00000-of-00001.parquet")["image"].to_pylist()
+    classifier = synfill.load_classifier(tmp_path / "two/seed-0/model", device="cpu")
+    table = pq.read_table(tmp_path / "two/predictions.parquet").to_pandas()
+    told = np.stack(table[table.split == "test"].sort_values("row").probabilities)
+    expected = classifier.predict([image["bytes"] for image in images])
+    np.testing.assert_allclose(told, expected, atol=1e-6)
 
 
 def test_what_it_prints(recipe, tmp_path, cli):

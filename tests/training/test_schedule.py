@@ -40,6 +40,19 @@ def test_below_one_is_a_share_of_the_stage():
     assert rates(shares, 7) == rates(units, 7)
 
 
+@pytest.mark.parametrize("warmup", [0.1, 0.34, 1.5, 2])
+def test_a_warm_up_of_parts_of_steps_never_goes_beyond_the_rate(warmup):
+    found = rates(StageSettings(epochs=3, lr=1, schedule="constant", warmup=warmup), 7)
+    assert max(found) == 1 and found == sorted(found)
+
+
+def test_shares_fall_on_the_same_step_as_the_epochs_they_stand_for():
+    """0.55 * 100 is a little more than 55."""
+    share = StageSettings(epochs=100, schedule="step", milestones=(0.55,))
+    whole = StageSettings(epochs=100, schedule="step", milestones=(55,))
+    assert rates(share, 98) == rates(whole, 98)
+
+
 def test_cosine_goes_from_the_whole_rate_to_nearly_nothing():
     found = rates(StageSettings(epochs=4, lr=0.2, schedule="cosine"), 25)
     assert found[0] == 0.2 and found[50] == pytest.approx(0.1) and 0 < found[-1] < 1e-3 * 0.2 * 2
