@@ -25,14 +25,15 @@ def demo(
 ) -> None:
     """Run everything once on built-in data: real scans of digits in four inks, very uneven.
 
-    Needs no network, no GPU and no token; two or three minutes. Prints the commands it stands for.
+    Needs no network, no GPU and no token; a minute or two. Prints the commands it stands for.
 
     Example: [bold]synfill demo[/bold]
     """
     from synfill.balancing.analyze import analyze as run_analyze
     from synfill.balancing.run import run_balance
     from synfill.balancing.settings import make_settings
-    from synfill.training.run import TrainSettings, run_train
+    from synfill.training.request import TrainSettings
+    from synfill.training.run import run_train
 
     set_verbosity(verbose, quiet)
     console = stdout()

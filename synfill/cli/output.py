@@ -33,10 +33,13 @@ class Verbosity:
 VERBOSITY = Verbosity()
 
 
-def stdout() -> Console:
-    """The console for data."""
-    # Wide enough for a table in a file or a pipe, where there is no width to fit.
-    width = None if sys.stdout.isatty() else 110
+def stdout(piped_width: int = 110) -> Console:
+    """The console for data.
+
+    Args:
+        piped_width: Columns in a file or a pipe, where there is no width to fit.
+    """
+    width = None if sys.stdout.isatty() else piped_width
     return Console(highlight=False, soft_wrap=False, width=width)
 
 

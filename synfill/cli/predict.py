@@ -19,6 +19,7 @@ from synfill.records import JsonObject
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_UNBROKEN = 100_000
 _TOP = 3
 
 
@@ -86,7 +87,8 @@ def predict(
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         print(json.dumps(found, indent=2, ensure_ascii=not utf8))
     elif shown:
-        stdout().print(_table(shown, classifier.classes, top or _TOP))
+        # In a pipe one line an image, whatever its name: others read it line by line.
+        stdout(piped_width=_UNBROKEN).print(_table(shown, classifier.classes, top or _TOP))
     for file, reason in bad:
         stderr().print(Text(f"{file}: {reason}"))
     if bad:

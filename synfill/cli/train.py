@@ -14,7 +14,7 @@ from synfill.cli.output import ConsoleReporter, figures_table, stdout
 from synfill.errors import UsageError
 
 if TYPE_CHECKING:
-    from synfill.training.run import TrainResult
+    from synfill.training.request import TrainResult
 
 _HUB = "The Hugging Face Hub"
 _SHOWN = (
@@ -84,7 +84,8 @@ def train(
 
     Example: [bold]synfill train demo --compare ce,synaug-mixup-retrain --seeds 0,1,2[/bold]
     """
-    from synfill.training.run import TrainSettings, run_train
+    from synfill.training.request import TrainSettings
+    from synfill.training.run import run_train
 
     set_verbosity(verbose, quiet)
     settings = TrainSettings(
@@ -143,4 +144,4 @@ def show(result: TrainResult) -> None:
     console.print(figures_table(title, columns, rows))
     console.print()
     for line in result.summary():
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)

@@ -59,9 +59,9 @@ def test_table(cli, model, photos):
     header, *lines = ran.out.splitlines()
     assert header.split() == ["file", "class", "probability", "then"]
     best = load_classifier(model).predict([photos / "a.webp"])[0].argsort()[::-1]
-    line = ran.out.replace("\n", "").replace(" ", "")
-    assert all(CLASSES[k] in line for k in best[:3]) and "[red]x.png" in line
-    assert len(lines) >= 4
+    (line,) = (line for line in lines if "a.webp" in line)
+    assert all(CLASSES[k] in line for k in best[:3])
+    assert any("[red]x.png" in line for line in lines) and len(lines) == 4
     one = cli("predict", model, photos / "a.webp", "--top", 1, "--batch-size", 1).out
     assert "then" not in one and one.count("%") == 1
 
