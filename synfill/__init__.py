@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from synfill.errors import UsageError as UsageError
     from synfill.training.classifier import Classifier as Classifier
     from synfill.training.classifier import load_classifier as load_classifier
-    from synfill.training.run import TrainResult as TrainResult
+    from synfill.training.request import TrainResult as TrainResult
     from synfill.training.run import train as train
 
 _HOMES = {
@@ -33,7 +33,7 @@ _HOMES = {
     "UsageError": "synfill.errors",
     "Classifier": "synfill.training.classifier",
     "load_classifier": "synfill.training.classifier",
-    "TrainResult": "synfill.training.run",
+    "TrainResult": "synfill.training.request",
     "train": "synfill.training.run",
 }
 

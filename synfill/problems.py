@@ -7,6 +7,7 @@ model's first broken field before they look across fields, and take `true` for 1
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,10 +35,12 @@ class Problem:
     Attributes:
         path: The key it stands at.
         message: What, as a sentence's end: "should be a number, not 'x'".
+        meant: The value that was most likely meant, as YAML, where the message doesn't say so.
     """
 
     path: KeyPath
     message: str
+    meant: str = ""
 
 
 def across_fields(problems: Sequence[tuple[Sequence[str], str]]) -> PydanticCustomError:
@@ -69,8 +72,8 @@ class _Found:
     broken: set[KeyPath]
     """Keys of which nothing more is said: they are wrong, or misspelt elsewhere."""
 
-    def add(self, path: KeyPath, message: str) -> None:
-        problem = Problem(path, message)
+    def add(self, path: KeyPath, message: str, meant: str = "") -> None:
+        problem = Problem(path, message, meant)
         if problem not in self.problems:
             self.problems.append(problem)
         self.broken.add(path)
@@ -113,23 +116,27 @@ class _Found:
                 )
                 if not (deeper and _is_container(_value_at(self.values, path))):
                     # The whole place: a short form stands for a key that isn't in the values.
-                    annotation = _annotation_of(self.model, error["loc"])
-                    self.add(path, _not_of_kind(annotation, error["input"]))
+                    annotation, value = _annotation_of(self.model, error["loc"]), error["input"]
+                    self.add(path, _not_of_kind(annotation, value), _as_list(annotation, value))
             else:
                 self.add(path, _message(error))
 
     def of_models(self) -> None:
-        """Problems of keys that don't fit each other, where none of them is broken."""
+        """Problems of entries of a list, and of keys, that don't fit each other; of none broken."""
         values = copy.deepcopy(self.values)
-        for path in sorted(self.broken):
+        # A list's last entries first: those before them keep their places.
+        for path in sorted(self.broken, key=_in_order, reverse=True):
             if not _holds_models(_annotation_at(self.model, path)):
-                self.broken.add(_remove(values, path))
+                _remove(values, path)
+        unsure = self.broken | {path[:-1] for path in self.broken if path and path[-1].isdigit()}
         for error in self._errors(values):
+            path, _ = _locate(values, error["loc"], False)
+            if error["type"] == "value_error" and path not in self.broken:
+                self.add(path, _message(error))
             if error["type"] != _ACROSS:
                 continue
-            path, _ = _locate(values, error["loc"], False)
             for keys, message in error["ctx"]["problems"]:
-                if not any((*path, key) in self.broken for key in keys):
+                if not any((*path, key) in unsure for key in keys):
                     self.problems.append(Problem((*path, keys[0]), message))
 
     def _errors(self, values: Any) -> list[Any]:
@@ -155,9 +162,10 @@ class _Found:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one most likely means."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return near[0] if near else None
+    """The known name that a misspelt one most likely means, whatever the case of its letters."""
+    by_folded = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), list(by_folded), n=1)
+    return by_folded[near[0]] if near else None
 
 
 def _meant(near: str | None) -> str:
@@ -209,6 +217,31 @@ def _not_of_kind(annotation: Any, value: Any) -> str:
     words = _choices(annotation)
     near = _meant(nearest(value, words)) if isinstance(value, str) else ""
     return f"should be {_wanted(annotation)}, not {shown(value)}" + (f"; {near}" if near else "")
+
+
+def _as_list(annotation: Any, value: Any) -> str:
+    """A value that isn't a list as the list that is wanted there; "" where it can't be one."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    parts = [part.strip() for part in str(value).split(",")]
+    for option in _options(annotation):
+        if get_origin(option) in (tuple, list) and all(parts):
+            entry = get_args(option)[0]
+            if all(_can_be(entry, part) for part in parts):
+                return f"[{','.join(parts)}]"
+    return ""
+
+
+def _can_be(annotation: Any, text: str) -> bool:
+    """Whether a text that a user wrote can stand for such a value."""
+    for option in _options(annotation):
+        if option is str or text in _choices(option):
+            return True
+        if option in (int, float):
+            with contextlib.suppress(ValueError):
+                option(text)
+                return True
+    return False
 
 
 def _choices(annotation: Any) -> list[str]:
@@ -348,12 +381,20 @@ def _names_model(part: str) -> bool:
     return part[:1].isupper() or part.startswith("function-")
 
 
-def _remove(values: Any, path: KeyPath) -> KeyPath:
-    """Take away what stands at a path, or else the list that it is an entry of."""
-    for length in range(len(path), 0, -1):
-        above = _value_at(values, path[: length - 1])
-        if isinstance(above, dict):
-            for key in [key for key in above if str(key) == path[length - 1]]:
-                del above[key]
-            return path[:length]
-    return path
+def _in_order(path: KeyPath) -> list[str]:
+    """Sorts paths by their keys, and a list's entries by their numbers."""
+    return [key.zfill(9) if key.isdigit() else key for key in path]
+
+
+def _remove(values: Any, path: KeyPath) -> None:
+    """Take away what stands at a path, if something does; of a tuple the whole."""
+    if not path:
+        return
+    above = _value_at(values, path[:-1])
+    if isinstance(above, dict):
+        for key in [key for key in above if str(key) == path[-1]]:
+            del above[key]
+    elif isinstance(above, list) and path[-1].isdigit():
+        del above[int(path[-1])]
+    elif isinstance(above, tuple):
+        _remove(values, path[:-1])

@@ -17,7 +17,8 @@ COMPOSERS = {
 } | {
     f"training/{name}.py"
     for name in (
-        "classifier", "gather", "imagefiles", "parts", "pushing", "run", "settings",
+        "classifier", "gather", "imagefiles", "parts", "pushing", "request", "run",
+        "settings",
     )
 }  # fmt: skip
 ALLOWED = {

@@ -7,6 +7,7 @@ can run code.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from synfill.errors import RunError
@@ -69,13 +70,13 @@ class CheckpointFolder:
         with no_room(self.path):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            weights = {key: value.contiguous() for key, value in checkpoint.weights.items()}
-            save_file(weights, temporary / "model.safetensors")
-            torch.save(checkpoint.optimizer, temporary / "optimizer.pt")
+            # Written here and not by the libraries, which hide that a disk is full.
+            _write(temporary / "model.safetensors", save(_apart(checkpoint.weights)))
+            optimizer = io.BytesIO()
+            torch.save(checkpoint.optimizer, optimizer)
+            _write(temporary / "optimizer.pt", optimizer.getbuffer())
             state = {"step": checkpoint.step, "history": checkpoint.history}
-            (temporary / "state.json").write_text(json.dumps(state))
-            for file in temporary.iterdir():
-                _sync(file)
+            _write(temporary / "state.json", json.dumps(state).encode())
             sync_folder(temporary)
             # One of that name can only be one that couldn't be read.
             shutil.rmtree(self.path / name, ignore_errors=True)
@@ -129,9 +130,15 @@ class CheckpointFolder:
         )
 
 
-def _sync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor of its own, on the CPU: safetensors holds none twice."""
+    return {
+        name: value.detach().to("cpu", copy=True).contiguous() for name, value in weights.items()
+    }
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -93,7 +93,7 @@ class MethodFolder:
         self.check(identity, overwrite)
         earlier = _read(self.path / METHOD)
         if overwrite and (earlier is None or differences(earlier, identity)):
-            self._clear()
+            self.clear()
             earlier = None
         if earlier is None:
             _write(self.path / METHOD, identity)
@@ -119,13 +119,15 @@ class MethodFolder:
         children = sorted(self.path.iterdir()) if self.path.is_dir() else []
         return [child for child in children if _SEED.fullmatch(child.name) and child.is_dir()]
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Remove what a method leaves, and nothing else."""
         for name in _OF_A_METHOD:
             (self.path / name).unlink(missing_ok=True)
         for folder in self._seeds():
             if not folder.is_symlink():
                 shutil.rmtree(folder)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
 
 class RunFolder:
@@ -199,13 +201,21 @@ class RunFolder:
                 "Wait for it to end, or choose another --out.",
             ) from None
 
-    def claim(self, identity: JsonObject, recipe: str) -> None:
+    def claim(self, identity: JsonObject, recipe: str, overwrite: bool) -> None:
         """Write down what recipe the results here are of, before there are any.
 
         Args:
             identity: As for `check`.
             recipe: The resolved recipe, as YAML.
+            overwrite: Whether the results of another recipe, of all its methods, are removed.
         """
+        earlier = _read(self.path / RUN)
+        if overwrite and earlier is not None and differences(earlier, identity):
+            for folder in (self.path, *self.path.iterdir()):
+                if (folder / METHOD).is_file() and not folder.is_symlink():
+                    MethodFolder(folder).clear()
+            for name in ("comparison.json", "comparison.md"):
+                (self.path / name).unlink(missing_ok=True)
         _write(self.path / RUN, identity)
         with atomic_write(self.path / RECIPE) as file:
             file.write(recipe.encode())

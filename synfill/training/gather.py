@@ -6,7 +6,10 @@ images read once. What can be told from labels is told before any image is decod
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -46,6 +49,9 @@ _CHUNK = 32
 _USUAL_SIZE = 224
 """Side in pixels where the images' own isn't taken: what ImageNet's networks are made for."""
 _SMALLEST_SIZE = 8
+_LOOKED_AT = 1000
+_MOST = 0.9
+"""Of the first 1,000 images so many must have one size for it to be the network's."""
 _NAMED = 10
 _LEVEL = 1 / 255
 
@@ -98,8 +104,33 @@ class TrainingData:
         return np.bincount(real, minlength=len(self.cells)).astype(np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class TrainLabels:
+    """What is known of the training images before one of them is read.
+
+    Attributes:
+        classes: The class names.
+        labels: int64, shape (images,): index of the class.
+        cells: int64, shape (images,): index of the cell; -1 for none.
+        synthetic: bool, shape (images,).
+    """
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    cells: NDArray[np.int64]
+    synthetic: NDArray[np.bool_]
+
+
+CheckLabels = Callable[[TrainLabels], None]
+
+
 def gather(
-    data: DataSettings, synthetic: str | None, device: str, reporter: Reporter, work: Path
+    data: DataSettings,
+    synthetic: str | None,
+    device: str,
+    reporter: Reporter,
+    work: Path,
+    check: CheckLabels = lambda labels: None,
 ) -> TrainingData:
     """Open the datasets, match their classes, and read all images once.
 
@@ -111,6 +142,7 @@ def gather(
             are not sent there.
         work: A folder for work in progress. Images that are streamed lie there until the run
             ends; a resumed run uses them again.
+        check: Called with the labels before any image is read, to stop a run that can't be.
 
     Raises:
         UsageError: A dataset, a split, a column or images are missing, or don't fit together.
@@ -127,6 +159,18 @@ def gather(
         )
     labels = [match_classes(part.table, classes, part.describe(), part.key) for part in parts.all]
     cells = find_cells(classes, [part.table for part in parts.all])
+    train = [position for position, part in enumerate(parts.all) if part.role == "train"]
+    check(
+        TrainLabels(
+            classes,
+            np.concatenate([labels[position] for position in train]),
+            np.concatenate([cells.codes(parts.all[p].table, labels[p]) for p in train]),
+            np.repeat(
+                [parts.all[position].is_synthetic for position in train],
+                [len(parts.all[position].table) for position in train],
+            ),
+        )
+    )
     size, size_notes = _choose_size(data, parts.real)
     count = sum(len(part.table) for part in parts.all)
     decoder = Decoder(stored_side(size), decode)
@@ -158,19 +202,23 @@ def _choose_size(data: DataSettings, real: Part) -> tuple[int, tuple[str, ...]]:
     """The side that the network sees, and a note where neither recipe nor images said it."""
     if data.image_size is not None:
         return data.image_size, ()
-    sizes = set()
-    for chunk in _chunks([real]):
-        for file in chunk:
-            try:
-                sizes.add(image_size(file or b"", decode))
-            except ValueError:
-                continue  # found again, and told, when it is decoded
-        if len(sizes) > 1:
-            break
-    shorter = [side for _, side in sizes]
-    if len(shorter) == 1 and shorter[0] <= SMALL:
-        return max(shorter[0], _SMALLEST_SIZE), ()
-    why = "differ in size" if len(shorter) > 1 else "are large"
+    sizes: Counter[tuple[int, int]] = Counter()
+    for file in itertools.islice(itertools.chain.from_iterable(_chunks([real])), _LOOKED_AT):
+        # One that can't be decoded is found again, and told, when all are.
+        with contextlib.suppress(ValueError):
+            sizes[image_size(file or b"", decode)] += 1
+    (usual, share), *others = sizes.most_common() or [((0, _USUAL_SIZE), 1)]
+    shorter = usual[1]
+    if share >= _MOST * sizes.total() and shorter <= SMALL:
+        side = max(shorter, _SMALLEST_SIZE)
+        if not others:
+            return side, ()
+        return side, (
+            f"{sizes.total() - share} of the first {sizes.total()} images have another size than "
+            f"the others: all are shown to the network at {side} x {side} pixels. Set "
+            "data.image_size for another size.",
+        )
+    why = "differ in size" if others else "are large"
     return _USUAL_SIZE, (
         f"The images {why}: they are shown to the network at {_USUAL_SIZE} x {_USUAL_SIZE} "
         "pixels. Set data.image_size for another size.",

@@ -124,21 +124,6 @@ def describe_method(recipe: Recipe, name: str) -> str:
     return METHODS[name].description if name in METHODS else "as the recipe defines it"
 
 
-def check_methods(recipe: Recipe, names: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of a comparison on the command line.
-
-    Raises:
-        UsageError: One is empty, stands twice, is unknown, or needs synthetic images in a recipe
-            without any.
-    """
-    has_synthetic = recipe.data.synthetic != "none"
-    problems = compare_problems(names, recipe.methods, has_synthetic)
-    if problems:
-        told = "\n".join(f"  {message}" for _, message in problems)
-        raise UsageError(f"--compare can't be used:\n{told}", _known("", recipe.methods))
-    return tuple(names)
-
-
 def compare_problems(
     names: Sequence[Any], own: Iterable[str], has_synthetic: bool
 ) -> list[tuple[int, str]]:
@@ -150,17 +135,23 @@ def compare_problems(
         has_synthetic: Whether the recipe has synthetic images, as far as can be seen from it.
 
     Returns:
-        For each problem the position in `names`, and a message.
+        For each problem the position in `names`, and a message. Nothing is said of what isn't a
+        text.
     """
     known = [*own, *METHODS, OWN]
+    # Said once, however many names are unknown.
+    all_known = f"; known: {', '.join(known)}"
     problems: list[tuple[int, str]] = []
     for position, name in enumerate(names):
-        if not isinstance(name, str) or not name:
-            problems.append((position, "a method's name is empty" if not name else "isn't a name"))
+        if not isinstance(name, str):
+            continue
+        if not name:
+            problems.append((position, "a method's name is empty"))
         elif name not in known:
             near = nearest(name, known)
-            meant = f"did you mean '{near}'?" if near else f"known: {', '.join(known)}"
-            problems.append((position, f"unknown method '{name}'; {meant}"))
+            meant = f"; did you mean '{near}'?" if near else all_known
+            all_known = all_known if near else ""
+            problems.append((position, f"unknown method '{name}'{meant}"))
         elif name in names[:position]:
             problems.append((position, f"'{name}' stands twice"))
         elif not has_synthetic and name in METHODS and METHODS[name].needs_synthetic:

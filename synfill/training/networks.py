@@ -8,10 +8,8 @@ no code in a downloaded file is ever run. Nothing here knows of seeds, stages or
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import pickle
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,14 +20,8 @@ from synfill.errors import RunError, UsageError, suggest
 from synfill.patience import transport_error
 from synfill.training.augment import Channels
 from synfill.training.cifar_resnet import CifarResNet
+from synfill.training.networknames import TIMM, cifar_depth, network_problem
 from synfill.training.settings import ModelSettings
-
-TIMM: Final = "timm:"
-CIFAR_RESNETS: Final = tuple(f"resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110))
-"""The depths in use; any other of 6n + 2 layers will do as well."""
-
-DEEPEST: Final = 1202
-"""The deepest of the paper."""
 
 # Their builders give a second output for training, which no loss here has a use for.
 _WITH_AUXILIARY_HEADS: Final = ("googlenet", "inception_v3")
@@ -42,18 +34,11 @@ def check_name(settings: ModelSettings) -> None:
         UsageError: Unknown (the hint has the nearest name), timm isn't installed, or there are no
             pretrained weights.
     """
-    name = settings.name
+    name, pretrained = settings.name, settings.pretrained
+    if problem := network_problem(name, pretrained, _torchvision_names()):
+        raise UsageError(f"model.{problem.key}: {problem.message}.", problem.hint)
     if name.startswith(TIMM):
-        _check_timm(name.removeprefix(TIMM), settings.pretrained)
-    elif name in _torchvision_names():
-        return
-    elif _cifar_depth(name) is None:
-        raise UsageError(f"model.name: there is no network '{name}'.", _suggest_network(name))
-    elif settings.pretrained:
-        raise UsageError(
-            f"model.pretrained: there are no pretrained weights for {name}, a CIFAR ResNet.",
-            "Set pretrained: false, or take a network of torchvision, e.g. resnet18.",
-        )
+        _check_timm(name.removeprefix(TIMM), pretrained)
 
 
 def make_network(settings: ModelSettings, classes: int, image_size: int) -> nn.Module:
@@ -71,7 +56,7 @@ def make_network(settings: ModelSettings, classes: int, image_size: int) -> nn.M
     if name.startswith(TIMM):
         return _make_timm(name.removeprefix(TIMM), classes, image_size, pretrained=False)
     if name not in _torchvision_names():
-        depth = _cifar_depth(name)
+        depth = cifar_depth(name)
         assert depth is not None
         return CifarResNet(depth, classes)
     options: dict[str, Any] = {}
@@ -151,23 +136,6 @@ def classifier_name(network: nn.Module) -> str:
     return names[-1]
 
 
-def _cifar_depth(name: str) -> int | None:
-    match = re.fullmatch(r"resnet([1-9][0-9]{0,3})", name)
-    depth = int(match[1]) if match else 0
-    return depth if 8 <= depth <= DEEPEST and depth % 6 == 2 else None
-
-
-def _suggest_network(name: str) -> str:
-    if match := re.fullmatch(r"resnet-?([0-9]{1,3})", name.lower()):
-        nearest = max(8, round((int(match[1]) - 2) / 6) * 6 + 2)
-        return (
-            f"Did you mean 'resnet{nearest}'? CIFAR ResNets have 6n + 2 layers; torchvision has "
-            "resnet18, 34, 50, 101 and 152."
-        )
-    hint = suggest(name, [*CIFAR_RESNETS, *_torchvision_names()], "networks")
-    return f"{hint} timm's are written timm:NAME."
-
-
 def _torchvision_names() -> list[str]:
     names: list[str] = models.list_models(module=models)
     return names
@@ -189,11 +157,6 @@ def _load_torchvision(network: nn.Module, name: str, image_size: int) -> None:
 
 
 def _check_timm(name: str, pretrained: bool) -> None:
-    if importlib.util.find_spec("timm") is None:
-        raise UsageError(
-            f"model.name: {TIMM}{name} needs timm, which isn't installed.",
-            'Install it: pip install "synfill[timm]"   (or pip install timm)',
-        )
     import timm
 
     if not timm.is_model(name):

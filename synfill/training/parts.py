@@ -4,6 +4,7 @@ parts. Reads labels only.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,8 +105,10 @@ def open_parts(data: DataSettings, synthetic: str | None) -> Parts:
         label = choose_label(source, data.label, data.group)
         if label is None:
             raise UsageError(
-                f"The images of {source.origin.location} have no classes.",
-                "Put them in one folder a class, or name the class column with data.label.",
+                f"The images of {source.origin.location} have no classes"
+                + (f", apart from the groups ({', '.join(data.group)})." if data.group else "."),
+                "Put them in one folder a class, or name the class column with data.label (and "
+                "not in data.group).",
             )
         whole = read_label_table(source, split, label, data.group)
     notes.extend(source.notes)
@@ -247,13 +250,23 @@ def _find_test(
         label = _label_in(source, label, data.group)
     else:
         key, source, wanted = "data.test", train, data.test
-        if wanted == train_split:
-            raise UsageError(
-                f"data.test and data.train are the same split '{wanted}'.",
-                suggest(wanted, [s for s in source.splits if s != wanted], "other splits"),
-            )
     split = _existing_split(source, wanted, key)
+    if split == train_split and _is_same(source, train):
+        raise UsageError(
+            f"data.test and data.train are the same split '{split}' of {train.origin.location}.",
+            suggest(split, [s for s in source.splits if s != split], "other splits"),
+        )
     return _real_part(data, source, split, label, "test", key, notes)
+
+
+def _is_same(one: Source, other: Source) -> bool:
+    """Whether two sources are one dataset, perhaps by different names."""
+    first, second = one.origin, other.origin
+    if first.is_local and second.is_local:
+        return os.path.realpath(os.path.expanduser(first.location)) == os.path.realpath(
+            os.path.expanduser(second.location)
+        )
+    return (first.location, first.is_local) == (second.location, second.is_local)
 
 
 def _find_validation(
@@ -277,7 +290,7 @@ def _find_validation(
         return Part(train, held, "validation", False, "data.validation"), kept
     split = _existing_split(train, data.validation, "data.validation")
     for taken, table in (("data.train", real), ("data.test", test.table)):
-        if split == table.split and (taken == "data.train" or test.source is train):
+        if split == table.split and (taken == "data.train" or _is_same(test.source, train)):
             raise UsageError(
                 f"data.validation and {taken} are the same split '{split}'.",
                 "Choose another, or give a share of the training images: data.validation=0.1.",

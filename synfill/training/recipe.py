@@ -15,8 +15,9 @@ from synfill.files import YamlDocument, YamlPath, format_yaml, parse_yaml, read_
 from synfill.problems import Problem, find_problems, shown
 from synfill.records import JsonObject
 from synfill.training.methods import compare_problems, fill_in, merge_stage, name_problem
+from synfill.training.networknames import network_problem, torchvision_names
 from synfill.training.recipes import find_recipe
-from synfill.training.settings import Recipe
+from synfill.training.settings import EPOCHS_OR_STEPS, Recipe
 
 CheckBalance = Callable[[JsonObject], Sequence[tuple[str, str]]]
 """Says what is wrong with settings of `synfill balance`: (key, message) for each problem."""
@@ -170,6 +171,7 @@ class _Draft:
             if problem := _index_problem(target, path, len(path) - 1):
                 return problem
             target[int(key)] = value
+            self._forget_lines(path)
             return None
         if _is_stage(path[:-1]):
             merged = merge_stage(target, {key: value})
@@ -179,7 +181,14 @@ class _Draft:
             merged = target | {key: value}
         target.clear()
         target.update(merged)
+        self._forget_lines(path)
         return None
+
+    def _forget_lines(self, path: YamlPath) -> None:
+        """Of the keys below a path, which are the command line's now."""
+        depth = len(path)
+        for below in [one for one in self.lines if len(one) > depth and one[:depth] == path]:
+            del self.lines[below]
 
     def use_underscores(self, path: YamlPath) -> None:
         """Take dashes in the names of a mapping's keys for underscores, as commands do."""
@@ -194,6 +203,8 @@ class _Draft:
                 values[plain] = values.pop(key)
                 if (*path, key) in self.lines:
                     self.lines[(*path, plain)] = self.lines[(*path, key)]
+                if (*path, key) in self.given:
+                    self.given.append((*path, plain))
 
     def tell(self, problems: Sequence[Problem]) -> list[str]:
         """One line for each problem: key, place, message; in the file's order."""
@@ -201,7 +212,11 @@ class _Draft:
         for position, problem in enumerate(problems):
             line = self._line(problem.path)
             place = {None: "", 0: " (on the command line)"}.get(line, f" (line {line})")
-            text = f"  {'.'.join(problem.path)}{place}: {problem.message}"
+            name = ".".join(problem.path)
+            text = f"  {name}{place}: {problem.message}"
+            if problem.meant:
+                key = f"{name}=" if problem.path in self.given else f"{problem.path[-1]}: "
+                text += f"; did you mean '{key}{problem.meant}'?"
             told.setdefault(text, (line or float("inf"), position))
         return sorted(told, key=lambda text: told[text])
 
@@ -217,9 +232,16 @@ class _Draft:
 
 
 def _unshared(value: Any) -> Any:
-    """A copy in which nothing stands twice, as YAML's aliases make it: overrides change one."""
+    """A copy in which nothing stands twice, as YAML's aliases make it: overrides change one.
+
+    Keys that YAML takes for other things than text (`null`, `true`) are the texts that they are.
+    """
     if isinstance(value, dict):
-        return {key: _unshared(entry) for key, entry in value.items()}
+        words = {None: "null", True: "true", False: "false"}
+        return {
+            words[key] if key is None or isinstance(key, bool) else key: _unshared(entry)
+            for key, entry in value.items()
+        }
     if isinstance(value, list):
         return [_unshared(entry) for entry in value]
     return value
@@ -289,12 +311,28 @@ def _problems_across(values: JsonObject) -> list[Problem]:
             if not isinstance(stage, dict):
                 continue
             here = (*path, str(position))
+            if stage.get("epochs") is not None and stage.get("steps") is not None:
+                # Also where one of them is wrong itself.
+                problems.append(Problem((*here, "epochs"), EPOCHS_OR_STEPS))
             if stage.get("data") == "synthetic" and not has_synthetic:
                 problems.append(Problem((*here, "data"), "data.synthetic is none"))
             if stage.get("sampling") == "group-balanced" and not data.get("group"):
                 message = "group-balanced needs data.group, which is empty"
                 problems.append(Problem((*here, "sampling"), message))
-    return problems + _split_problems(data)
+    return problems + _split_problems(data) + _model_problems(values.get("model"))
+
+
+def _model_problems(model: Any) -> list[Problem]:
+    settings = model if isinstance(model, dict) else {"name": model}
+    name = settings.get("name")
+    if not isinstance(name, str) or not name:
+        return []
+    problem = network_problem(name, settings.get("pretrained") is True, torchvision_names())
+    if problem is None:
+        return []
+    path = ("model", problem.key) if isinstance(model, dict) else ("model",)
+    hint = problem.hint[:1].lower() + problem.hint[1:].removesuffix(".")
+    return [Problem(path, f"{problem.message}; {hint}")]
 
 
 def _split_problems(data: JsonObject) -> list[Problem]:

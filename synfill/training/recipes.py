@@ -85,7 +85,7 @@ def copy_recipe(name: str, target: Path | None = None) -> tuple[Path, str]:
         The new file, and the command that runs it.
 
     Raises:
-        UsageError: There is no such recipe, or the file is there already.
+        UsageError: There is no such recipe, the file is there already, or its folder is a file.
     """
     recipe = find_shipped(name)
     path = target or Path(f"{name}.yaml")
@@ -93,6 +93,13 @@ def copy_recipe(name: str, target: Path | None = None) -> tuple[Path, str]:
         path = path / f"{name}.yaml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        holder = next(above for above in path.parents if above.exists())
+        raise UsageError(
+            f"{holder} is a file, not a folder.",
+            f"Name another place: synfill recipes copy {name} PATH",
+        ) from None
+    try:
         # "x": also against a file that came to be in this moment.
         with recipe.path.open("rb") as source, path.open("xb") as file:
             shutil.copyfileobj(source, file)

@@ -2,103 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from synfill.balancing.run import run_balance
-from synfill.balancing.settings import BalanceSettings, balance_problems, make_settings
+from synfill.balancing.settings import (
+    BalanceSettings,
+    balance_problems,
+    make_settings,
+    settings_of_recipe,
+)
 from synfill.devices import find_device
 from synfill.errors import Interrupted, UsageError
 from synfill.files import atomic_write
 from synfill.publish.destination import Destination, PushSettings
 from synfill.records import JsonObject
 from synfill.reporter import LogReporter, Reporter
-from synfill.training.comparison import Comparison, Subject, compare
-from synfill.training.folder import MethodFolder, RunFolder, SeedFolder
+from synfill.training.comparison import Subject, compare
+from synfill.training.folder import MethodFolder, RunFolder
+from synfill.training.identity import (
+    count_train,
+    is_to_be_made,
+    recipe_identity,
+    sees_synthetic,
+)
 from synfill.training.launch import is_main_process, start_accelerator
-from synfill.training.methods import OWN, check_methods, stages_of
-from synfill.training.metrics import TrainCounts
+from synfill.training.matching import find_classes, label_of, match_classes
+from synfill.training.methods import OWN, stages_of
+from synfill.training.parts import open_parts
 from synfill.training.predictions import merge_predictions
 from synfill.training.pushing import prepare_push, push_model
 from synfill.training.recipe import read_recipe, recipe_yaml
+from synfill.training.request import TrainResult, TrainSettings
 from synfill.training.results import Result, write_json, write_metrics
-from synfill.training.settings import DataSettings, Recipe, StageSettings, SyntheticSettings
+from synfill.training.settings import DataSettings, StageSettings
 from synfill.training.trackers import check_trackers
 
 if TYPE_CHECKING:
-    from synfill.publish.push import Pushed
-    from synfill.training.gather import TrainingData
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """What is asked of a run, beside the recipe.
-
-    Attributes:
-        recipe: A recipe file, or the name of a shipped one.
-        overrides: `key=value` for the recipe's keys.
-        seeds: Instead of the recipe's; None for those.
-        out: The output folder; None for runs/NAME.
-        device: "auto", "cuda", "cuda:1", "mps", "cpu".
-        compare: Methods instead of the recipe's own stages; empty for what the recipe says.
-        overwrite: Whether results of other settings in the output folder may be replaced.
-        push_to_hub: Whether the model is pushed to the Hub.
-        repo_id: Where to.
-        private: Whether a new repository is private; None for the account's default.
-    """
-
-    recipe: str
-    overrides: tuple[str, ...] = ()
-    seeds: tuple[int, ...] | None = None
-    out: Path | None = None
-    device: str = "auto"
-    compare: tuple[str, ...] = ()
-    overwrite: bool = False
-    push_to_hub: bool = False
-    repo_id: str | None = None
-    private: bool | None = None
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run gave.
-
-    Attributes:
-        out: The output folder.
-        recipe: The resolved recipe.
-        results: Each method's seeds' results; the recipe's own stages are called "recipe".
-        subject: What all of it was trained and tested on.
-        comparison: The methods side by side; None where only the recipe's own stages ran.
-        pushed: What was pushed to the Hub; None if nothing was.
-    """
-
-    out: Path
-    recipe: Recipe
-    results: Mapping[str, Mapping[int, Result]]
-    subject: Subject
-    comparison: Comparison | None = None
-    pushed: Pushed | None = None
-
-    def summary(self) -> list[str]:
-        """The result in a few lines."""
-        if self.comparison is not None:
-            return [
-                *self.comparison.verdicts(),
-                f"The whole table: {self.out / 'comparison.md'}",
-            ]
-        model = SeedFolder(self.out / f"seed-{self.recipe.seeds[0]}").model
-        return [
-            f"The figures are in {self.out / 'metrics.json'}, what was said of every test image "
-            "in predictions.parquet.",
-            f"Use the model: synfill predict {model} IMAGES",
-            *(self.pushed.summary() if self.pushed is not None else []),
-        ]
+    from synfill.training.gather import TrainingData, TrainLabels
 
 
 def train(
@@ -176,9 +121,11 @@ class _Run:
         overrides = list(settings.overrides)
         if settings.seeds is not None:
             overrides.append(f"seeds=[{', '.join(map(str, settings.seeds))}]")
+        if settings.compare:
+            # So that what is wrong with them is told with all the rest. JSON is YAML.
+            overrides.append(f"compare={json.dumps(settings.compare)}")
         self.recipe = read_recipe(settings.recipe, overrides, balance_problems)
-        names = settings.compare or self.recipe.compare
-        check_methods(self.recipe, names)
+        names = self.recipe.compare
         self.methods = {name: stages_of(self.recipe, name) for name in names or (OWN,)}
         self.is_comparison = bool(names)
         if not settings.push_to_hub and (settings.repo_id or settings.private is not None):
@@ -195,14 +142,15 @@ class _Run:
             )
         self.out = settings.out or Path("runs") / self.recipe.name
         self.folder = RunFolder(self.out)
-        self.identity = _recipe_identity(self.recipe)
+        self.identity = recipe_identity(self.recipe)
 
     def run(self) -> TrainResult:
         """Everything that can be told before the data is read, then the rest."""
+        self.folder.check(self.identity, self.settings.overwrite)
+        self._look_ahead()
+        self.device = find_device(self.settings.device)
         from synfill.training.model import check_model
 
-        self.folder.check(self.identity, self.settings.overwrite)
-        self.device = find_device(self.settings.device)
         check_model(self.recipe.model)
         check_trackers(self.recipe.hardware.trackers)
         destination = self._check_destination()
@@ -223,6 +171,32 @@ class _Run:
         pushed = push_model(self.out, destination, self.recipe, counts, runs, self.reporter)
         return replace(result, pushed=pushed)
 
+    def _look_ahead(self) -> None:
+        """Find what is wrong with the data as far as labels tell, before torch is imported, and
+        before images are made for hours.
+        """
+        data = self._data
+        # Images that are still to be made can be of every class that the real ones name.
+        are_to_be_made = is_to_be_made(data)
+        if are_to_be_made:
+            data = data.model_copy(update={"synthetic": "none"})
+        parts = open_parts(data, None)
+        classes = find_classes([part.table for part in parts.train])
+        if are_to_be_made:
+            classes = label_of(parts.real.table).names
+        for part in parts.all:
+            match_classes(part.table, classes, part.describe(), part.key)
+
+    @property
+    def _data(self) -> DataSettings:
+        """The recipe's data. Where no method looks at synthetic images, none need be made, nor
+        fetched.
+        """
+        data = self.recipe.data
+        if any(map(sees_synthetic, self.methods.values())):
+            return data
+        return data.model_copy(update={"synthetic": "none"})
+
     def _check_destination(self) -> Destination | None:
         """Asked before anything is trained, so that no night is lost to a bad token."""
         settings = self.settings
@@ -232,11 +206,15 @@ class _Run:
         return prepare_push(push, self.recipe, self.reporter)
 
     def _run(self) -> TrainResult:
+        from synfill.training.gather import TrainLabels
+
         data = self._gather()
         for note in data.notes:
             self._note(note)
-        for stages in self.methods.values():
-            self._check_stages(stages, data)
+        found = TrainLabels(data.classes, data.train.labels, data.train.cells, data.train.synthetic)
+        # Again, where images that can't be used were left out.
+        self._check_stages(found)
+        self._check_networks(data)
         folders = {
             name: self.folder.method(name if self.is_comparison else None) for name in self.methods
         }
@@ -245,7 +223,7 @@ class _Run:
             # All are looked at before the first is trained.
             for name, folder in folders.items():
                 folder.check(identities[name], self.settings.overwrite)
-            self.folder.claim(self.identity, recipe_yaml(self.recipe))
+            self.folder.claim(self.identity, recipe_yaml(self.recipe), self.settings.overwrite)
             for name, folder in folders.items():
                 folder.begin(identities[name], self.settings.overwrite)
         if self.accelerator.num_processes > 1:
@@ -255,7 +233,7 @@ class _Run:
             name: self._run_method(name, stages, folders[name], data)
             for name, stages in self.methods.items()
         }
-        counts = _counts(data, any(map(_sees_synthetic, self.methods.values())))
+        counts = count_train(data, any(map(sees_synthetic, self.methods.values())))
         subject = Subject(self.recipe.name, self.recipe.data.train, counts, len(data.test))
         comparison = compare(subject, results) if self.is_comparison else None
         if comparison is not None and self.is_main:
@@ -267,14 +245,11 @@ class _Run:
     def _gather(self) -> TrainingData:
         from synfill.training.gather import gather
 
-        data = self.recipe.data
+        data = self._data
         balanced: str | None = None
-        if not any(stage.data != "real" for stages in self.methods.values() for stage in stages):
-            # No synthetic image is looked at: none need be made, nor fetched.
-            data = data.model_copy(update={"synthetic": "none"})
-        elif isinstance(data.synthetic, SyntheticSettings) and data.synthetic.balance is not None:
+        if is_to_be_made(data):
             if self.is_main:
-                self._balance(data, data.synthetic.balance)
+                self._balance(data)
             balanced = str(self.folder.balanced)
             if isinstance(data.validation, float):
                 self._note(
@@ -285,11 +260,11 @@ class _Run:
         reporter = self.reporter if self.is_main else _Silent()
         device = str(self.accelerator.device)
         with self.accelerator.main_process_first():
-            return gather(data, balanced, device, reporter, self.folder.work)
+            return gather(data, balanced, device, reporter, self.folder.work, self._check_stages)
 
-    def _balance(self, data: DataSettings, section: JsonObject) -> None:
+    def _balance(self, data: DataSettings) -> None:
         """Make the balanced dataset, or go on making it, or see that it is finished."""
-        settings = balance_settings(data, section, self.folder.balanced, self.device)
+        settings = balance_settings(data, self.folder.balanced, self.device)
         try:
             run_balance(settings, self.reporter)
         except UsageError:
@@ -298,31 +273,41 @@ class _Run:
             # Only where it must be: --overwrite is for the training, and images take long to make.
             run_balance(settings.model_copy(update={"overwrite": True}), self.reporter)
 
-    def _check_stages(self, stages: Sequence[StageSettings], data: TrainingData) -> None:
-        """All that could stop a later stage is found before the first begins."""
-        from synfill.training.model import choose_trainable, rebuild_model
+    def _check_stages(self, found: TrainLabels) -> None:
+        """All that the images' labels could stop a later stage by is found before the first."""
         from synfill.training.sampling import check_stage
 
+        for stages in self.methods.values():
+            for position, stage in enumerate(stages):
+                warnings = check_stage(
+                    f"stages.{position}",
+                    stage,
+                    found.classes,
+                    found.labels,
+                    found.cells,
+                    found.synthetic,
+                    is_retraining=position > 0 and stage.trainable == "classifier",
+                )
+                for warning in warnings:
+                    if warning not in self.told and self.is_main:
+                        self.reporter.warn(warning)
+                    self.told.add(warning)
+
+    def _check_networks(self, data: TrainingData) -> None:
+        """Whether the network takes the images, and has the parts that the stages name."""
+        from synfill.training.model import choose_trainable, rebuild_model
+
         network = rebuild_model(self.recipe.model, len(data.classes), data.image_size)
-        for position, stage in enumerate(stages):
-            choose_trainable(network, stage.trainable)
-            warnings = check_stage(
-                f"stages.{position}",
-                stage,
-                data.classes,
-                data.train.labels,
-                data.train.cells,
-                data.train.synthetic,
-                is_retraining=position > 0 and stage.trainable == "classifier",
-            )
-            for warning in warnings:
-                if warning not in self.told and self.is_main:
-                    self.reporter.warn(warning)
-                self.told.add(warning)
+        for stages in self.methods.values():
+            for position, stage in enumerate(stages):
+                try:
+                    choose_trainable(network, stage.trainable)
+                except UsageError as error:
+                    raise UsageError(f"stages.{position}.{error.message}", error.hint) from None
 
     def _method_identity(self, name: str, data: TrainingData) -> JsonObject:
         stages = self.methods[name]
-        unseen = () if _sees_synthetic(stages) else ("synthetic",)
+        unseen = () if sees_synthetic(stages) else ("synthetic",)
         return {
             **self.identity,
             "stages": [stage.model_dump(mode="json") for stage in stages],
@@ -341,7 +326,7 @@ class _Run:
     ) -> dict[int, Result]:
         from synfill.training.trial import Trial
 
-        counts = _counts(data, _sees_synthetic(stages))
+        counts = count_train(data, sees_synthetic(stages))
         results = {}
         for seed in self.recipe.seeds:
             seed_folder = folder.seed(seed)
@@ -378,74 +363,19 @@ class _Run:
             self.reporter.note(text)
 
 
-def balance_settings(
-    data: DataSettings, section: Mapping[str, Any], out: Path, device: str
-) -> BalanceSettings:
+def balance_settings(data: DataSettings, out: Path, device: str) -> BalanceSettings:
     """The settings of the `balance` run that makes a recipe's synthetic images.
 
     Args:
-        data: The recipe's data: what is to be balanced.
-        section: The recipe's `data.synthetic.balance`.
+        data: The recipe's data: what is to be balanced, and how.
         out: Where the balanced dataset goes.
-        device: Where images are made, if the section doesn't say.
+        device: Where images are made, if the recipe doesn't say.
 
     Raises:
         UsageError: A setting is wrong.
     """
-    tail = data.long_tail
-    values: dict[str, Any] = {
-        "device": device,
-        **section,
-        "source": data.train,
-        "config": data.config,
-        "split": data.split,
-        "image": data.image,
-        "label": data.label,
-        "group": data.group,
-        "seed": data.seed,
-        "on_bad_image": data.on_bad_image,
-        "out": out,
-    }
-    if tail is not None:
-        values |= {
-            "long_tail": tail.imbalance_factor,
-            "long_tail_type": tail.type,
-            "long_tail_max": tail.largest,
-        }
-    return make_settings(values, "data.synthetic.balance")
-
-
-def _recipe_identity(recipe: Recipe) -> JsonObject:
-    """What of a recipe decides all methods' results; stages are compared method by method."""
-    content = recipe.model_dump(mode="json", include={"data", "model", "hardware"})
-    for key in ("storage", "workers"):
-        del content["data"][key]
-    del content["hardware"]["trackers"]
-    return {"name": recipe.name, **content}
-
-
-def _sees_synthetic(stages: Sequence[StageSettings]) -> bool:
-    return any(stage.data != "real" for stage in stages)
-
-
-def _counts(data: TrainingData, with_synthetic: bool) -> TrainCounts:
-    train = data.train
-
-    def count(codes: NDArray[np.int64], kinds: int, synthetic: bool) -> tuple[int, ...]:
-        if synthetic and not with_synthetic:
-            return (0,) * kinds
-        chosen = codes[(train.synthetic == synthetic) & (codes >= 0)]
-        return tuple(np.bincount(chosen, minlength=kinds).tolist())
-
-    return TrainCounts(
-        classes=data.classes,
-        real=count(train.labels, len(data.classes), False),
-        synthetic=count(train.labels, len(data.classes), True),
-        groups=data.groups,
-        cells=tuple(map(str, data.cells)),
-        cell_real=count(train.cells, len(data.cells), False),
-        cell_synthetic=count(train.cells, len(data.cells), True),
-    )
+    values = settings_of_recipe(data) or {}
+    return make_settings({"device": device} | values | {"out": out}, "data.synthetic.balance")
 
 
 def _brief(result: Result) -> str:

@@ -32,6 +32,7 @@ Storage = Literal["auto", "memory", "stream"]
 Tracker = Literal["tensorboard", "wandb"]
 OnBadImage = Literal["error", "skip"]
 
+EPOCHS_OR_STEPS = "give either epochs or steps"
 MAX_SEED = 2**31 - 1
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 """A name that becomes a folder: small letters, digits, `.`, `_`, `+` and `-`."""
@@ -147,6 +148,13 @@ class DataSettings(_Keys):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("group", mode="after")
+    @classmethod
+    def _each_column_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each column once")
+        return value
+
     @field_validator("long_tail", mode="before")
     @classmethod
     def _only_the_factor(cls, value: Any) -> Any:
@@ -168,6 +176,13 @@ class DataSettings(_Keys):
         if isinstance(value, float) and not 0 < value < 1:
             raise ValueError("a share of the training images lies between 0 and 1")
         return value
+
+    @model_validator(mode="after")
+    def _groups_beside_classes(self) -> Self:
+        if self.label in self.group:
+            message = f"'{self.label}' is the class column (data.label)"
+            raise across_fields([(("group", "label"), message)])
+        return self
 
 
 class ModelSettings(_Keys):
@@ -245,7 +260,10 @@ class StageSettings(_Keys):
     def _consistent(self) -> Self:
         problems: list[tuple[tuple[str, ...], str]] = []
         if (self.epochs is None) == (self.steps is None):
-            problems.append((("epochs", "steps"), "give either epochs or steps"))
+            problems.append((("epochs", "steps"), EPOCHS_OR_STEPS))
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
+            message = "nesterov needs a momentum above 0"
+            problems.append((("nesterov", "momentum", "optimizer"), message))
         if self.schedule == "step" and not self.milestones:
             problems.append((("schedule", "milestones"), "step needs milestones"))
         if self.schedule != "step" and self.milestones:

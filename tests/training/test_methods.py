@@ -5,7 +5,7 @@ from synfill.files import parse_yaml
 from synfill.training.methods import (
     METHODS,
     OWN,
-    check_methods,
+    compare_problems,
     describe_method,
     merge_stage,
     stages_of,
@@ -98,12 +98,21 @@ def test_a_method_that_clashes_with_what_it_inherits_is_told():
         check_recipe(parse_yaml(text, "here"), "here")
 
 
-def test_names_on_the_command_line(recipe):
-    assert check_methods(recipe, ["ce", "short", OWN]) == ("ce", "short", OWN)
-    assert check_methods(recipe, []) == ()
-    with pytest.raises(UsageError) as error:
-        check_methods(recipe, ["ce", "", "synaug-mixup-retrian", "ce"])
-    for words in ("is empty", "did you mean 'synaug-mixup-retrain'?", "'ce' stands twice"):
-        assert words in error.value.message
+def test_names_of_a_comparison(recipe):
+    assert compare_problems(["ce", "short", OWN], recipe.methods, True) == []
+    names = ["ce", "", "synaug-mixup-retrian", "ce", "xyz", "SHORT", 3, "zyx"]
+    told = dict(compare_problems(names, recipe.methods, True))
+    listed = told.pop(4)
+    assert listed.startswith("unknown method 'xyz'; known: short, more, ce, mixup,")
+    assert told == {
+        1: "a method's name is empty",
+        2: "unknown method 'synaug-mixup-retrian'; did you mean 'synaug-mixup-retrain'?",
+        3: "'ce' stands twice",
+        5: "unknown method 'SHORT'; did you mean 'short'?",
+        7: "unknown method 'zyx'",
+    }
+
+
+def test_an_unknown_name(recipe):
     with pytest.raises(UsageError, match="Did you mean 'short'"):
         stages_of(recipe, "shrt")

@@ -22,6 +22,8 @@ stages:
     trainable: classifier
 """
 
+BALANCE = "data.synthetic.balance."
+
 
 @pytest.fixture
 def read(tmp_path):
@@ -123,7 +125,8 @@ hardware:
     ("line", "message"),
     [
         ("seeds: [true]", "seeds.0 (line 1): should be a whole number, not true"),
-        ("seeds: 3", "seeds (line 1): should be a list, not 3"),
+        ("seeds: 3", "seeds (line 1): should be a list, not 3; did you mean 'seeds: [3]'?"),
+        ("seeds: x", "seeds (line 1): should be a list, not 'x'"),
         ("seeds: []", "seeds (line 1): is empty"),
         ("hardware: {compile: 3}", "hardware.compile (line 1): should be true or false, not 3"),
         ("model: [a]", "model (line 1): should be a mapping (key: value), not a list"),
@@ -134,6 +137,16 @@ hardware:
         ("methods: {x y: [{}]}", "methods.x y (line 1): should be at most 64 small letters"),
         ("methods: {4: [3]}", "methods.4"),
         ("4: x", "4 (line 1): unknown key"),
+        ("null: x", "null (line 1): unknown key"),
+        ("data: {train: a, group: [a, b, a]}", "data.group (line 1): each column once"),
+        ("data: {train: a, group: b, label: b}", "data.group (line 1): 'b' is the class column"),
+        (
+            "model: resnet33",
+            "model (line 1): there is no network 'resnet33'; did you mean 'resnet3",
+        ),
+        ("model: {name: ViT_b16}", "model.name (line 1): there is no network 'ViT_b16'; did you "),
+        ("model: {name: resnet32, pretrained: true}", "model.pretrained (line 1): there are no"),
+        ("stages: [{epochs: 3, nesterov: true, momentum: 0}]", "stages.0.nesterov (line 1): "),
         ("data: {train: a, test: test, validation: test}", "data.validation (line 1): 'test' is"),
         ("data: {train: a, test: train}", "data.test (line 1): 'train' is the training split"),
         ("data: {train: a, test: {split: x}}", "data.test.source (line 1): is missing"),
@@ -153,6 +166,21 @@ def test_wrong_values_in_plain_words(problems, line, message):
     assert found[0].startswith(message)
 
 
+def test_a_broken_entry_does_not_hide_what_is_wrong_beside_it(problems):
+    assert problems(SMALL + "seeds: [0, 0, -1, -2]\n") == [
+        "seeds.2 (line 11): should be at least 0, not -1",
+        "seeds.3 (line 11): should be at least 0, not -2",
+        "seeds (line 11): each seed once",
+    ]
+    assert problems(SMALL.replace("steps: 5", "steps: 5\n    epochs: 0")) == [
+        "stages.1.epochs (line 10): should be at least 1, not 0",
+        "stages.1.epochs (line 10): give either epochs or steps",
+    ]
+    assert problems(SMALL.replace("lr: 3e-4", "schedule: step\n    milestones: [x]")) == [
+        "stages.0.milestones.0 (line 8): should be a number, not 'x'"
+    ]
+
+
 def test_a_misspelt_key_is_told_once(problems):
     assert len(problems(SMALL.replace("epochs", "epoch"))) == 1
     assert len(problems(SMALL.replace("train: photos", "trian: photos"))) == 1
@@ -164,14 +192,14 @@ def test_a_misspelt_key_is_told_once(problems):
 def test_overrides(read):
     recipe = read(
         SMALL, "stages.0.epochs=20", "data.long_tail=50", "data.long_tail.type=step",
-        "seeds=[1, 2]", "model.pretrained=true", "hardware.compile=true", "stages.1.lr=3e-4",
+        "seeds=[1, 2]", "model.pretrained=false", "hardware.compile=true", "stages.1.lr=3e-4",
         "data.synthetic.source=made", "data.test.source=other", "name=other",
         "methods={x: [{epochs: 3}]}", "methods.x.0.lr=1", "name=last",
     )  # fmt: skip
     assert recipe.stages[0].epochs == 20
     assert (recipe.data.long_tail.imbalance_factor, recipe.data.long_tail.type) == (50, "step")
     assert recipe.seeds == (1, 2)
-    assert (recipe.model.name, recipe.model.pretrained) == ("resnet20", True)
+    assert (recipe.model.name, recipe.model.pretrained) == ("resnet20", False)
     assert recipe.hardware.compile
     assert recipe.stages[1].lr == 3e-4
     assert recipe.data.synthetic.source == "made"
@@ -210,6 +238,32 @@ def test_wrong_overrides(problems):
     assert "not valid YAML" in told["seeds"]
     assert told["foo"] == told["=3"]
     assert told["warmup"] == "unknown key; it belongs to stages.0"
+
+
+def test_what_an_override_holds_is_told_as_on_the_command_line(problems):
+    place = "(on the command line)"
+    assert problems(SMALL, "stages.0={}") == [
+        f"stages.0.epochs {place}: give either epochs or steps"
+    ]
+    assert problems(SMALL, "stages=[{epochs: 0}]")[0].startswith(f"stages.0.epochs {place}")
+    assert problems(SMALL, "model=resnet33")[0].startswith(f"model {place}: there is no network")
+    assert problems(SMALL, "model.name=a")[0].startswith(f"model.name {place}: there is no network")
+    assert problems(
+        SMALL, "data.synthetic={balance: {by: class}}", "seeds=1", "compare=ce,synaug"
+    ) == [
+        f"seeds {place}: should be a list, not 1; did you mean 'seeds=[1]'?",
+        f"compare {place}: should be a list, not 'ce,synaug'; did you mean 'compare=[ce,synaug]'?",
+    ]
+    dashed = problems(
+        SMALL + "# end", "data.synthetic={balance: {}}", BALANCE + "guidance-scale=-1"
+    )
+    assert dashed[0].startswith(f"{BALANCE}guidance_scale {place}: should be")
+    assert problems(SMALL + "compare: [quux]\n", 'compare=["CE", "", "ce", "ce", 3]') == [
+        f"compare.4 {place}: should be text, not 3",
+        f"compare.0 {place}: unknown method 'CE'; did you mean 'ce'?",
+        f"compare.1 {place}: a method's name is empty",
+        f"compare.3 {place}: 'ce' stands twice",
+    ]
 
 
 def test_synthetic_images_that_there_are_none_of(problems, read):
@@ -287,8 +341,9 @@ def test_a_recipe_is_checked_without_torch():
         "import sys\n"
         "from synfill.training.recipe import read_recipe\n"
         "from synfill.balancing.settings import balance_problems\n"
-        "read_recipe('demo', ['seeds=[1]'], balance_problems)\n"
-        "heavy = {'torch', 'diffusers', 'datasets', 'sklearn', 'accelerate'} & set(sys.modules)\n"
+        "read_recipe('demo', ['seeds=[1]', 'model=vit_b_16'], balance_problems)\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'diffusers', 'datasets', 'sklearn', 'accelerate'"
+        "} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -83,6 +83,9 @@ def test_a_copy(tmp_path, monkeypatch):
     # Without a suffix the name would be taken for a shipped recipe's.
     assert copy_recipe("cifar10-lt", Path("mine"))[1] == "synfill train ./mine"
     assert copy_recipe("cifar10-lt-balance")[1].startswith("synfill balance SOURCE --settings")
+    for inside in ("demo.yaml/x.yaml", "demo.yaml/new/x.yaml"):
+        with pytest.raises(UsageError, match=r"demo\.yaml is a file, not a folder"):
+            copy_recipe("demo", Path(inside))
     for name in ("../demo", "no", "/etc/passwd"):
         with pytest.raises(UsageError, match="no shipped recipe"):
             copy_recipe(name)

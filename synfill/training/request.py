@@ -1,0 +1,84 @@
+"""What is asked of a training run beside its recipe, and what the run gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synfill.training.comparison import Comparison, Subject
+from synfill.training.folder import RunFolder
+from synfill.training.results import Result
+from synfill.training.settings import Recipe
+
+if TYPE_CHECKING:
+    from synfill.publish.push import Pushed
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What is asked of a run, beside the recipe.
+
+    Attributes:
+        recipe: A recipe file, or the name of a shipped one.
+        overrides: `key=value` for the recipe's keys.
+        seeds: Instead of the recipe's; None for those.
+        out: The output folder; None for runs/NAME.
+        device: "auto", "cuda", "cuda:1", "mps", "cpu".
+        compare: Methods instead of the recipe's own stages; empty for what the recipe says.
+        overwrite: Whether results of other settings in the output folder may be replaced.
+        push_to_hub: Whether the model is pushed to the Hub.
+        repo_id: Where to.
+        private: Whether a new repository is private; None for the account's default.
+    """
+
+    recipe: str
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] | None = None
+    out: Path | None = None
+    device: str = "auto"
+    compare: tuple[str, ...] = ()
+    overwrite: bool = False
+    push_to_hub: bool = False
+    repo_id: str | None = None
+    private: bool | None = None
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run gave.
+
+    Attributes:
+        out: The output folder.
+        recipe: The resolved recipe.
+        results: Each method's seeds' results; the recipe's own stages are called "recipe".
+        subject: What all of it was trained and tested on.
+        comparison: The methods side by side; None where only the recipe's own stages ran.
+        pushed: What was pushed to the Hub; None if nothing was.
+    """
+
+    out: Path
+    recipe: Recipe
+    results: Mapping[str, Mapping[int, Result]]
+    subject: Subject
+    comparison: Comparison | None = None
+    pushed: Pushed | None = None
+
+    def summary(self) -> list[str]:
+        """The result in a few lines."""
+        if self.comparison is not None:
+            return [
+                *self.comparison.verdicts(),
+                f"The whole table: {self.out / 'comparison.md'}",
+            ]
+        model = RunFolder(self.out).method(None).seed(self.recipe.seeds[0]).model
+        counts = self.subject.counts
+        return [
+            f"Trained on {sum(counts.real):,} real and {sum(counts.synthetic):,} synthetic images "
+            f"of {len(counts.classes)} classes, tested on {self.subject.test_images:,} real ones.",
+            f"The figures are in {self.out / 'metrics.json'}, what was said of every test image "
+            "in predictions.parquet.",
+            f"Use the model: synfill predict {model} IMAGES",
+            *(self.pushed.summary() if self.pushed is not None else []),
+        ]
