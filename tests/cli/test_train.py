@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -82,6 +83,19 @@ def test_ctrl_c_ends_with_130_and_keeps_the_epochs(recipe, tmp_path):
     assert process.returncode == 130, told
     assert "Every finished epoch is kept" in told and "Traceback" not in told
     assert list((out / "seed-0" / "checkpoints").glob("stage-*"))
+
+
+def fill_the_disk():
+    """No file may be larger than a checkpoint is: writing one fails as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+
+def test_a_full_disk_is_said_and_the_same_command_goes_on(recipe, tmp_path):
+    command = [*COMMAND, str(recipe), "--out", str(tmp_path / "out"), "-q"]
+    full = subprocess.run(command, capture_output=True, text=True, preexec_fn=fill_the_disk)
+    assert full.returncode == 1 and "The disk is full" in full.stderr, full.stderr
+    assert "same command again" in full.stderr and "mistake" not in full.stderr
+    assert subprocess.run(command, capture_output=True).returncode == 0
 
 
 def test_two_processes_train_like_one(recipe, colours, tmp_path):

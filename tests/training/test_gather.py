@@ -288,6 +288,37 @@ def test_image_size(tmp_path, read, sizes, wanted, note):
     assert [note in text for text in data.notes] == ([True] if note else [])
 
 
+def test_one_stray_image_does_not_decide_the_size(tmp_path, read):
+    folder = make_parquet(tmp_path / "d", {"train": {"a": 20, "b": 20}, "test": {"a": 1, "b": 1}})
+    side = read(folder).image_size
+    stray = image_bytes(3, (side * 4, side * 4), "JPEG")
+    path = next(path for path in sorted(folder.rglob("*.parquet")) if "train" in path.name)
+    table = pq.read_table(path)
+    images = table["image"].to_pylist()
+    images[5] = images[5] | {"bytes": stray}
+    table = table.set_column(
+        table.column_names.index("image"), "image", pa.array(images, table["image"].type)
+    )
+    pq.write_table(table, path)
+    data = read(folder)
+    assert data.image_size == side
+    assert any("1 of the first 40 images have another size" in note for note in data.notes)
+    # A damaged one of another size is left out, and changes nothing.
+    images[5] = images[5] | {"bytes": stray[: len(stray) // 2]}
+    table = table.set_column(
+        table.column_names.index("image"), "image", pa.array(images, table["image"].type)
+    )
+    pq.write_table(table, path)
+    assert read(folder, on_bad_image="skip").image_size == side
+
+
+def test_the_same_images_by_another_name_are_no_test(animals, tmp_path, read):
+    (tmp_path / "link").symlink_to(animals)
+    for other in (str(animals) + "/.", str(tmp_path / "link")):
+        with pytest.raises(UsageError, match="the same split 'train'"):
+            read(animals, test={"source": other, "split": "train"})
+
+
 def test_digests(animals, tmp_path, read):
     first = read(animals).digests
     assert read(animals, storage="stream").digests == first

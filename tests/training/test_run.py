@@ -238,6 +238,34 @@ def test_overwrite_replaces_results_and_leaves_other_files(colours, tmp_path):
     assert (out / "seed-0" / "result.json").stat().st_mtime_ns == before
 
 
+def test_overwrite_leaves_nothing_of_other_settings_in_the_folder(colours, tmp_path):
+    recipe = write_recipe(tmp_path / "recipe.yaml", colours)
+    out = tmp_path / "out"
+    synfill.train(recipe, out=out, device="cpu")
+    synfill.train(recipe, out=out, compare=["ce", "mixup"], device="cpu")
+    changed = {"overrides": ["stages.0.lr=0.01"], "device": "cpu"}
+    with pytest.raises(UsageError, match=r"stages\.0\.lr: 0.05 -> 0.01"):
+        synfill.train(recipe, out=out, compare=["synaug"], **changed)
+    synfill.train(recipe, out=out, compare=["synaug"], overwrite=True, **changed)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "comparison.json", "comparison.md", "recipe.yaml", "run.json", "synaug",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("stages.1.trainable=[nosuch*]", r"stages\.1\.trainable.*nosuch"),
+        ("data.synthetic=none", "no synthetic images"),
+        ("stages.0.batch_size=1000", "has only 72 images"),
+    ],
+)
+def test_what_would_stop_a_stage_is_found_before_the_first(recipe, tmp_path, override, words):
+    with pytest.raises(UsageError, match=words):
+        synfill.train(recipe, out=tmp_path / "out", overrides=[override], device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_changed_dataset_is_noticed(tmp_path):
     data = make_colours(tmp_path / "colours")
     recipe = write_recipe(tmp_path / "recipe.yaml", data)
