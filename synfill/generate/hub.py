@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from synfill.errors import RunError
+from synfill.patience import transport_error
 
 REPO_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """What an owner/name on the Hub looks like."""
@@ -41,10 +42,24 @@ def snapshot(repo: str, revision: str | None, patterns: Sequence[str], what: str
         Unreachable: Offline and not cached.
         RunError: No such repository or revision, or no access to it.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import errors, snapshot_download
+
+    def find(local: bool) -> Path:
+        return Path(
+            snapshot_download(
+                repo, revision=revision, allow_patterns=list(patterns), local_files_only=local
+            )
+        )
 
     with hub_errors(repo, revision, what):
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
+        try:
+            return find(local=False)
+        except errors.HfHubHTTPError:
+            raise
+        except (errors.OfflineModeIsEnabled, transport_error()):
+            # Its releases 1.x ask for the list of files even where a commit is named that is in
+            # the cache, and fail without it.
+            return find(local=True)
 
 
 @contextlib.contextmanager
@@ -57,9 +72,6 @@ def hub_errors(repo: str, revision: str | None, what: str) -> Iterator[None]:
     """
     from huggingface_hub import constants, errors
 
-    # The base of every error of the HTTP client that huggingface_hub uses (httpx in some
-    # releases, httpx2 in others): a proxy's refusal comes through as such.
-    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     try:
         yield
     except errors.GatedRepoError as error:
@@ -82,7 +94,8 @@ def hub_errors(repo: str, revision: str | None, what: str) -> Iterator[None]:
         errors.HfHubHTTPError,
         errors.LocalEntryNotFoundError,
         errors.OfflineModeIsEnabled,
-        http_error,
+        # A proxy's refusal comes through as such.
+        transport_error(),
     ) as error:
         # What is not in the cache is reported as that, and why it wasn't fetched as its cause.
         refused = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
