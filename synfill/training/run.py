@@ -152,7 +152,7 @@ class _Run:
         from synfill.training.model import check_model
 
         check_model(self.recipe.model)
-        check_trackers(self.recipe.hardware.trackers)
+        check_trackers(self.recipe.hardware.trackers, self.is_main)
         destination = self._check_destination()
         hardware = self.recipe.hardware
         self.accelerator = start_accelerator(self.device, hardware.precision, hardware.compile)

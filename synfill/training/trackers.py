@@ -7,16 +7,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from synfill.errors import UsageError
+from synfill.errors import RunError, UsageError
 from synfill.records import JsonObject
 from synfill.training.settings import Tracker
 
 
-def check_trackers(names: Sequence[Tracker]) -> None:
-    """Look whether the trackers' packages are there.
+def check_trackers(names: Sequence[Tracker], is_main: bool) -> None:
+    """Look whether the trackers can be had, before anything is read or trained.
+
+    Args:
+        names: Which ones.
+        is_main: Whether this process is the one that tells them.
 
     Raises:
-        UsageError: One isn't installed.
+        UsageError: A package isn't installed.
+        RunError: Weights & Biases has no account to write to.
     """
     for name in names:
         if find_spec(name) is None:
@@ -24,6 +29,21 @@ def check_trackers(names: Sequence[Tracker]) -> None:
                 f"hardware.trackers names {name}, which isn't installed.",
                 f"Install it: pip install {name}",
             )
+    if is_main and "wandb" in names:
+        _log_in()
+
+
+def _log_in() -> None:
+    import wandb
+
+    try:
+        wandb.login()
+    except wandb.errors.Error as error:
+        raise RunError(
+            f"hardware.trackers names wandb, which can't log in: {error}",
+            "Run `wandb login`, or set WANDB_MODE=offline to keep its files in the output folder "
+            "(`wandb sync` sends them later), or leave hardware.trackers out.",
+        ) from error
 
 
 class Trackers:
@@ -33,7 +53,7 @@ class Trackers:
         names: Which ones.
         project: The recipe's name.
         run: The method and seed, as a name.
-        folder: Where TensorBoard's files go.
+        folder: Where their files go.
     """
 
     def __init__(self, names: Sequence[Tracker], project: str, run: str, folder: Path) -> None:
@@ -43,7 +63,9 @@ class Trackers:
         if "tensorboard" in names:
             self._trackers.append(TensorBoardTracker(run, logging_dir=str(folder)))
         if "wandb" in names:
-            self._trackers.append(WandBTracker(project, name=run))
+            # It writes to a temporary folder where this one isn't there yet.
+            folder.mkdir(parents=True, exist_ok=True)
+            self._trackers.append(WandBTracker(project, name=run, dir=str(folder)))
         for tracker in self._trackers:
             if hasattr(tracker, "start"):
                 tracker.start()

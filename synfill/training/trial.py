@@ -69,7 +69,7 @@ class Trial:
         Args:
             accelerator: Where it runs.
             folder: Where its files go; the main process writes them.
-            trackers: Where TensorBoard's files go.
+            trackers: Where the trackers' files go.
             reporter: Told how far it is.
 
         Raises:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -198,6 +201,24 @@ def test_a_tracker_that_is_not_installed_is_told_before_the_start(recipe, tmp_pa
         synfill.train(
             recipe, out=tmp_path / "out", overrides=["hardware.trackers=[wandb]"], device="cpu"
         )
+
+
+def test_wandb_keeps_its_files_in_the_output_folder(recipe, tmp_path):
+    pytest.importorskip("wandb", reason="wandb isn't installed")
+    command = [sys.executable, "-m", "synfill", "train", str(recipe), "--out", "out"]
+    command += ["--device", "cpu", "hardware.trackers=[wandb]"]
+    bare = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    bare |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
+    refused = subprocess.run(
+        command, env=bare, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert refused.returncode == 1
+    assert "wandb, which can't log in" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    offline = bare | {"WANDB_MODE": "offline"}
+    subprocess.run(command, env=offline, cwd=tmp_path, check=True, capture_output=True)
+    assert len(list((tmp_path / "out/trackers/wandb").glob("offline-run-*/run-*.wandb"))) == 1
+    assert not (tmp_path / "wandb").exists()
 
 
 def test_infinity_stops_the_run_and_says_where(recipe, tmp_path):
