@@ -51,6 +51,7 @@ class CardContent:
         model: The generator.
         split: The balanced split.
         rows: Images a split.
+        bytes: Of each split's files.
         counts: (cell or class, real before, real kept, synthetic) of each.
         earlier: How many of the synthetic images earlier runs had made.
         templates: The prompt templates.
@@ -77,6 +78,7 @@ class CardContent:
     model: ModelInfo
     split: str
     rows: dict[str, int]
+    bytes: dict[str, int]
     counts: Sequence[tuple[str, int, int, int]]
     earlier: int
     templates: Sequence[str]
@@ -110,6 +112,16 @@ def write_card(content: CardContent) -> str:
                 "data_files": [{"split": s, "path": path} for s, path in content.configs],
             }
         ],
+        # Without sizes `datasets` takes every dataset with these columns in a folder of this name
+        # for the same one, and gives what its cache has of another.
+        dataset_info={
+            "splits": [
+                {"name": split, "num_bytes": content.bytes[split], "num_examples": rows}
+                for split, rows in content.rows.items()
+            ],
+            "download_size": sum(content.bytes.values()),
+            "dataset_size": sum(content.bytes.values()),
+        },
     )
     parts = [
         f"---\n{data.to_yaml()}\n---",

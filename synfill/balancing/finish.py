@@ -383,6 +383,7 @@ def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples:
             model=model,
             split=prepared.split,
             rows={split: part["rows"] for split, part in record["splits"].items()},
+            bytes={split: part["bytes"] for split, part in record["splits"].items()},
             counts=[
                 (str(cell), count["before"], count["kept"], count["earlier"] + count["synthetic"])
                 for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)

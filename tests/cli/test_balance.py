@@ -69,6 +69,16 @@ def test_a_folder_is_balanced_and_loads(cli, photos, sd_model, tmp_path):
     assert set(verdicts["class"].to_pylist()) == {"sea otter"}
 
 
+def test_what_replaces_it_in_the_folder_is_not_taken_from_the_cache(
+    cli, photos, sd_model, tmp_path
+):
+    for target in (3, 5):
+        options = ("--target", f"uniform:{target}", "--overwrite")
+        assert cli("balance", photos, "--model", sd_model, *FAST, *options).code == 0
+        loaded = load(tmp_path / "photos-balanced", tmp_path)
+        assert counts(loaded["train"]) == {"cat": 5, "sea otter": target}
+
+
 def test_the_card_is_valid_and_says_what_was_done(cli, photos, sd_model, tmp_path):
     (photos / "train" / "sea otter").rename(photos / "train" / "old woman")
     (photos / "test" / "sea otter").rename(photos / "test" / "old woman")
