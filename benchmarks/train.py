@@ -158,6 +158,8 @@ def train_ours(
         None,
         Preprocessing(data.image_size, data.mean, data.std),
         len(data.classes),
+        title="ours",
+        keys=["stages.0"],
         seed=0,
         accelerator=start_accelerator(device, "auto", False),
         checkpoints=checkpoints,

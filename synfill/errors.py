@@ -51,6 +51,8 @@ def suggest(name: str, known: Iterable[str], what: str) -> str:
     """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
+    # An abbreviation ("val") is far from the whole word.
+    near = near or [one for one in names if len(name) > 1 and one.startswith(name)][:1]
     listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     meant = f"Did you mean '{near[0]}'? " if near else ""
     return f"{meant}Known {what}: {listed or 'none'}."

@@ -6,13 +6,15 @@ Knows nothing of the project but its errors.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -127,6 +129,15 @@ def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDoc
     return parse_yaml(text, str(path))
 
 
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV, with line feeds."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def parse_yaml(text: str, where: str) -> YamlDocument:
     """Read a YAML text that a user wrote.
 
@@ -140,6 +151,8 @@ def parse_yaml(text: str, where: str) -> YamlDocument:
     try:
         # The loader is a SafeLoader; only its reading of plain scalars is narrower.
         loader = _Yaml12Loader(text)
+        # Marks in error messages name it; a text's own is "<unicode string>".
+        loader.name = where
         node = loader.get_single_node()
         lines = {} if node is None else _find_lines(node)
         content = None if node is None else loader.construct_document(node)

@@ -223,6 +223,8 @@ def _as_list(annotation: Any, value: Any) -> str:
     """A value that isn't a list as the list that is wanted there; "" where it can't be one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
+    if isinstance(value, str) and nearest(value, _choices(annotation)):
+        return ""  # one word misspelt is likelier, and is told
     parts = [part.strip() for part in str(value).split(",")]
     for option in _options(annotation):
         if get_origin(option) in (tuple, list) and all(parts):

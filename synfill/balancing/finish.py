@@ -6,9 +6,7 @@ identity and its batch sizes: no times, no paths, no counters of this machine.
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
-import io
 import json
 import platform
 import shlex
@@ -33,7 +31,7 @@ from synfill.balancing.settings import PUSHING, BalanceSettings
 from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.data.images import decode
 from synfill.data.source import image_column
-from synfill.files import no_room
+from synfill.files import csv_text, no_room
 from synfill.generate.resolve import ResolvedModel
 from synfill.generate.store import ShardStore
 from synfill.records import JsonObject, ModelInfo, Request
@@ -220,11 +218,8 @@ def _write_skipped(prepared: Prepared, path: Path) -> None:
     ]
     if not lines:
         return
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "row", "image", "reason"])
-    writer.writerows(lines)
-    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+    text = csv_text(("split", "row", "image", "reason"), lines)
+    path.write_text(text, encoding="utf-8", newline="")
 
 
 def _draw_histogram(prepared: Prepared, made: Sequence[int]) -> bytes:

@@ -4,6 +4,7 @@ image files of each in an order that doesn't depend on the file system.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from synfill.data.metadata import has_metadata
@@ -54,6 +55,14 @@ class Layout:
         return sorted({c for files in self.splits.values() for c in set(files.classes) if c})
 
 
+def _images(folders: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Those of each folder's files that are images."""
+    return {
+        folder: [name for name in names if name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS]
+        for folder, names in folders.items()
+    }
+
+
 def lay_out(spec: str, tree: Tree) -> Layout:
     """Find the splits, the classes, and the images.
 
@@ -64,10 +73,7 @@ def lay_out(spec: str, tree: Tree) -> Layout:
     Raises:
         UsageError: There are no images.
     """
-    images = {
-        folder: [name for name in names if name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS]
-        for folder, names in tree.folders.items()
-    }
+    images = _images(tree.folders)
     if not any(images.values()):
         empty = len(tree.folders) == 1 and not tree.folders[""]
         raise UsageError(
@@ -76,7 +82,9 @@ def lay_out(spec: str, tree: Tree) -> Layout:
             "with Parquet files.",
         )
     folders = _split_folders(tree, images)
-    notes: list[str] = []
+    # `datasets` leaves them out, too; but a class "..." is one that somebody may miss.
+    hidden = [folder for folder, names in _images(tree.hidden).items() if names]
+    notes = [f"The hidden folder {folder} is left out, with its images." for folder in hidden]
     splits: dict[str, Files] = {}
     for folder, split in folders.items():
         _list_split(tree, images, folder, splits.setdefault(split, Files()), notes)

@@ -1,5 +1,6 @@
 """A folder's files, listed in one pass without asking the file system about each of them."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ class Tree:
         folders: For every folder below (and "" for the root itself) the names of the files in
             it, unsorted; a folder is named by its path below the root with '/' between.
             Hidden files and folders are left out.
+        hidden: Hidden folders, with the names of the files directly in them.
         notes: Links that were not followed, as sentences.
     """
 
     root: Path
     folders: dict[str, list[str]]
+    hidden: dict[str, list[str]]
     notes: tuple[str, ...]
 
     def children(self, folder: str) -> list[str]:
@@ -63,15 +66,20 @@ def read_tree(root: Path) -> Tree:
         RunError: A folder can't be read.
     """
     folders: dict[str, list[str]] = {}
+    hidden: dict[str, list[str]] = {}
     notes: list[str] = []
     followed: set[str] = set()
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        names, below, links = _scan(root, folder)
+        names, below, links, out_of_sight = _scan(root, folder)
         if folder == "synfill" and not _OWN_RECORDS.isdisjoint(names):
             continue
         folders[folder] = names
+        for path in (join(folder, name) for name in sorted(out_of_sight)):
+            # What can't be read in one that is left out anyway is no error.
+            with contextlib.suppress(OSError):
+                hidden[path] = os.listdir(root / path)
         for link in sorted(links):
             path = join(folder, link)
             target = os.path.realpath(root / path)
@@ -82,23 +90,26 @@ def read_tree(root: Path) -> Tree:
                 followed.add(target)
                 below.append(link)
         waiting += [join(folder, name) for name in sorted(below, reverse=True)]
-    return Tree(root, folders, tuple(notes))
+    return Tree(root, folders, hidden, tuple(notes))
 
 
 def _holds(folder: str, path: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _scan(root: Path, folder: str) -> tuple[list[str], list[str], list[str]]:
-    """The names of a folder's files, of its folders, and of its links to folders."""
+def _scan(root: Path, folder: str) -> tuple[list[str], list[str], list[str], list[str]]:
+    """The names of a folder's files, its folders, its links to folders, its hidden folders."""
     files: list[str] = []
     below: list[str] = []
     links: list[str] = []
+    hidden: list[str] = []
     try:
         with os.scandir(root / folder) as entries:
             for entry in entries:
                 name = entry.name
                 if name.startswith(".") or name in _IGNORED:
+                    if name.startswith(".") and entry.is_dir():
+                        hidden.append(name)
                     continue
                 if not entry.is_dir():
                     files.append(name)
@@ -111,4 +122,4 @@ def _scan(root: Path, folder: str) -> tuple[list[str], list[str], list[str]]:
             f"The folder {root / folder} can't be read: {error.strerror}.",
             "Check its permissions, or move it out of the dataset.",
         ) from error
-    return files, below, links
+    return files, below, links, hidden

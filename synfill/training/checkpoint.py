@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,7 @@ from torch import Tensor
 from synfill.errors import RunError
 from synfill.files import no_room, sync_folder
 from synfill.records import JsonObject
-
-_NAME = re.compile(r"stage-(\d+)-epoch-(\d+)")
+from synfill.training.folder import CHECKPOINT
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +117,7 @@ class CheckpointFolder:
     def _found(self) -> list[tuple[tuple[int, int], Path]]:
         if not self.path.is_dir():
             return []
-        matches = ((_NAME.fullmatch(child.name), child) for child in self.path.iterdir())
+        matches = ((CHECKPOINT.fullmatch(child.name), child) for child in self.path.iterdir())
         return sorted(((int(m[1]), int(m[2])), child) for m, child in matches if m)
 
     @staticmethod

@@ -3,6 +3,7 @@
 OUT/recipe.yaml, run.json            the resolved recipe; what makes this run this run
 OUT/method.json, seed-*/, ...        the recipe's own stages
 OUT/METHOD/method.json, seed-*/, ... a method of a comparison
+OUT/skipped.csv                      images that can't be used, where there are any
 OUT/balanced/                        the balanced dataset, where the recipe has it made
 """
 
@@ -20,11 +21,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from synfill.errors import RunError, UsageError
-from synfill.files import atomic_write
+from synfill.files import atomic_write, csv_text
 from synfill.records import JsonObject
 
 RUN, METHOD, RECIPE, RESULT = "run.json", "method.json", "recipe.yaml", "result.json"
+CHECKPOINT = re.compile(r"stage-(\d+)-epoch-(\d+)")
+"""What a checkpoint's folder is called."""
 _SEED = re.compile(r"seed-\d+")
+_MODEL = ("config.json", "model.safetensors")
+_HISTORY = "history.jsonl"
 _OF_A_METHOD = (METHOD, "metrics.json", "predictions.parquet")
 
 
@@ -54,12 +59,27 @@ class SeedFolder:
         return self.path / "predictions.parquet"
 
     def tidy(self) -> None:
-        """Remove what a run that was killed just after its end left."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        """Remove the checkpoints."""
+        if self.checkpoints.is_symlink() or not self.checkpoints.is_dir():
+            return
+        for child in self.checkpoints.iterdir():
+            if CHECKPOINT.fullmatch(child.name.removeprefix(".").removesuffix(".tmp")):
+                shutil.rmtree(child, ignore_errors=True)
+        _remove_empty(self.checkpoints)
+
+    def clear(self) -> None:
+        """Remove what a training run leaves here, and nothing else."""
+        # First what says that the rest is there.
+        names = (RESULT, _HISTORY, self.predictions.name, *(f"model/{name}" for name in _MODEL))
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+        self.tidy()
+        _remove_empty(self.model)
+        _remove_empty(self.path)
 
     def write_history(self, history: Sequence[JsonObject]) -> None:
         """One line an epoch."""
-        with atomic_write(self.path / "history.jsonl") as file:
+        with atomic_write(self.path / _HISTORY) as file:
             file.write("".join(json.dumps(entry) + "\n" for entry in history).encode())
 
     @property
@@ -125,9 +145,8 @@ class MethodFolder:
             (self.path / name).unlink(missing_ok=True)
         for folder in self._seeds():
             if not folder.is_symlink():
-                shutil.rmtree(folder)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+                SeedFolder(folder).clear()
+        _remove_empty(self.path)
 
 
 class RunFolder:
@@ -140,6 +159,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.balanced = path / "balanced"
+        self.skipped = path / "skipped.csv"
         self.work = path / ".synfill"
         self._lock: FileLock | None = None
 
@@ -220,6 +240,14 @@ class RunFolder:
         with atomic_write(self.path / RECIPE) as file:
             file.write(recipe.encode())
 
+    def write_skipped(self, images: Sequence[tuple[str, str, str]]) -> None:
+        """List the images that were left out: what each was for, where it is, why."""
+        if not images:
+            self.skipped.unlink(missing_ok=True)
+            return
+        with atomic_write(self.skipped) as file:
+            file.write(csv_text(("role", "image", "reason"), images).encode())
+
     def release(self, is_finished: bool) -> None:
         """Let other processes take the folder.
 
@@ -234,8 +262,12 @@ class RunFolder:
             # A run that was refused leaves nothing behind, not even the folder that it made.
             (self.work / "lock").unlink(missing_ok=True)
             for folder in (self.work, self.path):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+                _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

@@ -30,7 +30,7 @@ from synfill.reporter import Reporter
 from synfill.training.augment import Channels
 from synfill.training.decoding import SMALL, Decoder, image_size, stored_side
 from synfill.training.matching import Cells, find_cells, find_classes, match_classes
-from synfill.training.parts import Part, Parts, open_parts
+from synfill.training.parts import Part, Parts, Role, open_parts
 from synfill.training.pixels import (
     DIGEST_BYTES,
     Chunk,
@@ -56,6 +56,21 @@ _NAMED = 10
 _LEVEL = 1 / 255
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An image that can't be used.
+
+    Attributes:
+        role: What it was for: train, validation or test.
+        where: Where it is: its path below the dataset's folder, or file and row.
+        reason: Why it can't be used.
+    """
+
+    role: Role
+    where: str
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """All that a run trains and tests on.
@@ -64,6 +79,7 @@ class TrainingData:
         classes: Names of the classes that occur in the training images, real or synthetic, in the
             training dataset's order.
         groups: The group columns; () for none.
+        group_values: Of each group column the values that occur, as text.
         cells: Each class with each combination of group values that occurs anywhere; () without
             groups.
         train: The real images in their dataset's order, then the synthetic ones.
@@ -76,11 +92,13 @@ class TrainingData:
         digests: Of the images "real" and "synthetic" (the two kinds of training images), "test"
             and, where there are any, "validation": hexadecimal; changes if any image's bytes,
             class or cell does, or their order.
-        notes: What a user should know: images left out, classes with few images, ...
+        skipped: Images that can't be used and were left out.
+        notes: What a user should know: classes with few images, ...
     """
 
     classes: tuple[str, ...]
     groups: tuple[str, ...]
+    group_values: tuple[tuple[str, ...], ...]
     cells: tuple[Cell, ...]
     train: ImageSet
     validation: ImageSet | None
@@ -89,6 +107,7 @@ class TrainingData:
     mean: Channels
     std: Channels
     digests: Mapping[str, str]
+    skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
 
     @property
@@ -138,8 +157,8 @@ def gather(
         data: What the recipe says.
         synthetic: The balanced dataset that was made from `data.synthetic.balance`; else None.
         device: Where batches are wanted ("cpu", "cuda", "cuda:1", "mps").
-        reporter: Told how far reading is, and of test images that are in train as well. The notes
-            are not sent there.
+        reporter: Told how far reading is, of images that can't be used, and of test images that
+            are in train as well. The notes are not sent there.
         work: A folder for work in progress. Images that are streamed lie there until the run
             ends; a resumed run uses them again.
         check: Called with the labels before any image is read, to stop a run that can't be.
@@ -179,13 +198,15 @@ def gather(
     reading, store = (
         reader.into_memory(device) if in_memory else reader.into_file(work, data.workers, device)
     )
-    bad_notes = _check_bad(data, parts, reading)
+    skipped = _find_bad(parts, reading)
+    _tell_bad(data, skipped, reporter)
     sets = _make_sets(parts, labels, cells, reading, store)
     _warn_of_leak(sets, reading, reporter)
     mean, std = _statistics(parts, reading, decoder.side)
     return TrainingData(
         classes=classes,
         groups=cells.groups,
+        group_values=cells.values,
         cells=cells.cells,
         train=sets["train"].images,
         validation=sets["validation"].images if "validation" in sets else None,
@@ -194,7 +215,8 @@ def gather(
         mean=mean,
         std=std,
         digests=_digests(classes, cells, sets, reading),
-        notes=(*parts.notes, *size_notes, *bad_notes),
+        skipped=skipped,
+        notes=(*parts.notes, *size_notes),
     )
 
 
@@ -310,26 +332,31 @@ class _Reader:
         self.reporter.progress("reading images", done, self.count)
 
 
-def _check_bad(data: DataSettings, parts: Parts, reading: Reading) -> tuple[str, ...]:
-    """Notes on images that are left out; or an error that lists them."""
-    if not reading.bad:
-        return ()
+def _find_bad(parts: Parts, reading: Reading) -> tuple[Skipped, ...]:
     firsts = parts.firsts
-    listed = []
-    for ordinal in sorted(reading.bad)[:_NAMED]:
+    found = []
+    for ordinal in sorted(reading.bad):
         at = int(np.searchsorted(firsts, ordinal, side="right")) - 1
         part = parts.all[at]
         row = int(part.table.rows[ordinal - firsts[at]])
         where = part.source.describe_row(part.table.split, row)
-        listed.append(f"  {where}: {reading.bad[ordinal]}")
-    more = [f"  and {len(reading.bad) - _NAMED} more"] if len(reading.bad) > _NAMED else []
-    what = f"{len(reading.bad)} image{'s' if len(reading.bad) > 1 else ''} can't be used"
+        found.append(Skipped(part.role, where, reading.bad[ordinal]))
+    return tuple(found)
+
+
+def _tell_bad(data: DataSettings, bad: Sequence[Skipped], reporter: Reporter) -> None:
+    """Warn of images that are left out, or raise an error that lists them."""
+    if not bad:
+        return
+    listed = [f"  {one.where}: {one.reason}" for one in bad[:_NAMED]]
+    more = [f"  and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
+    what = f"{len(bad)} image{'s' if len(bad) > 1 else ''} can't be used"
     lines = "\n".join([*listed, *more])
     if data.on_bad_image == "error":
         raise RunError(
             f"{what}:\n{lines}", "Correct or remove them, or set data.on_bad_image: skip."
         )
-    return (f"{what} and {'are' if len(reading.bad) > 1 else 'is'} left out:\n{lines}",)
+    reporter.warn(f"{what} and {'are' if len(bad) > 1 else 'is'} left out:\n{lines}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,6 +384,7 @@ def _make_sets(
     in_cell = np.concatenate(
         [cells.codes(part.table, own) for part, own in zip(parts.all, labels, strict=True)]
     )
+    group_codes = np.concatenate([cells.group_codes(part.table) for part in parts.all])
     is_good = np.ones(len(codes), dtype=bool)
     is_good[list(reading.bad)] = False
     sets: dict[str, _Set] = {}
@@ -372,6 +400,7 @@ def _make_sets(
                 store(ordinals),
                 codes[ordinals],
                 in_cell[ordinals],
+                group_codes[ordinals],
                 synthetic[ordinals],
                 rows[ordinals],
             ),

@@ -47,6 +47,8 @@ _LOOK_EVERY = 16
 """Steps between two looks at the losses: each look waits for the GPU."""
 
 _TELL_SECONDS = 0.5
+_LONG_WARMUP = 0.1
+"""Share of a stage that a warm-up is advised to have where the loss isn't finite."""
 
 # What a random number is for: the last part of what it is derived from.
 _ORDER, _CHOICE, _STEP, _NETWORK, _CLASSIFIER = range(5)
@@ -92,6 +94,8 @@ def train_stages(
     preprocessing: Preprocessing,
     classes: int,
     *,
+    title: str,
+    keys: Sequence[str],
     seed: int,
     accelerator: Accelerator,
     checkpoints: CheckpointFolder,
@@ -109,6 +113,8 @@ def train_stages(
         validation: Looked at after every epoch and never used for a choice; or None.
         preprocessing: How images become what the network sees.
         classes: How many there are.
+        title: What is trained ("ce, seed 0"), for messages.
+        keys: Where each stage's settings are changed ("stages.0"), for advice.
         seed: Decides every random choice.
         accelerator: Where it runs; one for each run.
         checkpoints: Where its state is kept after every epoch.
@@ -133,8 +139,9 @@ def train_stages(
     first = checkpoint.stage if checkpoint is not None else 0
     for number, stage in enumerate(stages[first:], start=first):
         run = _StageRun(
-            model, stage, number, train, validation, preprocessing, classes, seed, accelerator,
-            checkpoints, gradient_accumulation, channels_last, on_progress, on_epoch, history,
+            model, stage, number, train, validation, preprocessing, classes, title, keys[number],
+            seed, accelerator, checkpoints, gradient_accumulation, channels_last, on_progress,
+            on_epoch, history,
         )  # fmt: skip
         run.run(checkpoint if number == first else None)
     return history
@@ -170,6 +177,8 @@ class _StageRun:
     validation: ImageSet | None
     preprocessing: Preprocessing
     classes: int
+    title: str
+    key: str
     seed: int
     accelerator: Accelerator
     checkpoints: CheckpointFolder
@@ -399,13 +408,17 @@ class _Meter:
         self._tell(step, total / sum(images), sum(hits) / sum(images))
 
     def _stop(self, step: int, loss: float) -> None:
-        run = self._run
+        run, stage = self._run, self._run.stage
+        ways = [f"lower its learning rate ({run.key}.lr={stage.lr / 10:g})"]
+        length = stage.epochs or stage.steps or 1
+        if stage.units(stage.warmup) < _LONG_WARMUP * length:
+            ways.append(f"lengthen its warm-up ({run.key}.warmup={_LONG_WARMUP})")
+        if run.accelerator.mixed_precision != "no":
+            ways.append("compute in full precision (hardware.precision=float32)")
         raise RunError(
-            f"The loss is {loss} in stage '{run.name}', epoch {self._epoch + 1} of {run.epochs}, "
-            f"step {step} of {run.steps}.",
-            f"Lower its learning rate (stages.{run.number}.lr={run.stage.lr / 10:g}), lengthen its "
-            f"warm-up (stages.{run.number}.warmup={max(5, run.stage.warmup * 2):g}), or compute in "
-            "full precision (hardware.precision=float32), with another --out or --overwrite.",
+            f"{run.title}: the loss is {loss} in stage '{run.name}', epoch {self._epoch + 1} of "
+            f"{run.epochs}, step {step} of {run.steps}.",
+            f"With another --out or --overwrite, {' or '.join(ways)}.",
         )
 
     def _tell(self, step: int, loss: float, accuracy: float) -> None:

@@ -24,11 +24,13 @@ class Cells:
 
     Attributes:
         groups: The group columns.
+        values: Of each group column the values that occur, in order.
         combinations: Each combination of group values that occurs, in order.
         cells: Each class with each combination, class by class; () without groups.
     """
 
     groups: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
     combinations: tuple[tuple[str, ...], ...]
     cells: tuple[Cell, ...]
 
@@ -41,6 +43,16 @@ class Cells:
             [position.get(values, MISSING) for values in _combinations(table)], dtype=np.int64
         )
         return np.where(combined < 0, MISSING, labels * len(self.combinations) + combined)
+
+    def group_codes(self, table: LabelTable) -> NDArray[np.int64]:
+        """Each image's position in `values`, int64, shape (images, groups); -1 where missing."""
+        codes = np.full((len(table), len(self.groups)), MISSING, dtype=np.int64)
+        for at, group in enumerate(table.groups):
+            position = {name: code for code, name in enumerate(self.values[at])}
+            # The last entry stands for a missing value, which indexes it as -1.
+            names = np.array([*(position[name] for name in group.names), MISSING], dtype=np.int64)
+            codes[:, at] = names[group.codes]
+        return codes
 
 
 def label_of(table: LabelTable) -> Factor:
@@ -100,16 +112,12 @@ def find_cells(classes: Sequence[str], tables: Sequence[LabelTable]) -> Cells:
     """
     groups = tuple(group.name for group in tables[0].groups)
     if not groups:
-        return Cells((), (), ())
-    order = [
-        {
-            name: code
-            for code, name in enumerate(
-                dict.fromkeys(name for table in tables for name in table.groups[at].names)
-            )
-        }
+        return Cells((), (), (), ())
+    values = tuple(
+        tuple(dict.fromkeys(name for table in tables for name in table.groups[at].names))
         for at in range(len(groups))
-    ]
+    )
+    order = [{name: code for code, name in enumerate(names)} for names in values]
     occurring = {values for table in tables for values in set(_combinations(table)) if values}
     combinations = tuple(
         sorted(
@@ -122,7 +130,7 @@ def find_cells(classes: Sequence[str], tables: Sequence[LabelTable]) -> Cells:
         for name in classes
         for values in combinations
     )
-    return Cells(groups, combinations, cells)
+    return Cells(groups, values, combinations, cells)
 
 
 def _occurring(factor: Factor) -> list[str]:

@@ -22,7 +22,7 @@ OWN = "recipe"
 
 _SEED_FOLDER = re.compile(r"seed-\d+")
 _TAKEN_FILES = ("balanced", "recipe.yaml", "run.json", "metrics.json", "predictions.parquet",
-                "comparison.md", "comparison.json")  # fmt: skip
+                "comparison.md", "comparison.json", "skipped.csv")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,32 @@ def stages_of(recipe: Recipe, name: str) -> tuple[StageSettings, ...]:
     if name not in METHODS:
         raise UsageError(f"There is no method '{name}'.", _known(name, recipe.methods))
     return METHODS[name].make(recipe.stages)
+
+
+@dataclass(frozen=True)
+class StagePlace:
+    """Where a stage of a method comes from, to name it in messages.
+
+    Attributes:
+        title: What to call it: "stages.1", "methods.mine.0"; "ce, stage 1" of a built-in method.
+        key: Where the recipe has its batch size, learning rate and lengths: "stages.1".
+        built_in: The built-in method that decides what the stage sees and trains; None where the
+            recipe does, under `key`.
+    """
+
+    title: str
+    key: str
+    built_in: str | None
+
+
+def place_of(recipe: Recipe, name: str, position: int) -> StagePlace:
+    """The place of one of the stages that `stages_of` gives, from 0."""
+    if name == OWN or name in recipe.methods:
+        key = f"stages.{position}" if name == OWN else f"methods.{name}.{position}"
+        return StagePlace(key, key, None)
+    # A recipe of one stage lends it to a built-in method's second one.
+    of_recipe = min(position, len(recipe.stages) - 1)
+    return StagePlace(f"{name}, stage {position + 1}", f"stages.{of_recipe}", name)
 
 
 def describe_method(recipe: Recipe, name: str) -> str:

@@ -129,6 +129,24 @@ def freeze_statistics(model: nn.Module) -> None:
     _freeze(model, {id(parameter) for parameter in last.parameters()}, active=False)
 
 
+def learns_from_one(model: nn.Module, image_size: int) -> bool:
+    """Whether what is trainable now can be trained on one image at a time: BatchNorm can't where
+    it gets one value a channel.
+
+    Args:
+        model: The network, after choose_trainable; its BatchNorm statistics are spoiled.
+        image_size: Side of the images in pixels.
+    """
+    model.train()
+    freeze_statistics(model)
+    with _seeded(0), torch.no_grad():
+        try:
+            model(torch.zeros(1, 3, image_size, image_size))
+        except ValueError:
+            return False
+    return True
+
+
 def _freeze(module: nn.Module, last: set[int], active: bool) -> None:
     parameters = list(module.parameters())
     if parameters:

@@ -192,13 +192,15 @@ def _find_synthetic(
     with _keys_for_options("data.synthetic"):
         source = open_source(spec, config=data.synthetic.config, image=data.image)
         split = choose_split(source, data.synthetic.split)
-        table = read_label_table(source, split, _label_in(source, label, data.group), data.group)
+    # Before its groups are looked for: a dataset that isn't balanced has none of these either.
     if not _has_marks(source):
         raise UsageError(
             f"{spec} doesn't say which of its images are synthetic: it has no columns synthetic, "
             "prompt, seed and generator.",
             "Give a dataset that `synfill balance` made as data.synthetic.",
         )
+    with _keys_for_options("data.synthetic"):
+        table = read_label_table(source, split, _label_in(source, label, data.group), data.group)
     rows = np.flatnonzero(_synthetic_rows(source, split))
     if not len(rows):
         raise UsageError(
@@ -234,6 +236,19 @@ def _cut(data: DataSettings, table: LabelTable, notes: list[str]) -> LabelTable:
     wanted = data.long_tail
     found = keep_long_tail(table, wanted.imbalance_factor, wanted.type, wanted.largest, data.seed)
     notes.extend(found.notes)
+    before, after = (label_of(one).counts() for one in (table, found.table))
+    emptied = [
+        f"{name} ({had})"
+        for name, had, has in zip(label_of(table).names, before, after, strict=True)
+        if had and not has
+    ]
+    if emptied:
+        more = f" and {len(emptied) - _NAMED} more" if len(emptied) > _NAMED else ""
+        raise UsageError(
+            f"data.long_tail ({wanted.imbalance_factor:g}) leaves no image of "
+            f"{', '.join(emptied[:_NAMED])}{more}.",
+            "Set a smaller data.long_tail.imbalance_factor, or a larger data.long_tail.largest.",
+        )
     return found.table
 
 

@@ -56,6 +56,8 @@ class ImageSet:
         labels: int64, shape (images,): index of the class.
         cells: int64, shape (images,): index of the cell; -1 where a group is missing, or there
             are no groups.
+        groups: int64, shape (images, group columns): which of the group's values; -1 where it is
+            missing.
         synthetic: bool, shape (images,).
         rows: int64, shape (images,): row in the source's split.
     """
@@ -63,6 +65,7 @@ class ImageSet:
     pixels: PixelStore
     labels: NDArray[np.int64]
     cells: NDArray[np.int64]
+    groups: NDArray[np.int64]
     synthetic: NDArray[np.bool_]
     rows: NDArray[np.int64]
 

@@ -6,7 +6,8 @@ seeds that are added later find the earlier ones there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from synfill.errors import RunError
 from synfill.files import atomic_write
-from synfill.records import Cell
+from synfill.training.folder import RESULT
 
+# A group column of one of these names is written as group_NAME.
 _COLUMNS = ("split", "row", "seed", "label", "predicted", "probabilities")
 
 
@@ -30,7 +33,8 @@ class Predictions:
         seed: The classifier's seed.
         rows: int64, shape (images,): the images' rows in their dataset's split.
         labels: int64, shape (images,): the true classes.
-        cells: int64, shape (images,): the true cells; -1 where a group is missing.
+        groups: int64, shape (images, group columns): which of the group's values; -1 where it is
+            missing.
         probabilities: float32, shape (images, classes), each in 0..1.
     """
 
@@ -38,7 +42,7 @@ class Predictions:
     seed: int
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
-    cells: NDArray[np.int64]
+    groups: NDArray[np.int64]
     probabilities: NDArray[np.float32]
 
 
@@ -47,7 +51,7 @@ def write_predictions(
     parts: Sequence[Predictions],
     classes: Sequence[str],
     groups: Sequence[str],
-    cells: Sequence[Cell],
+    values: Sequence[Sequence[str]],
 ) -> None:
     """Write the predictions of one seed.
 
@@ -56,12 +60,12 @@ def write_predictions(
         parts: Its splits; at least one.
         classes: The class names, in the order of the probabilities.
         groups: The group columns.
-        cells: The cells that the parts count.
+        values: Of each group column its values, which the parts count.
 
     Raises:
         RunError: The disk is full.
     """
-    tables = [_table(part, classes, groups, cells) for part in parts]
+    tables = [_table(part, classes, groups, values) for part in parts]
     with atomic_write(path) as file, _writer(file, tables[0].schema) as writer:
         for table in tables:
             writer.write_table(table)
@@ -71,15 +75,34 @@ def merge_predictions(path: Path, parts: Sequence[Path]) -> None:
     """Put predictions.parquet together of the files of all finished seeds; at least one.
 
     Raises:
-        RunError: The disk is full.
+        RunError: One of them is missing or damaged, or the disk is full.
     """
-    with atomic_write(path) as file, _writer(file, pq.read_schema(parts[0])) as writer:
+    with _reading(parts[0]):
+        schema = pq.read_schema(parts[0])
+    with atomic_write(path) as file, _writer(file, schema) as writer:
         for part in parts:
-            writer.write_table(pq.read_table(part))
+            with _reading(part):
+                table = pq.read_table(part)
+            writer.write_table(table)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(
+            f"{path} can't be read: {str(error).rstrip('.')}.",
+            f"Restore it, or delete {path.with_name(RESULT)}: the same command trains this seed "
+            "again.",
+        ) from None
 
 
 def _table(
-    part: Predictions, classes: Sequence[str], groups: Sequence[str], cells: Sequence[Cell]
+    part: Predictions,
+    classes: Sequence[str],
+    groups: Sequence[str],
+    values: Sequence[Sequence[str]],
 ) -> pa.Table:
     count = len(part.labels)
     names = pa.array(list(classes), pa.string())
@@ -93,10 +116,16 @@ def _table(
         "predicted": names.take(pa.array(part.probabilities.argmax(axis=1))),
         "probabilities": pa.ListArray.from_arrays(offsets, flat),
     }
-    codes = pa.array(part.cells, mask=part.cells < 0)
-    for group in groups:
-        values = pa.array([dict(cell.groups)[group] for cell in cells], pa.string())
-        columns[f"group_{group}" if group in _COLUMNS else group] = values.take(codes)
+    taken = {*_COLUMNS}
+    for at, group in enumerate(groups):
+        name = group
+        while name in taken or (name != group and name in groups):
+            name = f"group_{name}"
+        taken.add(name)
+        codes = part.groups[:, at]
+        columns[name] = pa.array(list(values[at]), pa.string()).take(
+            pa.array(codes, mask=codes < 0)
+        )
     return pa.table(columns)
 
 

@@ -79,6 +79,6 @@ class TrainResult:
             f"of {len(counts.classes)} classes, tested on {self.subject.test_images:,} real ones.",
             f"The figures are in {self.out / 'metrics.json'}, what was said of every test image "
             "in predictions.parquet.",
-            f"Use the model: synfill predict {model} IMAGES",
+            *([f"Use the model: synfill predict {model} IMAGES"] if model.is_dir() else []),
             *(self.pushed.summary() if self.pushed is not None else []),
         ]

@@ -87,7 +87,7 @@ class Result:
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path} is damaged ({type(error).__name__}: {error}).",
-                f"Delete {path.parent}: the same command trains this seed again.",
+                f"Delete {path}: the same command trains this seed again.",
             ) from None
 
 

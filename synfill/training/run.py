@@ -32,7 +32,7 @@ from synfill.training.identity import (
 )
 from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.matching import find_classes, label_of, match_classes
-from synfill.training.methods import OWN, stages_of
+from synfill.training.methods import OWN, place_of, stages_of
 from synfill.training.parts import open_parts
 from synfill.training.predictions import merge_predictions
 from synfill.training.pushing import prepare_push, push_model
@@ -185,7 +185,18 @@ class _Run:
         if are_to_be_made:
             classes = label_of(parts.real.table).names
         for part in parts.all:
-            match_classes(part.table, classes, part.describe(), part.key)
+            try:
+                match_classes(part.table, classes, part.describe(), part.key)
+            except UsageError as error:
+                if self._data == self.recipe.data:
+                    raise
+                methods = ", ".join(self.methods)
+                raise UsageError(
+                    error.message,
+                    f"No method here ({methods}) looks at synthetic images. If these have such "
+                    f"classes, compare with one that does: --compare {','.join(self.methods)},"
+                    f"synaug. Otherwise: {error.hint}",
+                ) from None
 
     @property
     def _data(self) -> DataSettings:
@@ -226,6 +237,7 @@ class _Run:
             self.folder.claim(self.identity, recipe_yaml(self.recipe), self.settings.overwrite)
             for name, folder in folders.items():
                 folder.begin(identities[name], self.settings.overwrite)
+            self.folder.write_skipped([(one.role, one.where, one.reason) for one in data.skipped])
         if self.accelerator.num_processes > 1:
             self._note(f"Training in {self.accelerator.num_processes} processes.")
         self.accelerator.wait_for_everyone()
@@ -277,16 +289,17 @@ class _Run:
         """All that the images' labels could stop a later stage by is found before the first."""
         from synfill.training.sampling import check_stage
 
-        for stages in self.methods.values():
+        for name, stages in self.methods.items():
             for position, stage in enumerate(stages):
                 warnings = check_stage(
-                    f"stages.{position}",
+                    place_of(self.recipe, name, position),
                     stage,
                     found.classes,
                     found.labels,
                     found.cells,
                     found.synthetic,
                     is_retraining=position > 0 and stage.trainable == "classifier",
+                    processes=self.accelerator.num_processes,
                 )
                 for warning in warnings:
                     if warning not in self.told and self.is_main:
@@ -295,15 +308,27 @@ class _Run:
 
     def _check_networks(self, data: TrainingData) -> None:
         """Whether the network takes the images, and has the parts that the stages name."""
-        from synfill.training.model import choose_trainable, rebuild_model
+        from synfill.training.model import choose_trainable, learns_from_one, rebuild_model
+        from synfill.training.sampling import choose, smallest_share
 
+        labels, synthetic = data.train.labels, data.train.synthetic
         network = rebuild_model(self.recipe.model, len(data.classes), data.image_size)
-        for stages in self.methods.values():
+        for name, stages in self.methods.items():
             for position, stage in enumerate(stages):
+                place = place_of(self.recipe, name, position)
                 try:
                     choose_trainable(network, stage.trainable)
                 except UsageError as error:
-                    raise UsageError(f"stages.{position}.{error.message}", error.hint) from None
+                    raise UsageError(f"{place.key}.{error.message}", error.hint) from None
+                processes = self.accelerator.num_processes
+                share = smallest_share(stage, choose(stage.data, synthetic), labels, processes)
+                if share == 1 and not learns_from_one(network, data.image_size):
+                    raise UsageError(
+                        f"{place.title}: the batch normalization of {self.recipe.model.name} "
+                        "can't be trained on a single image, which is each process's share of a "
+                        f"batch of {stage.batch_size}.",
+                        f"Set {place.key}.batch_size={2 * processes} or more.",
+                    )
 
     def _method_identity(self, name: str, data: TrainingData) -> JsonObject:
         stages = self.methods[name]
@@ -342,6 +367,7 @@ class _Run:
                     seed=seed,
                     model=self.recipe.model,
                     stages=stages,
+                    keys=[place_of(self.recipe, name, at).key for at in range(len(stages))],
                     hardware=self.recipe.hardware,
                     counts=counts,
                     data=data,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.errors import UsageError
+from synfill.training.methods import StagePlace
 from synfill.training.settings import Sampling, StageData, StageSettings
 
 FEW_REAL_IMAGES = 20
@@ -110,6 +111,14 @@ def batch_size_of(stage: StageSettings, count: int) -> int:
     return min(stage.batch_size, count) if stage.sampling == "undersample" else stage.batch_size
 
 
+def smallest_share(
+    stage: StageSettings, positions: NDArray[np.int64], labels: NDArray[np.int64], processes: int
+) -> int:
+    """Images of a batch that each process gets, at least; as `cut_batches` cuts them."""
+    length = epoch_length(stage.sampling, positions, labels)
+    return batch_size_of(stage, length) // processes
+
+
 def cut_batches(
     order: NDArray[np.int64], batch_size: int, rank: int = 0, world: int = 1
 ) -> list[NDArray[np.int64]]:
@@ -137,24 +146,26 @@ def cut_batches(
 
 
 def check_stage(
-    where: str,
+    place: StagePlace,
     stage: StageSettings,
     classes: Sequence[str],
     labels: NDArray[np.int64],
     cells: NDArray[np.int64],
     synthetic: NDArray[np.bool_],
     is_retraining: bool,
+    processes: int,
 ) -> tuple[str, ...]:
     """Check that a stage can be trained on the images there are.
 
     Args:
-        where: The stage's place in the recipe ("stages.1"), for messages.
+        place: Where it comes from, for messages.
         stage: The stage.
         classes: The class names.
         labels: The class of every training image, shape (images,).
         cells: The cell of every training image, -1 for none; shape (images,).
         synthetic: Of every training image whether it is synthetic, shape (images,).
         is_retraining: Whether the stage re-trains the classifier of an earlier stage's network.
+        processes: How many processes share each batch.
 
     Returns:
         Warnings: what may spoil the result.
@@ -164,33 +175,45 @@ def check_stage(
     """
     positions = choose(stage.data, synthetic)
     if stage.data != "real" and not synthetic.any():
+        way_out = (
+            f"leave {place.built_in} out of the comparison"
+            if place.built_in
+            else f"set {place.key}.data=real"
+        )
         raise UsageError(
-            f"{where}.data is {stage.data}, but there are no synthetic images.",
+            f"{place.title} is to see {stage.data} images, but there are no synthetic ones.",
             "Say in data.synthetic where they come from: a dataset that `synfill balance` made, "
-            f"or a balance section that makes one; or set {where}.data=real.",
+            f"or a balance section that makes one; or {way_out}.",
         )
     counts = np.bincount(labels[positions], minlength=len(classes))
     warnings = [
-        *_check_classes(where, stage, classes, counts, is_retraining),
-        *_check_cells(where, stage, cells[positions]),
+        *_check_classes(place, stage, classes, counts, is_retraining),
+        *_check_cells(place, stage, cells[positions]),
     ]
     length = epoch_length(stage.sampling, positions, labels)
     if stage.batch_size > len(positions):
         raise UsageError(
-            f"{where}.batch_size is {stage.batch_size}, but the stage has only "
-            f"{len(positions)} images ({stage.data}).",
-            f"Set {where}.batch_size={_power_of_two_up_to(len(positions))}, or less.",
+            f"{place.title} has a batch size of {stage.batch_size}, but only {len(positions)} "
+            f"images ({stage.data}).",
+            f"Set {place.key}.batch_size={_power_of_two_up_to(len(positions))}, or less.",
+        )
+    if batch_size_of(stage, length) < processes:
+        raise UsageError(
+            f"{place.title}: {processes} processes can't share a batch of "
+            f"{batch_size_of(stage, length)}.",
+            f"Set {place.key}.batch_size={2 * processes} or more"
+            + (", with another sampling." if length < processes else "."),
         )
     if batch_size_of(stage, length) < stage.batch_size:
         warnings.append(
-            f"{where}: undersampling leaves {length} images, so the batch has {length} instead "
-            f"of {stage.batch_size}."
+            f"{place.title}: undersampling leaves {length} images, so the batch has {length} "
+            f"instead of {stage.batch_size}."
         )
     return tuple(warnings)
 
 
 def _check_classes(
-    where: str,
+    place: StagePlace,
     stage: StageSettings,
     classes: Sequence[str],
     counts: NDArray[np.int64],
@@ -200,38 +223,43 @@ def _check_classes(
     absent = [name for name, count in zip(classes, counts, strict=True) if not count]
     if absent and (is_retraining or stage.sampling == "class-balanced"):
         raise UsageError(
-            f"{where}: {_listed(absent)} {'have' if len(absent) > 1 else 'has'} no {kind} image, "
-            f"so the {'classifier' if is_retraining else 'sampling'} can't be balanced.",
-            f"Set {where}.data=real+synthetic, or give every class images.",
+            f"{place.title}: {_listed(absent)} {'have' if len(absent) > 1 else 'has'} no {kind} "
+            f"image, so the {'classifier' if is_retraining else 'sampling'} can't be balanced.",
+            f"Leave {place.built_in} out of the comparison, or give every class images."
+            if place.built_in
+            else f"Set {place.key}.data=real+synthetic, or give every class images.",
         )
     if absent:
-        return [f"{where} sees no {kind} image of {_listed(absent)}."]
+        return [f"{place.title} sees no {kind} image of {_listed(absent)}."]
     few = [
         f"{name} ({count})"
         for name, count in zip(classes, counts, strict=True)
         if count < FEW_REAL_IMAGES
     ]
     if few and is_retraining and stage.data == "real":
+        safer = "A re-training on real and synthetic images" if place.built_in else (
+            f"{place.key}.data=real+synthetic"
+        )  # fmt: skip
         return [
-            f"{where} re-trains the classifier on fewer than {FEW_REAL_IMAGES} real images of "
-            f"{_listed(few)}: it is likely to forget there what the synthetic images taught it. "
-            f"{where}.data=real+synthetic is the safer choice."
+            f"{place.title} re-trains the classifier on fewer than {FEW_REAL_IMAGES} real images "
+            f"of {_listed(few)}: it is likely to forget there what the synthetic images taught it. "
+            f"{safer} is the safer choice."
         ]
     return []
 
 
-def _check_cells(where: str, stage: StageSettings, cells: NDArray[np.int64]) -> list[str]:
+def _check_cells(place: StagePlace, stage: StageSettings, cells: NDArray[np.int64]) -> list[str]:
     if stage.sampling != "group-balanced":
         return []
     without = int(np.count_nonzero(cells < 0))
     if without == len(cells):
         raise UsageError(
-            f"{where}.sampling is group-balanced, but none of its images has a group.",
-            f"Name the group columns in data.group, or set {where}.sampling=class-balanced.",
+            f"{place.title}.sampling is group-balanced, but none of its images has a group.",
+            f"Name the group columns in data.group, or set {place.key}.sampling=class-balanced.",
         )
     if without:
         return [
-            f"{where}: {without} of {len(cells)} images have no group and are never drawn by "
+            f"{place.title}: {without} of {len(cells)} images have no group and are never drawn by "
             "group-balanced sampling."
         ]
     return []

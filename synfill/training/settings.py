@@ -6,6 +6,7 @@ where a problem stands; `methods.py` makes lists of stages of the methods' names
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -32,6 +33,9 @@ Storage = Literal["auto", "memory", "stream"]
 Tracker = Literal["tensorboard", "wandb"]
 OnBadImage = Literal["error", "skip"]
 
+NONE = "none"
+"""What a recipe may say instead of null."""
+_PERCENT = re.compile(r"[0-9.]+ ?%")
 EPOCHS_OR_STEPS = "give either epochs or steps"
 MAX_SEED = 2**31 - 1
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
@@ -121,7 +125,8 @@ class DataSettings(_Keys):
         test: The test split's name, or another dataset.
         image_size: Side of the images in pixels; None for the images' own.
         seed: Chooses the long tail's images and the validation share, and seeds the generator.
-        on_bad_image: Whether an image that can't be read is an error, or left out and listed.
+        on_bad_image: Whether an image that can't be read is an error, or left out and listed in
+            OUT/skipped.csv.
         storage: memory holds all images decoded; stream decodes them anew each epoch in worker
             processes; auto takes memory where they fit. The results are the same.
         workers: Worker processes of `stream`; None for one a processor.
@@ -146,7 +151,14 @@ class DataSettings(_Keys):
     @field_validator("group", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
+        if value in (None, NONE):
+            return ()
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _or_none(cls, value: Any) -> Any:
+        return None if value == NONE else value
 
     @field_validator("group", mode="after")
     @classmethod
@@ -158,6 +170,8 @@ class DataSettings(_Keys):
     @field_validator("long_tail", mode="before")
     @classmethod
     def _only_the_factor(cls, value: Any) -> Any:
+        if value == NONE:
+            return None
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             return value
         return {"imbalance_factor": value}
@@ -175,6 +189,8 @@ class DataSettings(_Keys):
     def _a_share(cls, value: str | float | None) -> str | float | None:
         if isinstance(value, float) and not 0 < value < 1:
             raise ValueError("a share of the training images lies between 0 and 1")
+        if isinstance(value, str) and _PERCENT.fullmatch(value):
+            raise ValueError(f"a share is written as a number between 0 and 1, not as {value}")
         return value
 
     @model_validator(mode="after")
@@ -255,6 +271,13 @@ class StageSettings(_Keys):
     mix: Mix = "none"
     alpha: float = Field(1, gt=0, allow_inf_nan=False)
     loss: LossName = "cross-entropy"
+
+    @field_validator("trainable", mode="after")
+    @classmethod
+    def _something(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("is empty: nothing would be trained")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -47,6 +47,7 @@ class Trial:
         seed: The seed.
         model: Which network.
         stages: What is done with it.
+        keys: Where the recipe has each stage's settings ("stages.0"), for advice.
         hardware: How it is computed.
         counts: What the method trains on.
         data: All the images.
@@ -57,6 +58,7 @@ class Trial:
     seed: int
     model: ModelSettings
     stages: Sequence[StageSettings]
+    keys: Sequence[str]
     hardware: HardwareSettings
     counts: TrainCounts
     data: TrainingData
@@ -99,6 +101,8 @@ class Trial:
             data.validation,
             preprocessing,
             len(data.classes),
+            title=self._title,
+            keys=self.keys,
             seed=self.seed,
             accelerator=accelerator,
             checkpoints=CheckpointFolder(folder.checkpoints),
@@ -144,9 +148,13 @@ class Trial:
             torch.cuda.empty_cache()
         return result
 
+    @property
+    def _title(self) -> str:
+        return f"{self.method}, seed {self.seed}"
+
     def _tell(self, progress: LoopProgress, reporter: Reporter) -> None:
         reporter.progress(
-            f"{self.method}, seed {self.seed}, {progress.stage}",
+            f"{self._title}, {progress.stage}",
             progress.done,
             progress.total,
             f"epoch {progress.epoch} of {progress.epochs}, loss {progress.loss:.3f}, "
@@ -179,13 +187,13 @@ class Trial:
             folder.predictions,
             [
                 Predictions(
-                    split, self.seed, images.rows, images.labels, images.cells, found[split]
+                    split, self.seed, images.rows, images.labels, images.groups, found[split]
                 )
                 for split, images in sets.items()
             ],
             data.classes,
             data.groups,
-            data.cells,
+            data.group_values,
         )
         # Last: its existence says that all of it is there.
         result.write(folder.result)

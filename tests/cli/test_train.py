@@ -150,7 +150,7 @@ def test_what_it_prints(recipe, tmp_path, cli):
         (["--seeds", "a"], 2, "--seeds takes whole numbers"),
         (["--compare", "ce,synaugg"], 2, "did you mean 'synaug'"),
         (["--compare", ""], 2, "empty"),
-        (["stages.0.batch_size=1000"], 2, "has only 72 images"),
+        (["stages.0.batch_size=1000"], 2, "but only 72 images"),
         (["data.test=tset"], 2, "Did you mean 'test'"),
         (["data.train=nowhere"], 2, "nowhere"),
         (["model=resnet33"], 2, "resnet3"),

@@ -27,6 +27,15 @@ def test_class_folders(tmp_path):
     assert source.notes == ()
 
 
+def test_a_hidden_folder_with_images_is_noted(tmp_path):
+    folder = make_imagefolder(tmp_path / "d", {"train": {"a": 1, "..b": 2}})
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("x")
+    source = open_source(str(folder))
+    assert source.count("train") == 1
+    assert source.notes == ("The hidden folder train/..b is left out, with its images.",)
+
+
 def test_splits_share_their_classes(tmp_path):
     root = make_imagefolder(tmp_path, {"Train": {"a": 2}, "val": {"b": 1}, "test": {"a": 1}})
     source = open_source(str(root))

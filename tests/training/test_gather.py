@@ -159,6 +159,11 @@ def test_wrong_synthetic_images(animals, tmp_path, read):
     with pytest.raises(UsageError, match="doesn't say which of its images are synthetic"):
         read(animals, synthetic=str(animals))
     real = write(tmp_path / "real/train.parquet", {"cat": 2}, [False] * 2)
+    grouped = tmp_path / "grouped"
+    for split in ("train", "test"):
+        write(grouped / f"{split}.parquet", {"cat": 2, "dog": 2}, groups={"ink": ["red"]})
+    with pytest.raises(UsageError, match="doesn't say which of its images are synthetic"):
+        read(grouped, synthetic=str(animals), group="ink")
     with pytest.raises(UsageError, match="has no synthetic image"):
         read(animals, synthetic=str(real))
     own = write(tmp_path / "own/train.parquet", {"cat": 2, "ant": 1}, [True, False, False])
@@ -228,6 +233,17 @@ def test_nothing_to_tell_apart(tmp_path, read):
         read(folder)
 
 
+def test_a_long_tail_that_leaves_a_class_nothing(tmp_path, read):
+    folder = make_imagefolder(
+        tmp_path / "d", {"train": {"a": 15, "b": 13, "c": 3}, "test": {"a": 1, "c": 1}}
+    )
+    with pytest.raises(
+        UsageError, match=r"data\.long_tail \(100\) leaves no image of c \(3\)"
+    ) as e:
+        read(folder, long_tail=100)
+    assert "data.long_tail.imbalance_factor" in e.value.hint
+
+
 def test_bad_images(tmp_path, read):
     folder = make_imagefolder(
         tmp_path / "d", {"train": {"a": 15, "b": 3}, "test": {"a": 2, "b": 1}}
@@ -244,9 +260,8 @@ def test_bad_images(tmp_path, read):
     for storage in ("memory", "stream"):
         data = read(folder, on_bad_image="skip", storage=storage)
         assert data.real_counts.tolist() == [4, 3] and data.test.labels.tolist() == [0, 0]
-        assert any(
-            note.startswith("12 images can't be used and are left out") for note in data.notes
-        )
+        assert len(data.skipped) == 12 and data.skipped[-1].role == "test"
+        assert data.skipped[0].where == "train/a/0.png" and "not an image" in data.skipped[0].reason
         if storage == "memory":
             assert torch.equal(pixels_of(data.train)[0], image_of(11))
     for number in range(2):

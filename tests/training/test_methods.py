@@ -8,6 +8,7 @@ from synfill.training.methods import (
     compare_problems,
     describe_method,
     merge_stage,
+    place_of,
     stages_of,
 )
 from synfill.training.recipe import check_recipe
@@ -51,6 +52,15 @@ def test_the_built_in_methods(recipe):
         assert (first.epochs, first.lr, first.alpha, first.milestones) == (30, 0.3, 0.4, (20,))
         assert all((stage.epochs, stage.lr) == (4, 0.01) for stage in second)
         assert describe_method(recipe, name)
+
+
+def test_places(recipe):
+    assert place_of(recipe, OWN, 1).title == "stages.1"
+    assert place_of(recipe, "more", 2).key == "methods.more.2"
+    second = place_of(recipe, "synaug-mixup-retrain", 1)
+    assert (second.title, second.key) == ("synaug-mixup-retrain, stage 2", "stages.1")
+    alone = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    assert place_of(alone, "synaug-mixup-retrain", 1).key == "stages.0"
 
 
 @pytest.mark.parametrize(("length", "tenth"), [("epochs: 30", (3, None)), ("steps: 5", (None, 1))])

@@ -17,6 +17,7 @@ from synfill.training.model import (
     choose_trainable,
     classifier_name,
     freeze_statistics,
+    learns_from_one,
     rebuild_model,
     reinit_classifier,
     trainable_parameters,
@@ -188,6 +189,15 @@ def test_what_is_frozen_with_the_parameters():
     model.train()
     freeze_statistics(model)
     assert len(on_parts(model)) == len(list(model.modules()))
+
+
+def test_what_learns_from_one_image():
+    """BatchNorm can't where it is trained and has one value a channel."""
+    assert not learns_from_one(build("resnet18"), 32)
+    assert learns_from_one(build("resnet18", 64), 64) and learns_from_one(build("resnet8"), 32)
+    frozen = build("resnet18")
+    choose_trainable(frozen, "classifier")
+    assert learns_from_one(frozen, 32)
 
 
 def test_dropout_follows_what_it_stands_in():

@@ -2,20 +2,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from synfill.records import Cell
+from synfill.errors import RunError
 from synfill.training.predictions import Predictions, merge_predictions, write_predictions
 
-CELLS = [
-    Cell(label, (("place", place), ("seed", "old")))
-    for label in ("cat", "dog")
-    for place in ("land", "water")
-]
+GROUPS = ["place", "seed", "group_seed"]
+VALUES = [["land", "water"], ["old"], ["new", "used"]]
 
 
 def part(seed, split="test"):
     probabilities = np.random.default_rng(seed).dirichlet([1, 1], 3).astype(np.float32)
-    labels, cells = np.array([0, 1, 1]), np.array([1, 2, -1])
-    return Predictions(split, seed, np.array([4, 7, 9]), labels, cells, probabilities)
+    labels, groups = np.array([0, 1, 1]), np.array([[1, 0, 0], [0, -1, 1], [-1, 0, 0]])
+    return Predictions(split, seed, np.array([4, 7, 9]), labels, groups, probabilities)
 
 
 def test_seeds_are_joined_by_name(tmp_path):
@@ -24,28 +21,46 @@ def test_seeds_are_joined_by_name(tmp_path):
         test, validation = part(seed), part(seed, "validation")
         expected[seed] = test.probabilities
         path = tmp_path / f"seed-{seed}/predictions.parquet"
-        write_predictions(path, [test, validation], ["cat", "dog"], ["place", "seed"], CELLS)
+        write_predictions(path, [test, validation], ["cat", "dog"], GROUPS, VALUES)
     parts = [tmp_path / f"seed-{seed}/predictions.parquet" for seed in (0, 5)]
     merge_predictions(tmp_path / "predictions.parquet", parts)
     found = pq.read_table(tmp_path / "predictions.parquet")
     assert found.column_names == [
-        "split", "row", "seed", "label", "predicted", "probabilities", "place", "group_seed",
+        "split", "row", "seed", "label", "predicted", "probabilities", "place", "group_group_seed",
+        "group_seed",
     ]  # fmt: skip
     assert str(found.schema.field("probabilities").type) == "list<element: float>"
     rows = [row for row in found.to_pylist() if row["split"] == "test"]
     assert len(found) == 12 and [row["seed"] for row in rows] == [0] * 3 + [5] * 3
     assert [row["row"] for row in rows] == [4, 7, 9] * 2
     assert [row["label"] for row in rows[:3]] == ["cat", "dog", "dog"]
+    # What is known of an image is told, whatever else of it is missing.
     assert [row["place"] for row in rows[:3]] == ["water", "land", None]
+    assert [row["group_group_seed"] for row in rows[:3]] == ["old", None, "old"]
+    assert [row["group_seed"] for row in rows[:3]] == ["new", "used", "new"]
     for row, probabilities in zip(rows, np.concatenate(list(expected.values())), strict=True):
         assert row["probabilities"] == pytest.approx(probabilities.tolist())
         assert row["predicted"] == ["cat", "dog"][int(probabilities.argmax())]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["predictions.parquet", "seed-0", "seed-5"]
 
 
+def test_a_damaged_part_is_named(tmp_path):
+    path = tmp_path / "seed-3/predictions.parquet"
+    with pytest.raises(RunError, match=r"seed-3/predictions.parquet can't be read"):
+        merge_predictions(tmp_path / "predictions.parquet", [path])
+    write_predictions(path, [part(3)], ["cat", "dog"], GROUPS, VALUES)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"seed-3/predictions.parquet can't be read") as caught:
+        merge_predictions(tmp_path / "predictions.parquet", [path])
+    assert f"delete {path.parent}/result.json" in caught.value.hint
+    assert not (tmp_path / "predictions.parquet").exists()
+
+
 def test_without_groups(tmp_path):
     probabilities = np.eye(2, dtype=np.float32)
-    made = Predictions("test", 0, np.arange(2), np.array([0, 1]), np.full(2, -1), probabilities)
+    made = Predictions(
+        "test", 0, np.arange(2), np.array([0, 1]), np.empty((2, 0), np.int64), probabilities
+    )
     write_predictions(tmp_path / "p.parquet", [made], ["a", "b"], [], [])
     assert pq.read_table(tmp_path / "p.parquet").to_pylist()[1] == {
         "split": "test", "row": 1, "seed": 0, "label": "b", "predicted": "b",

@@ -240,6 +240,27 @@ def test_wrong_overrides(problems):
     assert told["warmup"] == "unknown key; it belongs to stages.0"
 
 
+def test_none_stands_for_nothing(read):
+    text = SMALL.replace(
+        "train: photos", "{train: photos, group: none, validation: none, long_tail: none}"
+    ).replace("data:\n  {", "data: {")
+    data = read(text).data
+    assert (data.group, data.validation, data.long_tail) == ((), None, None)
+    assert read(SMALL, "data.group=null").data.group == ()
+
+
+def test_values_that_mean_nothing(problems):
+    place = "(on the command line)"
+    assert problems(SMALL, "stages.0.trainable=[]", "data.validation=10%") == [
+        f"data.validation {place}: a share is written as a number between 0 and 1, not as 10%",
+        f"stages.0.trainable {place}: is empty: nothing would be trained",
+    ]
+    assert problems(SMALL, "stages.0.trainable=classifer") == [
+        f"stages.0.trainable {place}: should be one of all, classifier or a list, "
+        "not 'classifer'; did you mean 'classifier'?"
+    ]
+
+
 def test_what_an_override_holds_is_told_as_on_the_command_line(problems):
     place = "(on the command line)"
     assert problems(SMALL, "stages.0={}") == [

@@ -7,12 +7,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from datasets_fixtures import make_imagefolder
 from training_fixtures import CLASSES, make_colours, write_recipe
 
 import synfill
 from synfill.errors import RunError, UsageError
+from synfill.training.recipe import read_recipe
 
 
 @pytest.fixture(scope="session")
@@ -223,9 +226,21 @@ def test_wandb_keeps_its_files_in_the_output_folder(recipe, tmp_path):
 
 def test_infinity_stops_the_run_and_says_where(recipe, tmp_path):
     overrides = ["stages.0.lr=1e30", "stages.0.warmup=0"]
-    with pytest.raises(RunError, match=r"The loss is (nan|inf) in stage 'network', epoch 1") as e:
+    with pytest.raises(
+        RunError, match=r"seed 0: the loss is (nan|inf) in stage 'network', epoch 1"
+    ) as e:
         synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
     assert "step" in e.value.message and "stages.0.lr=1e+29" in e.value.hint
+    # What is advised can be done: the recipe takes it.
+    advised = [word.strip("(),.") for word in e.value.hint.split() if word.startswith("(")]
+    assert read_recipe(str(recipe), [*overrides, *advised]).stages[0].warmup == 0.1
+
+
+def test_infinity_in_a_method_of_the_recipe(recipe, tmp_path):
+    overrides = ["methods={mine: [{}, {lr: 1e30}]}", "stages.1.warmup=0", "compare=[mine]"]
+    with pytest.raises(RunError, match=r"mine, seed 0: the loss is (nan|inf)") as e:
+        synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
+    assert "methods.mine.1.lr=1e+29" in e.value.hint
 
 
 def test_an_out_of_another_recipe_is_refused_and_left_alone(trained, colours, tmp_path):
@@ -259,6 +274,55 @@ def test_overwrite_replaces_results_and_leaves_other_files(colours, tmp_path):
     assert (out / "seed-0" / "result.json").stat().st_mtime_ns == before
 
 
+def test_overwrite_takes_nothing_that_it_did_not_write(recipe, tmp_path):
+    out = tmp_path / "out"
+    mine = ["seed-0/mine.txt", "seed-0/model/mine.txt", "seed-3/checkpoints/mine/1.bin", "a.txt"]
+    for name in mine:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    with pytest.raises(UsageError, match="is not empty"):
+        synfill.train(recipe, out=out, device="cpu")
+    for rate in (0.05, 0.01):
+        overrides = [f"stages.0.lr={rate}"]
+        synfill.train(recipe, out=out, overrides=overrides, overwrite=True, device="cpu")
+        assert {(out / name).read_text() for name in mine} == {"mine"}
+    synfill.train(recipe, out=out, compare=["ce"], overwrite=True, device="cpu")
+    assert {(out / name).read_text() for name in mine} == {"mine"}
+
+
+def test_images_that_are_left_out_are_listed_in_a_file(tmp_path):
+    folder = make_imagefolder(tmp_path / "d", {"train": {"a": 9, "b": 9}, "test": {"a": 2, "b": 2}})
+    for name in ("train/a/3.png", "test/b/1.png"):
+        (folder / name).write_bytes(b"no image")
+    recipe = tmp_path / "r.yaml"
+    stage = "{steps: 1, batch_size: 4, data: real}"
+    data = f"{{train: {folder}, on_bad_image: skip}}"
+    recipe.write_text(f"name: r\ndata: {data}\nmodel: resnet8\nstages: [{stage}]\n")
+    synfill.train(recipe, out=tmp_path / "out", device="cpu")
+    lines = (tmp_path / "out/skipped.csv").read_text().splitlines()
+    assert lines[0] == "role,image,reason" and len(lines) == 3
+    assert lines[1].startswith("train,train/a/3.png,") and lines[2].startswith("test,test/b/1.png,")
+
+
+def test_batch_normalization_on_single_images(recipe, tmp_path):
+    run = {"overrides": ["stages.0.batch_size=1", "stages.0.warmup=0", "model=resnet18"]}
+    with pytest.raises(UsageError, match="can't be trained on a single image") as e:
+        synfill.train(recipe, out=tmp_path / "out", device="cpu", **run)
+    assert "stages.0.batch_size=2" in e.value.hint and not (tmp_path / "out").exists()
+
+
+def test_a_class_that_only_synthetic_images_show(colours, tmp_path):
+    data = make_colours(tmp_path / "colours")
+    path = data / "data" / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    is_first = pc.equal(table["label"], 0)
+    pq.write_table(table.filter(pc.or_(pc.invert(is_first), table["synthetic"])), path)
+    recipe = write_recipe(tmp_path / "recipe.yaml", data)
+    with pytest.raises(UsageError, match=f"no training image has: '{CLASSES[0]}'") as e:
+        synfill.train(recipe, out=tmp_path / "out", compare=["ce"], device="cpu")
+    assert "--compare ce,synaug" in e.value.hint
+
+
 def test_overwrite_leaves_nothing_of_other_settings_in_the_folder(colours, tmp_path):
     recipe = write_recipe(tmp_path / "recipe.yaml", colours)
     out = tmp_path / "out"
@@ -277,8 +341,8 @@ def test_overwrite_leaves_nothing_of_other_settings_in_the_folder(colours, tmp_p
     ("override", "words"),
     [
         ("stages.1.trainable=[nosuch*]", r"stages\.1\.trainable.*nosuch"),
-        ("data.synthetic=none", "no synthetic images"),
-        ("stages.0.batch_size=1000", "has only 72 images"),
+        ("data.synthetic=none", "no synthetic ones"),
+        ("stages.0.batch_size=1000", "a batch size of 1000, but only 72 images"),
     ],
 )
 def test_what_would_stop_a_stage_is_found_before_the_first(recipe, tmp_path, override, words):

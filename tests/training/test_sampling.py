@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from synfill.errors import UsageError
+from synfill.training.methods import StagePlace
 from synfill.training.sampling import (
     batch_size_of,
     check_stage,
@@ -30,8 +31,16 @@ def epoch(sampling, positions=None, labels=LABELS, cells=NO_CELLS, seed=0, fixed
     return order
 
 
-def check(settings, labels=LABELS, cells=NO_CELLS, synthetic=SYNTHETIC, is_retraining=False):
-    return check_stage("stages.1", settings, NAMES, labels, cells, synthetic, is_retraining)
+def check(
+    settings,
+    labels=LABELS,
+    cells=NO_CELLS,
+    synthetic=SYNTHETIC,
+    is_retraining=False,
+    processes=1,
+    place=StagePlace("stages.1", "stages.1", None),  # noqa: B008
+):
+    return check_stage(place, settings, NAMES, labels, cells, synthetic, is_retraining, processes)
 
 
 def test_choose():
@@ -105,7 +114,9 @@ def test_no_batch_of_one_image():
 
 
 def test_a_batch_larger_than_the_data():
-    with pytest.raises(UsageError, match=r"stages\.1\.batch_size is 128.* only 100") as caught:
+    with pytest.raises(
+        UsageError, match=r"stages\.1 has a batch size of 128, but only 100"
+    ) as caught:
         check(stage(batch_size=128))
     assert "stages.1.batch_size=64" in caught.value.hint
     assert check(stage(batch_size=100)) == ()
@@ -120,7 +131,7 @@ def test_undersampling_cuts_the_batch():
 
 def test_no_synthetic_images():
     for data in ("synthetic", "real+synthetic"):
-        with pytest.raises(UsageError, match="no synthetic images") as caught:
+        with pytest.raises(UsageError, match="no synthetic ones") as caught:
             check(stage(data=data))
         assert "data.synthetic" in caught.value.hint
 
@@ -140,6 +151,29 @@ def test_few_real_images_to_retrain_on():
     assert check(stage()) == ()
     synthetic = np.arange(100) >= 90
     assert check(stage(data="real+synthetic"), synthetic=synthetic, is_retraining=True) == ()
+
+
+def test_messages_of_a_built_in_method_do_not_advise_what_it_decides():
+    place = StagePlace("synaug, stage 1", "stages.0", "synaug")
+    with pytest.raises(UsageError, match="synaug, stage 1 is to see real") as caught:
+        check(stage(data="real+synthetic"), place=place)
+    assert "leave synaug out" in caught.value.hint and "stages.0.data" not in caught.value.hint
+    (warning,) = check(stage(), is_retraining=True, place=place)
+    assert warning.startswith("synaug, stage 1 re-trains") and "stages.0.data" not in warning
+    with pytest.raises(UsageError, match="cat has no real image") as caught:
+        check(stage(), np.where(LABELS == 2, 1, LABELS), is_retraining=True, place=place)
+    assert "Leave synaug out" in caught.value.hint
+    # The batch size is the recipe's all the same.
+    with pytest.raises(UsageError, match="synaug, stage 1 has a batch size") as caught:
+        check(stage(batch_size=128), place=place)
+    assert "stages.0.batch_size=64" in caught.value.hint
+
+
+def test_more_processes_than_images_in_a_batch():
+    with pytest.raises(UsageError, match="4 processes can't share a batch of 3") as caught:
+        check(stage(batch_size=3), processes=4)
+    assert "stages.1.batch_size=8" in caught.value.hint
+    assert check(stage(batch_size=4), processes=4) == ()
 
 
 def test_groups_for_group_balanced():
