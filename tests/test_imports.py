@@ -17,8 +17,8 @@ COMPOSERS = {
 } | {
     f"training/{name}.py"
     for name in (
-        "classifier", "gather", "imagefiles", "parts", "pushing", "request", "run",
-        "settings",
+        "classifier", "gather", "imagefiles", "parts", "pushing", "reading", "request",
+        "run", "settings",
     )
 }  # fmt: skip
 ALLOWED = {

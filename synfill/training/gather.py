@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-import psutil
-import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
 
 from synfill.data.images import decode
-from synfill.data.source import image_column
 from synfill.errors import RunError, UsageError
-from synfill.files import format_bytes
 from synfill.records import Cell
 from synfill.reporter import Reporter
 from synfill.training.augment import Channels
@@ -33,19 +27,13 @@ from synfill.training.matching import Cells, find_cells, find_classes, match_cla
 from synfill.training.parts import Part, Parts, Role, open_parts
 from synfill.training.pixels import (
     DIGEST_BYTES,
-    Chunk,
     ImageSet,
-    MemoryStore,
-    PixelStore,
     Reading,
     file_digest,
-    read_images,
 )
+from synfill.training.reading import Reader, Store, chunks_of, fits_in_memory
 from synfill.training.settings import DataSettings
-from synfill.training.stream import StreamStore, Workers, write_flat_file
 
-_CHUNK = 32
-"""Images a task: fewer, and handing tasks out takes longer than decoding small images."""
 _USUAL_SIZE = 224
 """Side in pixels where the images' own isn't taken: what ImageNet's networks are made for."""
 _SMALLEST_SIZE = 8
@@ -193,8 +181,8 @@ def gather(
     size, size_notes = _choose_size(data, parts.real)
     count = sum(len(part.table) for part in parts.all)
     decoder = Decoder(stored_side(size), decode)
-    reader = _Reader(parts, decoder, count, reporter)
-    in_memory = _fits_in_memory(data, count, decoder.side)
+    reader = Reader(parts, decoder, count, reporter)
+    in_memory = fits_in_memory(data, count, decoder.side)
     reading, store = (
         reader.into_memory(device) if in_memory else reader.into_file(work, data.workers, device)
     )
@@ -225,7 +213,7 @@ def _choose_size(data: DataSettings, real: Part) -> tuple[int, tuple[str, ...]]:
     if data.image_size is not None:
         return data.image_size, ()
     sizes: Counter[tuple[int, int]] = Counter()
-    for file in itertools.islice(itertools.chain.from_iterable(_chunks([real])), _LOOKED_AT):
+    for file in itertools.islice(itertools.chain.from_iterable(chunks_of([real])), _LOOKED_AT):
         # One that can't be decoded is found again, and told, when all are.
         with contextlib.suppress(ValueError):
             sizes[image_size(file or b"", decode)] += 1
@@ -245,91 +233,6 @@ def _choose_size(data: DataSettings, real: Part) -> tuple[int, tuple[str, ...]]:
         f"The images {why}: they are shown to the network at {_USUAL_SIZE} x {_USUAL_SIZE} "
         "pixels. Set data.image_size for another size.",
     )
-
-
-def _fits_in_memory(data: DataSettings, count: int, side: int) -> bool:
-    """Whether images are to be held in memory. What it says changes no result."""
-    if data.storage == "stream":
-        return False
-    needed, free = count * 3 * side**2, psutil.virtual_memory().available
-    if data.storage == "memory":
-        if needed > free:
-            raise UsageError(
-                f"The {count:,} images take {format_bytes(needed)} in memory, of which "
-                f"{format_bytes(free)} are free.",
-                "Set data.storage=auto or stream.",
-            )
-        return True
-    return needed <= free / 2 / _processes_here()
-
-
-def _processes_here() -> int:
-    """How many processes of this run share this machine's memory and processors."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def _chunks(parts: Sequence[Part]) -> Iterator[Chunk]:
-    """The files' bytes, in order; no chunk holds images of two parts."""
-    for part in parts:
-        image = image_column(part.source.columns).name
-        for _, batch in part.source.iter_rows(part.table.split, part.table.rows):
-            # Not .field(): it shows what lies under a null row.
-            files = pc.struct_field(batch.column(image), "bytes")
-            for first in range(0, len(files), _CHUNK):
-                yield files.slice(first, _CHUNK).to_pylist()
-
-
-Store = Callable[[NDArray[np.int64]], PixelStore]
-"""Gives the images at some positions, counted over all parts."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Reader:
-    """Reads the images of all parts, one part after the other."""
-
-    parts: Parts
-    decoder: Decoder
-    count: int
-    reporter: Reporter
-
-    def into_memory(self, device: str) -> tuple[Reading, Store]:
-        """Decode them now and for good."""
-        side = self.decoder.side
-        held = torch.empty((self.count, 3, side, side), dtype=torch.uint8)
-        reading = read_images(
-            _chunks(self.parts.all), self.count, self.decoder, self._counted, held, self._progress
-        )
-
-        def store(ordinals: NDArray[np.int64]) -> PixelStore:
-            first, end = int(ordinals[0]), int(ordinals[-1]) + 1
-            is_whole = end - first == len(ordinals)
-            return MemoryStore(
-                held[first:end] if is_whole else held[torch.from_numpy(ordinals)], device
-            )
-
-        return reading, store
-
-    def into_file(self, work: Path, workers: int | None, device: str) -> tuple[Reading, Store]:
-        """Put them where they can be decoded anew each epoch."""
-        flat, reading = write_flat_file(
-            work,
-            lambda: _chunks(self.parts.all),
-            self.count,
-            self.decoder,
-            self._counted,
-            self._progress,
-        )
-        processors = max(1, (os.cpu_count() or 1) // _processes_here())
-        pool = Workers(flat, workers or processors, device)
-        return reading, lambda ordinals: StreamStore(pool, ordinals)
-
-    @property
-    def _counted(self) -> int:
-        """Mean and deviation are those of the real training images, which come first."""
-        return len(self.parts.real.table)
-
-    def _progress(self, done: int) -> None:
-        self.reporter.progress("reading images", done, self.count)
 
 
 def _find_bad(parts: Parts, reading: Reading) -> tuple[Skipped, ...]:

@@ -21,12 +21,12 @@ from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from synfill.errors import RunError
 from synfill.records import JsonObject
 from synfill.training.augment import Augmenter
 from synfill.training.checkpoint import Checkpoint, CheckpointFolder
 from synfill.training.evaluation import Preprocessing, evaluate
 from synfill.training.losses import Loss, Targets, make_loss, mixed_hits, mixed_loss
+from synfill.training.meter import LoopProgress, Meter, StagePlan
 from synfill.training.mixing import mix
 from synfill.training.model import (
     choose_trainable,
@@ -43,13 +43,6 @@ from synfill.training.transfer import send
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_LOOK_EVERY = 16
-"""Steps between two looks at the losses: each look waits for the GPU."""
-
-_TELL_SECONDS = 0.5
-_LONG_WARMUP = 0.1
-"""Share of a stage that a warm-up is advised to have where the loss isn't finite."""
-
 # What a random number is for: the last part of what it is derived from.
 _ORDER, _CHOICE, _STEP, _NETWORK, _CLASSIFIER = range(5)
 
@@ -57,33 +50,6 @@ _ORDER, _CHOICE, _STEP, _NETWORK, _CLASSIFIER = range(5)
 def derive_seed(*parts: int) -> int:
     """One seed of several numbers, 0..2**63 - 1: unrelated for any two different lists."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-@dataclass(frozen=True)
-class LoopProgress:
-    """How far a stage is.
-
-    Attributes:
-        stage: Its name.
-        done: Images that it has seen.
-        total: Images that it will see.
-        epoch: The epoch it is in, from 1.
-        epochs: Its epochs.
-        loss: Mean of the last steps.
-        accuracy: Likewise, 0..1; on training images as they are shown (augmented, mixed).
-        images_per_second: Over this session of the stage.
-        seconds_left: To the stage's end.
-    """
-
-    stage: str
-    done: int
-    total: int
-    epoch: int
-    epochs: int
-    loss: float
-    accuracy: float
-    images_per_second: float
-    seconds_left: float
 
 
 def train_stages(
@@ -189,16 +155,22 @@ class _StageRun:
     history: list[JsonObject]
 
     def __post_init__(self) -> None:
-        self.name = self.stage.name or f"stage-{self.number + 1}"
         self.positions = choose(self.stage.data, self.train.synthetic)
         order = self._epoch_order(0)
         self.batch_size = batch_size_of(self.stage, len(order))
         world = self.accelerator.num_processes
         shares = cut_batches(order, self.batch_size, 0, world)
-        self.steps_per_epoch = len(shares)
-        self.images_per_epoch = world * sum(map(len, shares))
-        self.steps = total_steps(self.stage, self.steps_per_epoch)
-        self.epochs = math.ceil(self.steps / self.steps_per_epoch)
+        steps = total_steps(self.stage, len(shares))
+        self.plan = StagePlan(
+            self.title,
+            self.key,
+            name=self.stage.name or f"stage-{self.number + 1}",
+            stage=self.stage,
+            steps=steps,
+            epochs=math.ceil(steps / len(shares)),
+            steps_per_epoch=len(shares),
+            images_per_epoch=world * sum(map(len, shares)),
+        )
         self.loss: Loss = make_loss(self.stage)
         self.augmenter = Augmenter(
             self.stage.augment,
@@ -223,8 +195,8 @@ class _StageRun:
             optimizer.load_state_dict(checkpoint.optimizer)
             done, step = checkpoint.epoch, checkpoint.step
         network, prepared = self.accelerator.prepare(self.model, optimizer)
-        meter = _Meter(self, step)
-        for epoch in range(done, self.epochs):
+        meter = Meter(self.plan, self.accelerator, step, self.on_progress)
+        for epoch in range(done, self.plan.epochs):
             entry, step = self._run_epoch(network, prepared, epoch, step, meter)
             self._share_statistics()
             if self.validation is not None:
@@ -264,7 +236,7 @@ class _StageRun:
         )
 
     def _run_epoch(
-        self, network: nn.Module, optimizer: Any, epoch: int, step: int, meter: _Meter
+        self, network: nn.Module, optimizer: Any, epoch: int, step: int, meter: Meter
     ) -> tuple[JsonObject, int]:
         """One epoch, or what is left of the stage's steps; its entry and the steps so far."""
         self.model.train()
@@ -272,14 +244,14 @@ class _StageRun:
         rank = self.accelerator.process_index
         # Dropout and the like draw from torch's own generator.
         torch.manual_seed(derive_seed(self.seed, self.number, _NETWORK, epoch, rank))
-        steps = min(self.steps_per_epoch, self.steps - step)
+        steps = min(self.plan.steps_per_epoch, self.plan.steps - step)
         order = self._epoch_order(epoch)
         mine = cut_batches(order, self.batch_size, rank, self.accelerator.num_processes)[:steps]
         started = time.monotonic()
         rate = self.stage.lr
         meter.begin_epoch(epoch)
         for positions, images in zip(mine, self.train.pixels.batches(mine), strict=True):
-            rate = learning_rate(self.stage, step, self.steps_per_epoch)
+            rate = learning_rate(self.stage, step, self.plan.steps_per_epoch)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, hits = self._step(network, optimizer, positions, images, step, rank)
@@ -289,9 +261,9 @@ class _StageRun:
         seconds = time.monotonic() - started
         return {
             "stage": self.number + 1,
-            "stage_name": self.name,
+            "stage_name": self.plan.name,
             "epoch": epoch + 1,
-            "epochs": self.epochs,
+            "epochs": self.plan.epochs,
             "step": step,
             "lr": rate,
             "loss": total / seen,
@@ -359,89 +331,3 @@ def cut_parts(count: int, parts: int) -> list[slice]:
     """
     ends = np.linspace(0, count, max(1, min(parts, count // 2)) + 1).round().astype(int).tolist()
     return [slice(start, end) for start, end in itertools.pairwise(ends)]
-
-
-class _Meter:
-    """Sums up losses and hits without waiting for the device at every step; finds NaN."""
-
-    def __init__(self, run: _StageRun, first_step: int) -> None:
-        self._run = run
-        self._first_step = first_step
-        self._started = time.monotonic()
-        self._told = 0.0
-        self._epoch = 0
-
-    def begin_epoch(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._sums = [0.0, 0.0, 0.0]
-        self._waiting: list[tuple[Tensor, Tensor, int]] = []
-
-    def count(self, loss: Tensor, hits: Tensor, images: int, step: int) -> None:
-        self._waiting.append((loss, hits, images))
-        if len(self._waiting) >= _LOOK_EVERY:
-            self._look(step)
-
-    def end_epoch(self, step: int) -> tuple[float, float, float]:
-        """Sums over all processes: loss times images, hits, images."""
-        self._look(step)
-        sums = torch.tensor(self._sums, dtype=torch.float64, device="cpu")
-        device = self._run.accelerator.device
-        # Apple's GPUs have no float64.
-        sums = self._run.accelerator.reduce(sums.float().to(device), reduction="sum")
-        total, right, seen = sums.tolist()
-        return total, right, seen
-
-    def _look(self, step: int) -> None:
-        if not self._waiting:
-            return
-        losses = torch.stack([loss for loss, _, _ in self._waiting]).tolist()
-        hits = torch.stack([hits for _, hits, _ in self._waiting]).tolist()
-        images = [count for _, _, count in self._waiting]
-        self._waiting = []
-        for position, loss in enumerate(losses):
-            if not math.isfinite(loss):
-                self._stop(step - len(losses) + position + 1, loss)
-        total = sum(loss * count for loss, count in zip(losses, images, strict=True))
-        self._sums[0] += total
-        self._sums[1] += sum(hits)
-        self._sums[2] += sum(images)
-        self._tell(step, total / sum(images), sum(hits) / sum(images))
-
-    def _stop(self, step: int, loss: float) -> None:
-        run, stage = self._run, self._run.stage
-        ways = [f"lower its learning rate ({run.key}.lr={stage.lr / 10:g})"]
-        length = stage.epochs or stage.steps or 1
-        if stage.units(stage.warmup) < _LONG_WARMUP * length:
-            ways.append(f"lengthen its warm-up ({run.key}.warmup={_LONG_WARMUP})")
-        if run.accelerator.mixed_precision != "no":
-            ways.append("compute in full precision (hardware.precision=float32)")
-        raise RunError(
-            f"{run.title}: the loss is {loss} in stage '{run.name}', epoch {self._epoch + 1} of "
-            f"{run.epochs}, step {step} of {run.steps}.",
-            f"With another --out or --overwrite, {' or '.join(ways)}.",
-        )
-
-    def _tell(self, step: int, loss: float, accuracy: float) -> None:
-        now = time.monotonic()
-        run = self._run
-        if not run.accelerator.is_main_process:
-            return
-        if now - self._told < _TELL_SECONDS and step < run.steps:
-            return
-        self._told = now
-        steps = step - self._first_step
-        seconds = max(now - self._started, 1e-9)
-        per_step = run.images_per_epoch / run.steps_per_epoch
-        run.on_progress(
-            LoopProgress(
-                stage=run.name,
-                done=round(step * per_step),
-                total=round(run.steps * per_step),
-                epoch=self._epoch + 1,
-                epochs=run.epochs,
-                loss=loss,
-                accuracy=accuracy,
-                images_per_second=steps * per_step / seconds,
-                seconds_left=(run.steps - step) * seconds / max(steps, 1),
-            )
-        )

@@ -21,7 +21,8 @@ from synfill.training.checkpoint import CheckpointFolder
 from synfill.training.classifier import save_classifier
 from synfill.training.evaluation import Preprocessing, evaluate
 from synfill.training.folder import SeedFolder
-from synfill.training.loop import LoopProgress, train_stages
+from synfill.training.loop import train_stages
+from synfill.training.meter import LoopProgress
 from synfill.training.metrics import TrainCounts, measure
 from synfill.training.model import build_model
 from synfill.training.networks import pretrained_statistics
