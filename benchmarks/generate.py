@@ -250,7 +250,7 @@ def batch_size_of(generator: Generator) -> int:
     if not generator.model.device.startswith("cuda"):
         return expected_batch_size(generator.model)
     with torch.compiler.set_stance("force_eager"):
-        return largest_that_pays(lambda size: measure_rate(generator, ways.PROMPTS[0], size))[0]
+        return largest_that_pays(lambda size: measure_rate(generator, ways.PROMPTS[0], "", size))[0]
 
 
 def make(generator: Generator, batch: int) -> None:
@@ -275,6 +275,14 @@ def table(name: str, found: dict[str, Any], machine: dict[str, Any]) -> str:
         ("(b) plain loop, batch size 1", f"{speeds['b']:.4g} images/s"),
         (f"(c) plain loop, batch size {found['plain_batch_size']}", f"{speeds['c']:.4g} images/s"),
         ("(d) synfill, plan to shards", f"{speeds['d']:.4g} images/s"),
+        (
+            "slowest of the turns / fastest",
+            ", ".join(
+                f"({way}) {min(each) / max(each):.2f}"
+                for way, each in found["images_per_second"].items()
+            )
+            + "; far below 1: the machine wasn't quiet",
+        ),
         ("d/a", f"{ratios['d/a']:.3f}"),
         *(
             [("d/a by processor time", f"{found['cpu_ratio']:.3f}")]

@@ -6,9 +6,13 @@
 # DATASET is CIFAR-10 as a Parquet folder, for the training loop; left out without it. Tables and
 # JSON go to OUT. A part that fails doesn't stop the others; the exit code is the number of such.
 set -uo pipefail
-cd "$(dirname "$0")/.."
-out=${1:?usage: bash benchmarks/gpu.sh OUT [DATASET]}
-dataset=${2:-}
+out=$(realpath -m "${1:?usage: bash benchmarks/gpu.sh OUT [DATASET]}")
+dataset=${2:+$(realpath "$2")}
+cd "$(dirname "$0")/.." || exit 1
+if ! python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    echo "torch sees no CUDA GPU here, and this measures nothing else." >&2
+    exit 1
+fi
 mkdir -p "$out"
 failed=0
 part() {

@@ -135,8 +135,11 @@ def train_plainly(
     model = build_model(MODEL, len(data.classes), data.image_size, 0).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-4)
     loss_of = torch.nn.CrossEntropyLoss()
+    # Its convolutions needn't give the same weights every time, as synfill's must.
+    torch.backends.cudnn.deterministic = False
     began, seen, total = time.perf_counter(), 0, 0.0
-    for images, labels in itertools.islice(batches, steps):
+    epochs = itertools.chain.from_iterable(itertools.repeat(batches))
+    for images, labels in itertools.islice(epochs, steps):
         images, labels = images.to(device), labels.to(device)
         optimizer.zero_grad()
         loss = loss_of(model(images), labels)

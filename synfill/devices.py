@@ -66,6 +66,14 @@ def device_name(device: str) -> str:
     return device
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether a CUDA GPU computes in bfloat16 itself (from Ampere on), not only by emulation."""
+    import torch
+
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def free_caches() -> None:
     """Give memory that nothing uses any more back to the device."""
     import gc
@@ -84,6 +92,7 @@ _OUT_OF_MEMORY: Final = (
     "can't allocate memory",
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
 )
 
 

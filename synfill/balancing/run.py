@@ -318,8 +318,9 @@ def _first_state(prepared: Prepared, generator: Generator | None, reporter: Repo
     if size is None and generator is not None and prepared.model.device.startswith("cuda"):
         plan = prepared.plan
         size = find_batch_size(
-            generator, plan[0].prompt, len(plan), BatchSizeMemory(), reporter.note
-        )
+            generator, plan[0].prompt, plan[0].negative_prompt, len(plan), BatchSizeMemory(),
+            reporter.note,
+        )  # fmt: skip
     elif size is None:
         size = expected_batch_size(prepared.model)
     return {
@@ -353,6 +354,7 @@ def _generate(
     left = (prepared.plan[i] for index in store.missing() for i in store.requests(index))
     generator.encode_ahead((request.prompt, request.negative_prompt) for request in left)
     batch_size = prepared.settings.batch_size or store.last_batch_size() or first_batch_size
+    generator.expect_batches_of(min(batch_size, len(prepared.plan)))
     fill(
         prepared.plan,
         generator,

@@ -30,8 +30,8 @@ WORTH: Final = 0.03
 WORTH_TIMING: Final = 16
 """A run of fewer batches than this, of the size in the table, isn't worth the timing."""
 
-Timer = Callable[["Generator", str, int], float]
-"""(generator, prompt, batch size) -> seconds an image; raises OutOfMemory."""
+Timer = Callable[["Generator", str, str, int], float]
+"""(generator, prompt, negative prompt, batch size) -> seconds an image; raises OutOfMemory."""
 
 
 class BatchSizeMemory:
@@ -45,23 +45,30 @@ class BatchSizeMemory:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._file = file or _cache_folder() / "batch-sizes.json"
+        self._file = file
+        # A container's user may have no home: then nothing is remembered.
+        with contextlib.suppress(RuntimeError):
+            self._file = file or _cache_folder() / "batch-sizes.json"
 
     def recall(self, model: ResolvedModel) -> int | None:
         """The batch size that was found for this model on this device; None if none was."""
         found = self._read().get(_key(model))
-        return found if type(found) is int and found >= 1 else None
+        return found if type(found) is int and 1 <= found <= LARGEST else None
 
     def keep(self, model: ResolvedModel, batch_size: int) -> None:
         """Remember a batch size."""
+        if self._file is None:
+            return
         content = json.dumps(self._read() | {_key(model): batch_size}, indent=1, sort_keys=True)
         with contextlib.suppress(OSError, RunError), atomic_write(self._file) as file:
             file.write(content.encode())
 
     def _read(self) -> dict[str, Any]:
+        if self._file is None:
+            return {}
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -87,6 +94,7 @@ def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = N
 def find_batch_size(
     generator: Generator,
     prompt: str,
+    negative_prompt: str,
     images: int,
     memory: BatchSizeMemory,
     on_note: Callable[[str], None],
@@ -97,6 +105,7 @@ def find_batch_size(
     Args:
         generator: A loaded model.
         prompt: Any prompt of the run.
+        negative_prompt: Its negative prompt: with one some models compute twice as much.
         images: How many are to be made: few aren't worth timing.
         memory: What was found before; what is found now is kept there.
         on_note: Told what was found.
@@ -115,7 +124,9 @@ def find_batch_size(
     # A compiled network would be compiled anew for every size; what pays there pays here.
     try:
         with _uncompiled(model):
-            found, rate = largest_that_pays(lambda size: timer(generator, prompt, size))
+            found, rate = largest_that_pays(
+                lambda size: timer(generator, prompt, negative_prompt, size)
+            )
     except OutOfMemory:
         return 1  # the engine will say what can be done
     memory.keep(model, found)

@@ -42,6 +42,7 @@ class Generator:
         self._accepted = inspect.signature(pipe.__call__).parameters
         # A compiled denoiser is kept to one batch size: every other one is compiled anew.
         self._static_batch = 0
+        self._decoder_dtype = getattr(getattr(pipe, "vae", None), "dtype", None)
 
     @property
     def info(self) -> ModelInfo:
@@ -53,6 +54,14 @@ class Generator:
         other = copy(self)
         other.model = replace(self.model, steps=steps)
         return other
+
+    def expect_batches_of(self, batch_size: int) -> None:
+        """Say how large batches will be, before the first.
+
+        A compiled denoiser fills smaller ones up to it, so that it is compiled once, and an image
+        doesn't depend on whether a full batch was made before in this session.
+        """
+        self._static_batch = batch_size
 
     def encode_ahead(self, prompts: Iterable[tuple[str, str]]) -> None:
         """Encode the prompts of a whole run, then take the text encoders off the GPU.
@@ -146,6 +155,9 @@ class Generator:
                 raise
         # Outside of the handler: its traceback would keep the tensors of the failed call alive.
         self._static_batch = 0
+        # Some pipelines decode in float32, and take that back only if they come to the end.
+        if self._decoder_dtype is not None and self._pipe.vae.dtype != self._decoder_dtype:
+            self._pipe.vae.to(dtype=self._decoder_dtype)
         free_caches()
         raise OutOfMemory(wanted)
 
@@ -170,7 +182,9 @@ class Generator:
                 embeddings = self._cache.batch(prompts, negatives)
                 interval = self.model.guidance_interval
                 if interval is not None and "negative_prompt_embeds" in embeddings:
-                    arguments |= interval_arguments(interval, self.model.guidance_scale, embeddings)
+                    arguments |= interval_arguments(
+                        interval, self.model.guidance_scale, self.model.steps, embeddings
+                    )
                 else:
                     arguments |= embeddings
                 arguments |= {

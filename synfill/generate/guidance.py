@@ -21,17 +21,19 @@ FAMILIES_WITH_INTERVAL: Final = ("sd", "sdxl")
 """Families whose pipelines look at the scale anew in every step, and take new embeddings then."""
 
 
-def check_interval(interval: Interval, scale: float, family: str, model: str) -> None:
+def check_interval(interval: Interval, scale: float, steps: int, family: str, model: str) -> None:
     """Refuse an interval that is none, or that a model can't be sampled with.
 
     Args:
         interval: What the user wrote.
         scale: The guidance scale.
+        steps: Denoising steps.
         family: The model's family.
         model: The model's name, for the message.
 
     Raises:
-        UsageError: No such interval, a family that can't do it, or no guidance at all.
+        UsageError: No such interval, one without a step, a family that can't do it, or no guidance
+            at all.
     """
     start, stop = interval
     if not 0 <= start < stop <= 1:
@@ -50,6 +52,12 @@ def check_interval(interval: Interval, scale: float, family: str, model: str) ->
             f"--guidance-interval needs guidance, and with a scale of {scale:g} there is none.",
             "Leave it out, or give a --guidance-scale above 1.",
         )
+    if not guided_steps(interval, steps):
+        raise UsageError(
+            f"No step of {steps} lies in --guidance-interval {start:g},{stop:g}: nothing would be "
+            "guided.",
+            "Give a wider one, or more --steps.",
+        )
 
 
 def guided_steps(interval: Interval, steps: int) -> range:
@@ -58,13 +66,14 @@ def guided_steps(interval: Interval, steps: int) -> range:
 
 
 def interval_arguments(
-    interval: Interval, scale: float, embeddings: Mapping[str, Any]
+    interval: Interval, scale: float, steps: int, embeddings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the pipeline's call gets in place of its guidance scale and embeddings.
 
     Args:
         interval: When there is guidance.
         scale: The guidance scale then, above 1.
+        steps: Denoising steps.
         embeddings: As `families.PromptCache.batch` gives them, with the negative ones; of a family
             of FAMILIES_WITH_INTERVAL.
     """
@@ -97,7 +106,7 @@ def interval_arguments(
             *(["add_time_ids"] if pooled is not None else []),
         ],
     }
-    if interval[0] > 0:
+    if 0 not in guided_steps(interval, steps):
         # The first step comes before any callback: how it is made is told in the call.
         arguments["guidance_scale"] = 1.0
         kept = {name: value for name, value in embeddings.items() if "negative" not in name}

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synfill.devices import is_out_of_memory
 from synfill.errors import RunError, UsageError
 from synfill.generate.hub import CONFIG_FILES, hub_errors, snapshot
 from synfill.generate.modelfolder import check_weights, read_model_folder
@@ -202,7 +203,16 @@ def _place(pipe: Any, model: ResolvedModel) -> None:
         if hasattr(getattr(pipe, "vae", None), "enable_slicing"):
             pipe.vae.enable_slicing()
     else:
-        pipe.to(model.device)
+        try:
+            pipe.to(model.device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise RunError(
+                f"There is not enough memory on {model.device} for {model.id}: "
+                f"{_first_line(error)}",
+                "Add --offload, take a smaller --model, or close what else uses the device.",
+            ) from None
     if model.compile and denoiser is not None:
         denoiser.compile(dynamic=False)
 

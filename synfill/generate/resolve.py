@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synfill.devices import find_device
+from synfill.devices import find_device, has_bfloat16
 from synfill.errors import UsageError, suggest
 from synfill.generate.device import find_dtype
 from synfill.generate.guidance import Interval, check_interval
@@ -186,14 +186,14 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
         guidance = settings.guidance_scale
     _check_numbers(steps, guidance)
     if settings.guidance_interval is not None:
-        check_interval(settings.guidance_interval, guidance, family.name, name)
+        check_interval(settings.guidance_interval, guidance, steps, family.name, name)
     device = find_device(settings.device)
     if settings.offload and device == "cpu":
         raise UsageError(
             "--offload moves parts of the model between a GPU and main memory; here is no GPU.",
             "Leave --offload out.",
         )
-    dtype = find_dtype(settings.dtype, device, defaults.half)
+    dtype = find_dtype(settings.dtype, device, _half(defaults.half, device, family))
     lora, lora_revision = _find_lora(settings.lora)
     path = folder.path if folder else None
     return ResolvedModel(
@@ -280,6 +280,14 @@ def _defaults(model: str, family: Family, folder: ModelFolder | None) -> Preset:
         max_sequence_length=family.max_sequence_length,
         negative_prompts=not turbo,
     )
+
+
+def _half(wanted: str, device: str, family: Family) -> str:
+    """The 16-bit type on a GPU: bfloat16 needs one that has it, and not all models bear float16."""
+    bears_float16 = family.name in ("sd", "sdxl")
+    if wanted == "bfloat16" and bears_float16 and device.startswith("cuda"):
+        return wanted if has_bfloat16(device) else "float16"
+    return wanted
 
 
 def _takes_negative(defaults: Preset, family: Family, guidance: float) -> bool:

@@ -16,7 +16,8 @@ class Sample:
 
     Attributes:
         pixels: uint8, shape (height, width, 3), RGB.
-        finite: False if any of its values was NaN or infinite before it was made uint8.
+        finite: False if any of its values was NaN or infinite before it was made uint8. (diffusers
+            itself cuts infinite ones off before they come here.)
         flagged: Whether the pipeline's own safety checker flagged it (it is then black).
     """
 
@@ -88,5 +89,8 @@ def hand_over(images: Any, flags: Sequence[bool]) -> Batch:
             copy.copy_(tensor, non_blocking=True)
             tensor.record_stream(copying)  # or the next call would be given its memory too soon
             copies.append(copy)
-        done = copying.record_event()
+        # The threads that wait for it sleep: awake they would take the processor from the one that
+        # launches the next batch.
+        done = torch.cuda.Event(blocking=True)
+        done.record(copying)
     return Batch(copies[0], copies[1], flags, done)

@@ -9,6 +9,7 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
+from synfill.devices import has_bfloat16
 from synfill.training.settings import Precision
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def start_accelerator(device: str, precision: Precision, is_compiled: bool) -> A
         AcceleratorState._reset_state(reset_partial_state=True)
     kind, _, number = device.partition(":")
     if precision == "auto":
-        has_bfloat16 = kind == "cuda" and torch.cuda.is_bf16_supported()
-        precision = "bfloat16" if has_bfloat16 else "float32"
+        precision = "bfloat16" if kind == "cuda" and has_bfloat16(device) else "float32"
     if number:
         os.environ["ACCELERATE_TORCH_DEVICE"] = device
     try:

@@ -42,7 +42,7 @@ def test_it_doubles_as_long_as_that_pays():
         largest_that_pays(timed(growing, fits=0))
 
 
-def never(generator, prompt, size):
+def never(generator, prompt, negative_prompt, size):
     raise AssertionError("nothing was to be timed")
 
 
@@ -53,15 +53,15 @@ def test_a_real_pipeline_is_timed_once_and_remembered(tmp_path, generator):
     slower = {1: 1.0, 2: 0.1, 4: 1.0}
     sizes = []
 
-    def timer(generator, prompt, size):
+    def timer(generator, prompt, negative_prompt, size):
         sizes.append(size)
-        return slower[size] + measure_rate(generator, prompt, size) / 1000
+        return slower[size] + measure_rate(generator, prompt, negative_prompt, size) / 1000
 
-    found = find_batch_size(loaded, "a cat", MANY, memory, notes.append, timer)
+    found = find_batch_size(loaded, "a cat", "", MANY, memory, notes.append, timer)
     assert (found, sizes) == (2, [1, 2, 4])
     assert "Batch size 2" in notes[0]
     again = BatchSizeMemory(tmp_path / "new" / "sizes.json")
-    assert find_batch_size(loaded, "a cat", MANY, again, notes.append, never) == 2
+    assert find_batch_size(loaded, "a cat", "", MANY, again, notes.append, never) == 2
     # Another size, number type or model is another question.
     other = replace(loaded.model, size=(32, 32))
     assert again.recall(other) is None and again.recall(loaded.model) == 2
@@ -71,20 +71,20 @@ def test_a_real_pipeline_is_timed_once_and_remembered(tmp_path, generator):
 
 def test_a_small_run_is_not_worth_timing(tmp_path, generator):
     memory = BatchSizeMemory(tmp_path / "sizes.json")
-    assert find_batch_size(generator("sd"), "a cat", MANY - 1, memory, print, never) == 32
+    assert find_batch_size(generator("sd"), "a cat", "", MANY - 1, memory, print, never) == 32
     assert not (tmp_path / "sizes.json").exists()
 
 
 def test_a_model_that_does_not_fit_is_left_to_the_engine(tmp_path, generator):
-    def full(generator, prompt, size):
+    def full(generator, prompt, negative_prompt, size):
         raise OutOfMemory(size)
 
     memory = BatchSizeMemory(tmp_path / "sizes.json")
-    assert find_batch_size(generator("sd"), "a cat", MANY, memory, print, full) == 1
+    assert find_batch_size(generator("sd"), "a cat", "", MANY, memory, print, full) == 1
     assert memory.recall(generator("sd").model) is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"x": 2}', "\0"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"x": 2}', "\0", "[" * 100_000])
 def test_a_broken_memory_is_an_empty_one(tmp_path, generator, content):
     model = generator("sd").model
     (tmp_path / "sizes.json").write_text(content)
@@ -94,7 +94,7 @@ def test_a_broken_memory_is_an_empty_one(tmp_path, generator, content):
     assert memory.recall(model) == 8
 
 
-@pytest.mark.parametrize("value", [0, -1, "8", 2.5, True, None])
+@pytest.mark.parametrize("value", [0, -1, "8", 2.5, True, None, 10**9])
 def test_a_wrong_value_in_it_is_none(tmp_path, generator, value):
     model = generator("sd").model
     file = tmp_path / "sizes.json"
@@ -111,6 +111,20 @@ def test_a_memory_that_cannot_be_written_fails_nothing(tmp_path, generator):
     assert memory.recall(generator("sd").model) is None
 
 
+def test_without_a_home_nothing_is_remembered(generator, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr("pathlib.Path.expanduser", _homeless)
+    memory = BatchSizeMemory()
+    memory.keep(generator("sd").model, 4)
+    assert memory.recall(generator("sd").model) is None
+
+
+def _homeless(path):
+    """What it does for a user whom the system doesn't know."""
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_a_compiled_model_is_timed_uncompiled(tmp_path, generator):
     """Or every size that is tried would be compiled, and the largest kept as the static one."""
     loaded = generator("sd")
@@ -118,7 +132,7 @@ def test_a_compiled_model_is_timed_uncompiled(tmp_path, generator):
     loaded._pipe.unet.compile(dynamic=False, backend=_fail)
     try:
         memory = BatchSizeMemory(tmp_path / "sizes.json")
-        found = find_batch_size(compiled, "a cat", MANY, memory, print)
+        found = find_batch_size(compiled, "a cat", "", MANY, memory, print)
         assert found >= 1 and compiled._static_batch == 0
     finally:
         loaded._pipe.unet._compiled_call_impl = None

@@ -220,6 +220,29 @@ def test_running_out_of_memory_is_told_apart(generator, monkeypatch, message):
     assert caught.value.__context__ is None  # or the failed call's tensors would live on
 
 
+def test_running_out_of_memory_in_a_decoder_that_was_made_float32(model, monkeypatch):
+    """SDXL's is, for as long as it decodes; the smaller batch after it starts as the first did."""
+    settings = GeneratorSettings(
+        model=str(model("sdxl")), dtype="float16", device="cpu", size=(64, 64), steps=1
+    )
+    loaded = load_generator(settings)
+    vae = loaded._pipe.vae
+    vae.register_to_config(force_upcast=True)
+    decode = vae.decode
+
+    def decode_some(latents, *arguments, **keywords):
+        if len(latents) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return decode(latents, *arguments, **keywords)
+
+    monkeypatch.setattr(vae, "decode", decode_some)
+    with pytest.raises(OutOfMemory):
+        loaded.make(["a", "b"], ["", ""], [1, 2])
+    assert vae.dtype == torch.float16
+    (sample,) = loaded.make(["a"], [""], [1])
+    assert sample.finite
+
+
 def test_another_failure_is_not_taken_for_it(generator, monkeypatch):
     loaded = generator("sd")
 
@@ -253,9 +276,14 @@ def test_a_compiled_denoiser_sees_one_batch_size(generator):
     try:
         static.make(["a"] * 4, [""] * 4, [1, 2, 3, 4])
         (last,) = static.make(["a"], [""], [3])
+        # A resumed run may begin with what is left of a batch.
+        resumed = Generator(loaded._pipe, replace(loaded.model, compile=True))
+        resumed.expect_batches_of(4)
+        (again,) = resumed.make(["a"], [""], [3])
     finally:
         del loaded._pipe.unet.forward
     assert set(seen) == {8}
+    assert furthest(last, again) == 0
     assert furthest(last, loaded.make(["a"], [""], [3])[0]) <= 1
 
 

@@ -48,7 +48,7 @@ def test_all_steps_are_the_same_as_no_interval(generator, family):
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
-@pytest.mark.parametrize("interval", [(0.0, 0.4), (0.2, 0.8), (0.6, 1.0)])
+@pytest.mark.parametrize("interval", [(0.0, 0.4), (0.2, 0.8), (0.6, 1.0), (0.05, 0.6)])
 def test_the_network_sees_twice_the_batch_in_guided_steps_only(generator, family, interval):
     loaded = generator(family)
     seen = []
@@ -107,6 +107,7 @@ def test_it_is_what_a_scale_by_step_makes(generator, family):
         ("sd", {"guidance_scale": 1.0}, "there is none"),
         ("sd", {"guidance_interval": (0.8, 0.2)}, "START < STOP"),
         ("sd", {"guidance_interval": (0.0, 1.5)}, "START < STOP"),
+        ("sd", {"guidance_interval": (0.1, 0.12), "steps": 4}, "No step of 4 lies in"),
         ("sd", {"guidance_interval": (float("nan"), 1.0)}, "START < STOP"),
     ],
 )

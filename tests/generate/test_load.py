@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import tiny_models
+import torch
 
 from synfill.errors import RunError, UsageError
 from synfill.generate.generator import load_generator
@@ -28,6 +29,16 @@ def test_loading_is_silent(copied, capfd):
     assert capfd.readouterr() == ("", "")
     assert loaded.info.pipeline == "StableDiffusionPipeline"
     assert len(loaded.info.revision) == 32
+
+
+def test_no_memory_for_the_weights(copied, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr("diffusers.DiffusionPipeline.to", full)
+    with pytest.raises(RunError, match="not enough memory on cpu") as caught:
+        load(copied)
+    assert "--offload" in caught.value.hint
 
 
 @pytest.mark.parametrize("kept", [0, 100, 5000])
