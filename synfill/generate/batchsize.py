@@ -41,14 +41,12 @@ class BatchSizeMemory:
     saves time.
 
     Args:
-        file: Where it is; in the user's cache folder by default.
+        file: Where it is; in the user's cache folder by default. A user without a home (in a
+            container) has none, and nothing is remembered.
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._file = file
-        # A container's user may have no home: then nothing is remembered.
-        with contextlib.suppress(RuntimeError):
-            self._file = file or _cache_folder() / "batch-sizes.json"
+        self._file = file or _usual_file()
 
     def recall(self, model: ResolvedModel) -> int | None:
         """The batch size that was found for this model on this device; None if none was."""
@@ -187,6 +185,10 @@ def _key(model: ResolvedModel) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _cache_folder() -> Path:
+def _usual_file() -> Path | None:
     found = os.environ.get("XDG_CACHE_HOME")
-    return (Path(found) if found else Path("~/.cache").expanduser()) / "synfill"
+    try:
+        cache = Path(found) if found else Path("~/.cache").expanduser()
+    except RuntimeError:
+        return None
+    return cache / "synfill" / "batch-sizes.json"

@@ -39,14 +39,13 @@ from synfill.generate.hub import REPO_ID, snapshot
 from synfill.records import JsonObject
 from synfill.training.augment import Channels, plain
 from synfill.training.decoding import Decoder, stored_side
+from synfill.training.folder import CONFIG, WEIGHTS
 from synfill.training.model import rebuild_model
 from synfill.training.settings import ModelSettings
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image
 """A file's path, a file's bytes, or an image of Pillow."""
 
-CONFIG: Final = "config.json"
-WEIGHTS: Final = "model.safetensors"
 FORMAT: Final = "synfill-classifier"
 FORMAT_VERSION: Final = 1
 _LARGEST_CONFIG = 64 << 20

@@ -28,7 +28,8 @@ RUN, METHOD, RECIPE, RESULT = "run.json", "method.json", "recipe.yaml", "result.
 CHECKPOINT = re.compile(r"stage-(\d+)-epoch-(\d+)")
 """What a checkpoint's folder is called."""
 _SEED = re.compile(r"seed-\d+")
-_MODEL = ("config.json", "model.safetensors")
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""The files of a trained classifier."""
 _HISTORY = "history.jsonl"
 _OF_A_METHOD = (METHOD, "metrics.json", "predictions.parquet")
 
@@ -70,7 +71,12 @@ class SeedFolder:
     def clear(self) -> None:
         """Remove what a training run leaves here, and nothing else."""
         # First what says that the rest is there.
-        names = (RESULT, _HISTORY, self.predictions.name, *(f"model/{name}" for name in _MODEL))
+        names = (
+            RESULT,
+            _HISTORY,
+            self.predictions.name,
+            *(f"model/{name}" for name in (CONFIG, WEIGHTS)),
+        )
         for name in names:
             (self.path / name).unlink(missing_ok=True)
         self.tidy()

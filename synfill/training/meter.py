@@ -134,11 +134,9 @@ class Meter:
             RunError: A loss is not finite.
         """
         self._look(step)
-        sums = torch.tensor(self._sums, dtype=torch.float64, device="cpu")
-        device = self._accelerator.device
-        # Apple's GPUs have no float64.
-        sums = self._accelerator.reduce(sums.float().to(device), reduction="sum")
-        total, right, seen = sums.tolist()
+        # Not float64: Apple's GPUs have none.
+        sums = torch.tensor(self._sums, dtype=torch.float32, device=self._accelerator.device)
+        total, right, seen = self._accelerator.reduce(sums, reduction="sum").tolist()
         return total, right, seen
 
     def _look(self, step: int) -> None:

@@ -16,6 +16,7 @@ from synfill.training.settings import StageSettings
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])
 SYNTHETIC = np.zeros(100, dtype=bool)
 NO_CELLS = np.full(100, -1)
+PLACE = StagePlace("stages.1", "stages.1", None)
 NAMES = ("ant", "bee", "cat")
 
 
@@ -38,7 +39,7 @@ def check(
     synthetic=SYNTHETIC,
     is_retraining=False,
     processes=1,
-    place=StagePlace("stages.1", "stages.1", None),  # noqa: B008
+    place=PLACE,
 ):
     return check_stage(place, settings, NAMES, labels, cells, synthetic, is_retraining, processes)
 
