@@ -1,0 +1,56 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from synfill.errors import RunError
+from synfill.reading import NotRegular, parse_json, read_regular, within
+
+
+def test_reads_a_regular_file_and_through_a_link(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("a")
+    assert read_regular(tmp_path / "a") == read_regular(tmp_path / "link") == b"abc"
+    assert read_regular(tmp_path / "a", largest=3) == b"abc"
+    with pytest.raises(OSError, match="larger than 2 bytes"):
+        read_regular(tmp_path / "a", largest=2)
+
+
+def test_a_pipe_is_not_waited_for_and_a_device_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(NotRegular):
+            read_regular(tmp_path / name)
+    with pytest.raises(OSError):
+        read_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "missing")
+
+
+def test_json_has_a_limit_of_depth():
+    assert parse_json(b'\xef\xbb\xbf{"a": ["[[[", "\\"[", 1]}') == {"a": ["[[[", '"[', 1]}
+    assert parse_json("[" * 100 + "]" * 100) is not None
+    for text in ("[" * 101 + "]" * 101, '{"a":' * 100_000 + "1" + "}" * 100_000, b"\xff", "{"):
+        with pytest.raises(ValueError):
+            parse_json(text)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "..", ".", "", "a\0b", "link/x"])
+def test_nothing_leaves_the_folder(tmp_path, name):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    with pytest.raises(RunError):
+        within(folder, name)
+
+
+def test_names_below_the_folder_are_taken(tmp_path):
+    folder = tmp_path / "out"
+    assert within(folder, "data", "train.parquet") == folder / "data" / "train.parquet"
+    assert within(folder, "a/b") == folder / "a/b"
+    (tmp_path / "real").mkdir()
+    (tmp_path / "linked").symlink_to("real")
+    # The folder itself may be a link: it is what the user named.
+    assert within(tmp_path / "linked", "x") == tmp_path / "linked" / "x"
+    assert within(Path("relative"), "x") == Path("relative/x")
