@@ -22,6 +22,7 @@ from typing import IO, Any
 import yaml
 
 from synfill.errors import RunError, UsageError
+from synfill.reading import read_regular
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -32,12 +33,15 @@ class _Yaml12Loader(yaml.SafeLoader):
         node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[arg-type]
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key '{key.value}' stands twice", key.start_mark
-                    )
-                seen.add(key.value)
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be plain text", key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key.value}' stands twice", key.start_mark
+                )
+            seen.add(key.value)
         return node
 
 
@@ -113,18 +117,12 @@ def read_yaml(path: Path, what: str, largest: int = 1 << 20) -> Any:
 def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDocument:
     """Like read_yaml, with the lines."""
     try:
-        with path.open("rb") as file:
-            # One more than allowed, not all: /dev/zero has no end.
-            content = file.read(largest + 1)
-        if len(content) > largest:
-            size = max(path.stat().st_size, len(content))
-            raise UsageError(f"{path} is too large for {what} ({size:,} bytes).")
-        text = content.decode("utf-8")
+        text = read_regular(path, largest).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"There is no file {path}, which should be {what}.") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a folder, not {what}.") from None
-    except (PermissionError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not {what}.") from None
         raise UsageError(f"{path} can't be read as {what}: {error}.") from None
     return parse_yaml(text, str(path))
 
@@ -164,8 +162,8 @@ def parse_yaml(text: str, where: str) -> YamlDocument:
         raise UsageError(
             f"{where} is not valid YAML: {reason}", "Correct the place that is named."
         ) from None
-    except (ValueError, KeyError, AttributeError) as error:
-        # What the constructors raise for `!!int x`, `!!bool x`, `!!timestamp x`.
+    except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+        # What the constructors raise for `!!int x`, `!!bool x`, `!!timestamp x`, `!!int ""`.
         raise UsageError(f"{where} is not valid YAML: a value isn't of its tag ({error})") from None
     return YamlDocument(content, lines)
 
@@ -267,7 +265,9 @@ def safe_name(name: str) -> str:
         plain = plain[:-1]
     if plain and plain == name:
         return plain
-    return f"{plain.strip(' .') or '_'}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
+    # A file's name may hold bytes that aren't UTF-8.
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return f"{plain.strip(' .') or '_'}-{digest}"
 
 
 def recipes_folder() -> Path:

@@ -49,8 +49,21 @@ def read_regular(path: Path, largest: int = LARGEST_RECORD) -> bytes:
         # One more than allowed: files below /proc say that they are empty.
         content = file.read(largest + 1)
     if len(content) > largest:
-        raise OSError(f"it is larger than {largest:,} bytes")
+        raise OSError(f"it is too large (larger than {largest:,} bytes)")
     return content
+
+
+def regular(path: Path) -> Path:
+    """The path itself, if it is a regular file: for readers that open it themselves.
+
+    Raises:
+        FileNotFoundError, PermissionError: As `os.stat` raises them.
+        NotRegular: It is a pipe, a device, a socket or a folder.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise NotRegular(f"it is {_kind(mode)}, not a regular file")
+    return path
 
 
 def _kind(mode: int) -> str:
@@ -74,12 +87,30 @@ def parse_json(text: bytes | str) -> Any:
     if isinstance(text, bytes):
         # UnicodeDecodeError is a ValueError.
         text = text.decode("utf-8-sig")
+    _check_depth(text)
+    return json.loads(text)
+
+
+def check_json_lines(content: bytes) -> None:
+    """Hold JSON lines to the same limit of depth, for readers that parse them themselves.
+
+    Raises:
+        ValueError: They aren't UTF-8, or are nested more than 100 deep.
+    """
+    for line in map(bytes.strip, content.split(b"\n")):
+        # A line of its own, with few brackets, can't be deep; that is quickly told.
+        whole = not line or (line.startswith(b"{") and line.endswith(b"}"))
+        if not whole or line.count(b"{") + line.count(b"[") > _DEEPEST:
+            _check_depth(content.decode("utf-8-sig"))
+            return
+
+
+def _check_depth(text: str) -> None:
     depth = 0
     for found in _BRACKETS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
         if depth > _DEEPEST:
             raise ValueError(f"it is nested more than {_DEEPEST} deep")
-    return json.loads(text)
 
 
 def within(folder: Path, *parts: str) -> Path:
@@ -105,7 +136,9 @@ def within(folder: Path, *parts: str) -> Path:
         raise RunError(f"{named!r} can't be a file in {folder}: {error}.") from None
     plain = os.path.normpath(path)
     if (
-        path.name in ("", "..")
+        # The name itself is resolved with its folder alone.
+        "\0" in named
+        or path.name in ("", "..")
         or not resolved.is_relative_to(root)
         or resolved == root
         or not Path(plain).is_relative_to(os.path.normpath(folder))

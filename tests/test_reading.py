@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from synfill.errors import RunError
-from synfill.reading import NotRegular, parse_json, read_regular, within
+from synfill.reading import NotRegular, check_json_lines, parse_json, read_regular, regular, within
 
 
 def test_reads_a_regular_file_and_through_a_link(tmp_path):
@@ -20,8 +20,9 @@ def test_a_pipe_is_not_waited_for_and_a_device_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
-        with pytest.raises(NotRegular):
-            read_regular(tmp_path / name)
+        for read in (read_regular, regular):
+            with pytest.raises(NotRegular):
+                read(tmp_path / name)
     with pytest.raises(OSError):
         read_regular(tmp_path)
     with pytest.raises(FileNotFoundError):
@@ -34,6 +35,15 @@ def test_json_has_a_limit_of_depth():
     for text in ("[" * 101 + "]" * 101, '{"a":' * 100_000 + "1" + "}" * 100_000, b"\xff", "{"):
         with pytest.raises(ValueError):
             parse_json(text)
+
+
+def test_json_lines_have_a_limit_of_depth():
+    flat = b'{"a": "' + b"[" * 200 + b'"}\n\n{"b": [{"c": 1}]}\n'
+    check_json_lines(flat)
+    # Whether on one line, on many, or hidden between lines that look whole.
+    for text in (b'{"a":' * 101 + b"1" + b"}" * 101, b'{"a":\n' * 101, flat + b"[\n" * 101):
+        with pytest.raises(ValueError, match="deep"):
+            check_json_lines(text)
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "..", ".", "", "a\0b", "link/x"])

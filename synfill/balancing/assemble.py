@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synfill.data.source import Column, Source, image_column
-from synfill.errors import UsageError
+from synfill.errors import RunError, UsageError
 from synfill.records import Factor, JsonObject, Request, Value
 
 if TYPE_CHECKING:
@@ -94,6 +94,16 @@ def output_features(columns: Sequence[Column], provenance: Provenance) -> Featur
 
     features = {column.name: column.feature for column in columns}
     features |= {n: f for n, f in provenance.columns.items() if n not in features}
+    for name, feature in features.items():
+        try:
+            Features.from_dict({name: feature}).arrow_schema  # noqa: B018
+        except Exception as error:
+            # Features come from strangers, and `datasets` raises anything at odd ones.
+            raise UsageError(
+                f"The column '{name}' is of a type that `datasets` can't write "
+                f"({feature!r:.100}): {error}",
+                "Remove the column from the source, or correct its type there.",
+            ) from error
     return Features.from_dict(features)
 
 
@@ -136,7 +146,20 @@ class Assembler:
             for field in self.schema:
                 if field.name not in table.column_names:
                     table = table.append_column(field, pa.nulls(len(numbers), field.type))
-            yield numbers, table.select(self.schema.names).cast(self.schema)
+            yield numbers, self._conform(split, numbers, table)
+
+    def _conform(self, split: str, numbers: NDArray[np.int64], table: pa.Table) -> pa.Table:
+        columns = []
+        for field in self.schema:
+            try:
+                columns.append(table.column(field.name).cast(field.type))
+            except pa.ArrowException as error:
+                raise RunError(
+                    f"The column '{field.name}' of {self.source.origin.location} can't be written "
+                    f"as {field.type} (rows {numbers[0]} to {numbers[-1]} of '{split}'): {error}",
+                    "Correct it in the source.",
+                ) from error
+        return pa.Table.from_arrays(columns, schema=self.schema)
 
     def _with_nulls(self, table: pa.Table) -> pa.Table:
         """What stands for null in the metadata.csv of one of our ImageFolders, as null again."""

@@ -30,7 +30,7 @@ from synfill.balancing.prompts import (
 )
 from synfill.balancing.settings import BalanceSettings
 from synfill.balancing.target import Target, parse_target, target_from_counts
-from synfill.balancing.writers import check_imagefolder
+from synfill.balancing.writers import check_imagefolder, check_parquet
 from synfill.data.images import BadRow, Inspection, inspect_split
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.source import Source, image_column, open_source
@@ -224,9 +224,11 @@ def _check_names(
                 f"The name {name!r} is not valid text (UTF-8), so that no prompt can have it.",
                 "Rename that folder or value.",
             ) from None
+    schema = output_features(source.columns, provenance).arrow_schema
     if settings.format == "imagefolder":
-        schema = output_features(source.columns, provenance).arrow_schema
-        check_imagefolder(schema, image_column(source.columns).name, label.names)
+        check_imagefolder(schema, image_column(source.columns).name, label.names, source.splits)
+    else:
+        check_parquet(schema)
 
 
 def _rules(settings: BalanceSettings) -> Rules:

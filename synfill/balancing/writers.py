@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from synfill.balancing.assemble import NO_SEED, NO_VALUE, Provenance
+from synfill.data.images import BadImage, format_of
 from synfill.errors import UsageError
 from synfill.files import safe_name
+from synfill.reading import within
 
 FILE_BYTES = 500_000_000
 GROUP_ROWS = 1000
@@ -99,7 +100,7 @@ class _ParquetSplit:
 
     def _write_group(self) -> None:
         if self._writer is None:
-            path = self._folder / f"{self._split}-{len(self._files):05d}.parquet"
+            path = within(self._folder, f"{self._split}-{len(self._files):05d}.parquet")
             self._files.append(path)
             # Content-defined chunks let the Hub store only what changed between two versions.
             self._writer = pq.ParquetWriter(
@@ -127,21 +128,49 @@ class _ParquetSplit:
         for number, path in enumerate(self._files):
             final = f"{self._split}-{number:05d}-of-{len(self._files):05d}.parquet"
             size += path.stat().st_size
-            os.replace(path, path.with_name(final))
+            os.replace(path, within(self._folder, final))
         return Written(self._rows, size, len(self._files))
 
 
-def check_imagefolder(schema: pa.Schema, image: str, labels: Sequence[str]) -> None:
+def check_parquet(schema: pa.Schema) -> None:
+    """Check that a dataset can be written as Parquet, before its images are made.
+
+    Raises:
+        UsageError: Parquet has no such type as one of the columns.
+    """
+    for field in schema:
+        try:
+            pq.ParquetWriter(io.BytesIO(), pa.schema([field])).close()
+        except pa.ArrowException as error:
+            raise UsageError(
+                f"The column '{field.name}' can't be written as Parquet: {error}",
+                "Remove it from the source.",
+            ) from None
+
+
+def check_imagefolder(
+    schema: pa.Schema, image: str, labels: Sequence[str], splits: Sequence[str]
+) -> None:
     """Check that a dataset can be written as an ImageFolder, before its images are made.
 
     Args:
         schema: Of the tables.
         image: The image column.
         labels: The class names.
+        splits: The splits, which become folders.
 
     Raises:
-        UsageError: A column or a class name can't stand in a CSV file.
+        UsageError: A column or a class name can't stand in a CSV file, or a split's folder would
+            be where something else is, or another split's folder.
     """
+    taken = {"synfill": "synfill's own records", "readme.md": "the card"}
+    for split in splits:
+        there = taken.setdefault(split.casefold(), f"the split '{split}'")
+        if there != f"the split '{split}'":
+            raise UsageError(
+                f"The folder of the split '{split}' would be where {there} is written.",
+                "Use --format parquet.",
+            )
     nested = [
         field.name
         for field in schema
@@ -208,9 +237,10 @@ class ImageFolderWriter:
     def add(self, split: str, table: pa.Table) -> None:
         """Append rows to a split."""
         if split not in self._splits:
-            self._splits[split] = _ImageFolderSplit(self._folder / split, self._columns)
+            folder = within(self._folder, split)
+            self._splits[split] = _ImageFolderSplit(folder, self._columns)
         part = self._splits[split]
-        for row in table.to_pylist():
+        for row in _as_python(table).to_pylist():
             data = row.pop(self._image)["bytes"]
             for column, names in self._names.items():
                 code = row[column]
@@ -222,6 +252,17 @@ class ImageFolderWriter:
     def close(self) -> dict[str, Written]:
         """Finish all files; what was written, by split."""
         return {split: part.close() for split, part in self._splits.items()}
+
+
+def _as_python(table: pa.Table) -> pa.Table:
+    """A table with those columns as text that hold times which Python has no objects for."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_temporal(field.type):
+            try:
+                table.column(number).to_pylist()
+            except (ValueError, ArithmeticError):
+                table = table.set_column(number, field.name, table.column(number).cast(pa.string()))
+    return table
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -256,7 +297,7 @@ class _ImageFolderSplit:
             # Two classes that differ in case alone would share a folder on some file systems.
             if name.casefold() in {taken.casefold() for taken in self._folders.values()}:
                 name = safe_name(f"{name}/{label!r}")
-            (self._folder / name).mkdir()
+            within(self._folder, name).mkdir()
             self._folders[label] = name
         return f"{self._folders[label]}/"
 
@@ -267,6 +308,8 @@ class _ImageFolderSplit:
 
 
 def _suffix(data: bytes) -> str:
-    with Image.open(io.BytesIO(data)) as image:
-        kind = image.format or "bin"
-    return {"JPEG": ".jpg", "TIFF": ".tif"}.get(kind, f".{kind.lower()}")
+    try:
+        kind = format_of(data)
+    except BadImage:
+        kind = ""
+    return {"JPEG": ".jpg", "TIFF": ".tif"}.get(kind, f".{kind.lower() or 'bin'}")

@@ -5,8 +5,18 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from synfill.data.names import canonical_split, natural_key, sort_splits, split_of_file
-from synfill.errors import UsageError, suggest
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synfill.data.names import (
+    canonical_split,
+    check_path,
+    check_split,
+    natural_key,
+    sort_splits,
+    split_of_file,
+)
+from synfill.errors import RunError, UsageError, suggest
 from synfill.records import JsonObject
 
 
@@ -35,20 +45,24 @@ def split_files(
     Raises:
         UsageError: Several configurations and none asked for, or an unknown one; or the
             configuration's patterns match no Parquet file.
+        RunError: A split's name can't be one, or a pattern leads out of the dataset or is none.
     """
+    for name in files:
+        check_path(name, spec)
     chosen = choose_config(spec, card, config)
     if chosen is None:
         files = [name for name in files if name.startswith("data/")] or files
         return _by_name(files)
-    patterns = _patterns(chosen.get("data_files"))
-    folder = str(chosen.get("data_dir") or "").strip("/")
+    where = f"{spec}/README.md, configs, {chosen['config_name']}"
+    patterns = _checked_patterns(chosen, where)
+    folder = str(chosen.get("data_dir") or "").removeprefix("./").strip("/")
     if folder:
         files = [name for name in files if name.startswith(f"{folder}/")]
     if not patterns:
         return _by_name(files)
     prefix = f"{folder}/" if folder else ""
     found = {
-        split: _sorted({name for glob in globs for name in _matching(prefix + glob, files)})
+        split: _sorted({n for glob in globs for n in _matching(prefix + glob, files, where)})
         for split, globs in patterns.items()
     }
     splits = {split: found[split] for split in sort_splits(found) if found[split]}
@@ -61,18 +75,45 @@ def split_files(
     return splits, ()
 
 
+def check_configs(spec: str, card: JsonObject) -> None:
+    """Check all configurations of a card, before another reader follows their patterns.
+
+    Raises:
+        RunError: As `split_files` raises it.
+    """
+    for name, entry in _configs(card).items():
+        _checked_patterns(entry, f"{spec}/README.md, configs, {name}")
+
+
+def config_fault(card: JsonObject) -> str:
+    """What makes a card's `configs` nonsense, for a message; "" if nothing does."""
+    listed = card.get("configs")
+    if listed is None:
+        return ""
+    if not isinstance(listed, list):
+        return f"'configs' should be a list, not {listed!r:.60}"
+    for number, entry in enumerate(listed, start=1):
+        where = f"configs, entry {number}"
+        if not isinstance(entry, dict):
+            return f"{where} should be a mapping, not {entry!r:.60}"
+        if not isinstance(entry.get("config_name", ""), str | int | float):
+            return f"{where}: config_name should be text"
+        if not isinstance(entry.get("data_dir") or "", str):
+            return f"{where}: data_dir should be a path, not {entry['data_dir']!r:.60}"
+        for split, path in _pairs(entry.get("data_files")):
+            if not isinstance(path, str):
+                shown = f"the path of {split!r:.60}" if path is not None else f"{split!r:.60}"
+                return f"{where}: data_files should hold patterns of paths, not {shown}"
+    return ""
+
+
 def choose_config(spec: str, card: JsonObject, name: str | None) -> JsonObject | None:
     """The entry of a card's `configs` that is asked for, or the default one; None without any.
 
     Raises:
         UsageError: Several and none asked for, or an unknown one.
     """
-    listed = card.get("configs")
-    configs = {
-        str(entry["config_name"]): entry
-        for entry in (listed if isinstance(listed, list) else [])
-        if isinstance(entry, dict) and "config_name" in entry
-    }
+    configs = _configs(card)
     if name is not None:
         if name not in configs:
             raise UsageError(
@@ -93,25 +134,64 @@ def choose_config(spec: str, card: JsonObject, name: str | None) -> JsonObject |
     )
 
 
-def _patterns(data_files: Any) -> dict[str, list[str]]:
-    """The globs of every split, from any of the forms that a card may write them in."""
+def _configs(card: JsonObject) -> dict[str, JsonObject]:
+    return {
+        str(entry["config_name"]): {**entry, "config_name": str(entry["config_name"])}
+        for entry in card.get("configs") or []
+        if "config_name" in entry
+    }
+
+
+def _pairs(data_files: Any) -> list[tuple[Any, Any]]:
+    """(split, pattern) pairs from any of the forms that a card may write them in.
+
+    What is no pattern comes as it is: (split, it) where a split is told, else (it, None).
+    """
     if isinstance(data_files, dict):
         data_files = [{"split": split, "path": path} for split, path in data_files.items()]
-    if isinstance(data_files, str):
-        data_files = [data_files]
-    patterns: dict[str, list[str]] = {}
-    for entry in data_files or []:
+    pairs: list[tuple[Any, Any]] = []
+    listed = data_files if isinstance(data_files, list) else [data_files]
+    for entry in listed if data_files is not None else []:
         if isinstance(entry, str):
-            patterns.setdefault("train", []).append(entry)
-        elif isinstance(entry, dict) and "path" in entry:
+            pairs.append(("train", entry))
+        elif isinstance(entry, dict) and entry.get("path"):
             paths = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
-            patterns.setdefault(str(entry.get("split", "train")), []).extend(map(str, paths))
+            pairs += [(entry.get("split", "train"), path) for path in paths]
+        else:
+            pairs.append((entry, None))
+    return pairs
+
+
+def _checked_patterns(config: JsonObject, where: str) -> dict[str, list[str]]:
+    """The globs of every split; none of them may lead out of the dataset."""
+    if folder := str(config.get("data_dir") or "").removeprefix("./"):
+        check_path(folder, f"{where}, data_dir")
+    patterns: dict[str, list[str]] = {}
+    for split, glob in _pairs(config.get("data_files")):
+        name = check_split(str(split), f"{where}, data_files")
+        for part in glob.split("::"):
+            # Another reader follows addresses, and knows whose home `~` is.
+            if not _ADDRESS.match(part):
+                is_elsewhere = part.startswith("~") or "://" in part
+                check_path(f"/{part}" if is_elsewhere else part, f"{where}, data_files")
+        patterns.setdefault(name, []).append(glob)
     return patterns
 
 
-def _matching(glob: str, files: Sequence[str]) -> list[str]:
-    pattern = re.compile(_glob_regex(glob.removeprefix("./")))
-    return [name for name in files if pattern.fullmatch(name)]
+_ADDRESS = re.compile(r"(https?|hf|zip|gzip|bz2|lz4|xz|zstd)://(?!.*\.\.)")
+
+
+def _matching(glob: str, files: Sequence[str], where: str) -> list[str]:
+    pattern = f"(?s)^(?:{_glob_regex(glob.removeprefix('./'))})$"
+    try:
+        # Not Python's `re`: a pattern of many stars would take it hours.
+        found = pc.match_substring_regex(pa.array(files, pa.string()), pattern).to_pylist()
+    except pa.ArrowException as error:
+        raise RunError(
+            f"{where}, data_files: the pattern {glob!r:.80} can't be read: {error}",
+            "Correct it there.",
+        ) from None
+    return [name for name, matches in zip(files, found, strict=True) if matches]
 
 
 def _glob_regex(glob: str) -> str:

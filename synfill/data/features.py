@@ -3,19 +3,21 @@
 `datasets` itself is not asked: its import takes longer than reading a dataset's labels.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
+from synfill.data.names import check_classes
 from synfill.data.source import Column, ColumnKind
-from synfill.errors import UsageError, suggest
+from synfill.errors import RunError, UsageError, suggest
+from synfill.reading import parse_json
 from synfill.records import JsonObject
 
 _IMAGE_NAMES = frozenset({"image", "img", "picture", "photo"})
 _PREFERRED_IMAGES = frozenset({"image", "img"})
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 _DTYPES = {
     "double": "float64",
     "float": "float32",
@@ -28,15 +30,26 @@ _DTYPES = {
 def schema_features(schema: pa.Schema) -> dict[str, JsonObject]:
     """The features that `datasets` noted in a schema's metadata; empty where it noted none."""
     try:
-        noted = json.loads((schema.metadata or {})[b"huggingface"])
+        noted = parse_json((schema.metadata or {})[b"huggingface"])
         features = noted["info"]["features"]
     except (KeyError, TypeError, ValueError):
         return {}
     return features if isinstance(features, dict) else {}
 
 
-def columns_of(schema: pa.Schema, features: Mapping[str, JsonObject]) -> tuple[Column, ...]:
-    """The columns of a schema; features that don't fit what is stored are not believed."""
+def columns_of(
+    schema: pa.Schema, features: Mapping[str, JsonObject], where: str = "the dataset"
+) -> tuple[Column, ...]:
+    """The columns of a schema; features that don't fit what is stored are not believed.
+
+    Args:
+        schema: What is stored.
+        features: What is noted of its columns.
+        where: What the schema is of, for messages.
+
+    Raises:
+        RunError: A ClassLabel's names can't be names of classes, or two are the same.
+    """
     binaries = [field.name for field in schema if _is_binary(field.type)]
     columns = []
     for field in schema:
@@ -44,11 +57,70 @@ def columns_of(schema: pa.Schema, features: Mapping[str, JsonObject]) -> tuple[C
             _is_binary(field.type) and (field.name in _IMAGE_NAMES or len(binaries) == 1)
         )
         feature = {"_type": "Image"} if is_image else feature_of(field.type)
-        noted = features.get(field.name)
+        noted = _sound(features.get(field.name), f"The column '{field.name}' of {where}")
         if noted is not None and _fits(noted, field.type):
             feature = noted
         columns.append(Column(field.name, kind_of(feature), feature))
     return tuple(columns)
+
+
+def plain_schema(schema: pa.Schema, where: str) -> pa.Schema:
+    """A schema with dictionaries decoded and views as what they show, without metadata.
+
+    Args:
+        schema: What is stored.
+        where: What the schema is of, for messages.
+
+    Raises:
+        RunError: Two columns have the same name, one's isn't text, or types are nested too deep.
+    """
+    try:
+        names = schema.names
+        types = [_plain_type(field.type) for field in schema]
+        for stored in types:
+            feature_of(stored)
+    except UnicodeDecodeError:
+        raise RunError(
+            f"{where} has a column whose name isn't text (UTF-8).", "Rename it."
+        ) from None
+    except RecursionError:
+        raise RunError(f"{where} has a column that is nested too deep.", "Remove it.") from None
+    if len(set(names)) < len(names):
+        raise RunError(
+            f"{where} has two columns of the same name: {', '.join(names)}.", "Rename one of them."
+        )
+    return pa.schema(list(zip(names, types, strict=True)))
+
+
+def _plain_type(stored: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(stored):
+        return _plain_type(stored.value_type)
+    if pa.types.is_string_view(stored):
+        return pa.string()
+    return pa.binary() if pa.types.is_binary_view(stored) else stored
+
+
+def _sound(noted: Any, where: str) -> Any:
+    """A noted feature of an image, a class or a plain value, reduced to what is known of these.
+
+    None where it is no feature; what is nested comes as it is.
+    """
+    if not isinstance(noted, dict):
+        return noted if isinstance(noted, list) and noted else None
+    match noted.get("_type"):
+        case "ClassLabel":
+            names = noted.get("names")
+            if not isinstance(names, list) or not names:
+                return None
+            return {"names": [*check_classes(names, where)], "_type": "ClassLabel"}
+        case "Image":
+            mode, decode = noted.get("mode"), noted.get("decode", True)
+            is_known = (mode is None or isinstance(mode, str)) and isinstance(decode, bool)
+            return noted if is_known else {"_type": "Image"}
+        case "Value":
+            dtype = noted.get("dtype")
+            return {"dtype": dtype, "_type": "Value"} if isinstance(dtype, str) else None
+    return noted
 
 
 def kind_of(feature: Any) -> ColumnKind:
@@ -58,10 +130,8 @@ def kind_of(feature: Any) -> ColumnKind:
     match feature.get("_type"):
         case "Image":
             return "image"
-        case "ClassLabel" if feature.get("names"):
-            return "class"
         case "ClassLabel":
-            return "int"
+            return "class"
         case "Value":
             return _kind_of_dtype(str(feature.get("dtype")))
         case _:
@@ -122,8 +192,15 @@ def with_one_image(columns: tuple[Column, ...], name: str | None) -> tuple[Colum
     )
 
 
+def image_columns(columns: Sequence[Column]) -> frozenset[str]:
+    """The columns that hold images, the chosen one and those that are only passed on."""
+    return frozenset(
+        c.name for c in columns if isinstance(c.feature, dict) and c.feature.get("_type") == "Image"
+    )
+
+
 def _kind_of_dtype(dtype: str) -> ColumnKind:
-    if dtype.startswith(("int", "uint")):
+    if dtype in _INTEGERS:
         return "int"
     if dtype in ("string", "large_string", "string_view"):
         return "string"
@@ -131,15 +208,47 @@ def _kind_of_dtype(dtype: str) -> ColumnKind:
 
 
 def _fits(feature: Any, stored: pa.DataType) -> bool:
-    match kind_of(feature):
-        case "image":
+    """Whether a noted feature is what is stored, so that each row can be written as it says."""
+    if isinstance(feature, list):
+        # As older versions of `datasets` note a list.
+        return len(feature) == 1 and _is_list(stored) and _fits(feature[0], stored.value_type)
+    if not isinstance(feature, dict):
+        return False
+    match feature.get("_type"):
+        case "Image":
             return _is_image_struct(stored) or _is_binary(stored)
-        case "class" | "int":
+        case "ClassLabel":
             return bool(pa.types.is_integer(stored))
-        case "other":
-            return kind_of(feature_of(stored)) == "other"
-        case kind:
-            return kind_of(feature_of(stored)) == kind
+        case "Value":
+            inferred = feature_of(stored)
+            return bool(
+                inferred == feature
+                or (kind_of(feature) == "string" and kind_of(inferred) == "string")
+            )
+        case "List" | "LargeList" | "Sequence" if "feature" in feature:
+            length = feature.get("length", -1)
+            inner = feature["feature"]
+            return (
+                _is_list(stored)
+                and (length == -1 or length == getattr(stored, "list_size", None))
+                and _fits(inner, stored.value_type)
+            )
+        case str():
+            # Audio, Array2D and others: known to `datasets` alone.
+            return not isinstance(feature_of(stored), dict) or "dtype" not in feature_of(stored)
+        case _:
+            inner = [field.name for field in stored] if pa.types.is_struct(stored) else []
+            return sorted(feature) == sorted(inner) and all(
+                _fits(feature[field.name], field.type) for field in stored
+            )
+
+
+def _is_list(stored: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(stored)
+        or pa.types.is_large_list(stored)
+        or pa.types.is_fixed_size_list(stored)
+    )
 
 
 def _is_binary(stored: pa.DataType) -> bool:
@@ -154,4 +263,10 @@ def _is_image_struct(stored: pa.DataType) -> bool:
     if not pa.types.is_struct(stored):
         return False
     fields = {field.name: field.type for field in stored}
-    return set(fields) <= {"bytes", "path"} and "bytes" in fields and _is_binary(fields["bytes"])
+    data, path = fields.get("bytes"), fields.get("path", pa.null())
+    if data is None or len(fields) != stored.num_fields or not set(fields) <= {"bytes", "path"}:
+        return False
+    # No bytes at all, where all images are files beside the table.
+    is_path = pa.types.is_string(path) or pa.types.is_large_string(path)
+    has_path = is_path or pa.types.is_null(path)
+    return has_path and (_is_binary(data) or (pa.types.is_null(data) and is_path))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfill.data.card import licence_of, read_card
-from synfill.data.configs import NamesNoParquet, split_files
+from synfill.data.configs import NamesNoParquet, check_configs, split_files
 from synfill.data.hub_errors import explain_hub, is_offline
 from synfill.data.hub_files import HubFiles, Listing, ask_hub, list_files, remembered_files
 from synfill.data.names import origin_name
@@ -60,6 +60,8 @@ def open_hub(id: str, *, revision: str | None, config: str | None, image: str | 
     except (transport_error(), OSError) as error:
         raise explain_hub(id, revision, error) from error
     size = format_bytes(sum(listing.sizes.values()))
+    # `datasets` follows patterns to files of this machine, too.
+    check_configs(id, card)
     _LOG.warning("%s isn't stored as Parquet: all of it is downloaded (%s).", id, size)
     return _load(id, revision, config, image)
 
@@ -94,7 +96,10 @@ def _card(listing: Listing) -> JsonObject:
             listing.id, "README.md", repo_type="dataset", revision=listing.commit
         ),
     )
-    return read_card(Path(path).parent)
+    card, notes = read_card(Path(path).parent)
+    for note in notes:
+        _LOG.warning("%s", note)
+    return card
 
 
 def _open_parquet(
@@ -181,7 +186,9 @@ def _load(id: str, revision: str | None, config: str | None, image: str | None) 
     )
     # What `datasets` stores by path alone are files that it has put into its caches itself.
     caches = [Path(datasets.config.HF_CACHE_HOME), Path(datasets.config.HF_DATASETS_CACHE)]
-    return ArrowSource(origin, held, image=image, folders=caches)
+    tables = {str(split): part.data.table for split, part in held.items()}
+    features = next(iter(held.values())).features.to_dict()
+    return ArrowSource(origin, tables, features, image=image, folders=caches)
 
 
 def _cached_licence(id: str, commit: str) -> str:
@@ -189,4 +196,4 @@ def _cached_licence(id: str, commit: str) -> str:
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(id, "README.md", revision=commit or None, repo_type="dataset")
-    return licence_of(read_card(Path(cached).parent)) if isinstance(cached, str) else ""
+    return licence_of(read_card(Path(cached).parent)[0]) if isinstance(cached, str) else ""

@@ -19,8 +19,8 @@ from synfill.data.features import columns_of, schema_features, with_one_image
 from synfill.data.labels import CONVENTIONAL_LABELS
 from synfill.data.layout import Files, Layout, lay_out
 from synfill.data.metadata import Metadata, has_metadata, read_metadata
-from synfill.data.names import canonical_split, sort_splits
-from synfill.data.rows import clip_rows, read_file
+from synfill.data.names import canonical_split, check_classes, readable, sort_splits
+from synfill.data.rows import BATCH_BYTES, clip_rows, read_file
 from synfill.data.source import IMAGE_TYPE, Column, Origin
 from synfill.data.tree import Tree
 from synfill.errors import UsageError
@@ -30,7 +30,6 @@ _IMAGE = "image"
 _LABEL = "label"
 _SPLIT_COLUMN = "split"
 _SPLIT_NUMBERS = {0: "train", 1: "validation", 2: "test"}
-_BATCH_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +77,13 @@ class ImageFolderSource:
         for position, row in enumerate(wanted, start=1):
             data.append(read_file(self._root / held.paths[row]))
             size += len(data[-1] or b"")
-            if len(data) == batch_rows or size >= _BATCH_BYTES or position == len(wanted):
+            if len(data) == batch_rows or size >= BATCH_BYTES or position == len(wanted):
                 yield wanted[first:position], _batch(held, wanted[first:position], data)
                 data, first, size = [], position, 0
 
     def describe_row(self, split: str, row: int) -> str:
         """The image's path below the root."""
-        return self._splits[split].paths[row]
+        return readable(self._splits[split].paths[row])
 
 
 def open_imagefolder(spec: str, tree: Tree, *, image: str | None) -> ImageFolderSource:
@@ -104,7 +103,7 @@ def open_imagefolder(spec: str, tree: Tree, *, image: str | None) -> ImageFolder
         RunError: A metadata file is damaged or names files outside its folder.
     """
     layout = lay_out(spec, tree)
-    names = layout.class_names
+    names = list(check_classes(layout.class_names, f"The folders of {spec}"))
     divided = layout.splits
     notes = [*tree.notes, *layout.notes]
     metadata = None
@@ -128,8 +127,9 @@ def open_imagefolder(spec: str, tree: Tree, *, image: str | None) -> ImageFolder
     features = schema_features(schema)
     if names:
         features[_LABEL] = {"names": names, "_type": "ClassLabel"}
-    columns = (Column(_IMAGE, "image", {"_type": "Image"}), *columns_of(schema, features))
-    origin = local_origin(spec, tree.root)
+    columns = (Column(_IMAGE, "image", {"_type": "Image"}), *columns_of(schema, features, spec))
+    origin, told = local_origin(spec, tree.root)
+    notes += told
     return ImageFolderSource(origin, tree, splits, with_one_image(columns, image), tuple(notes))
 
 
@@ -205,7 +205,7 @@ def _tabulate(files: Files, names: list[str], metadata: Metadata | None) -> _Spl
 
 
 def _batch(split: _Split, rows: NDArray[np.int64], data: list[bytes | None]) -> pa.RecordBatch:
-    paths = pa.array([split.paths[row] for row in rows], pa.string())
+    paths = pa.array([readable(split.paths[row]) for row in rows], pa.string())
     images = pa.StructArray.from_arrays(
         [pa.array(data, pa.binary()), paths], fields=list(IMAGE_TYPE)
     )

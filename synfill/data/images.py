@@ -155,9 +155,22 @@ def inspect(data: bytes | None) -> ImageProfile:
         if _orientation(image) in _SIDEWAYS:
             width, height = height, width
         image.load()
+        if mode not in ("L", "RGB") or image.has_transparency_data:
+            # All that `decode` does: some pixels can be read, but not be told in grey or RGB.
+            flatten(image)
         lossless = image.format == "WEBP" and _is_lossless(data)
         format = image.format or ""
     return ImageProfile(format, mode, (width, height), tables, subsampling, lossless, progressive)
+
+
+def format_of(data: bytes) -> str:
+    """Pillow's name of an image file's format; its pixels aren't read.
+
+    Raises:
+        BadImage: The bytes are no image.
+    """
+    with _quiet(), _reading(), _open(data) as image:
+        return image.format or ""
 
 
 def inspect_split(

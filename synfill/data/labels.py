@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synfill.data.arrow import to_numpy
-from synfill.data.names import natural_key
+from synfill.data.names import check_classes, natural_key
 from synfill.data.source import Column, Source
 from synfill.errors import RunError, UsageError, suggest
 from synfill.records import MISSING, Factor, LabelTable, Value
@@ -184,16 +184,25 @@ def _holds_values(source: Source, column: Column) -> bool:
         return True
     if not _is_float(column):
         return False
-    parts = (_without_nan(source.read_column(split, column.name)) for split in source.splits)
-    return all(pc.all(pc.equal(part, pc.floor(part))).as_py() is not False for part in parts)
+    parts = (_as_floats(source.read_column(split, column.name)) for split in source.splits)
+    # Above 2^53, and among infinities, there are no whole numbers to tell.
+    return all(
+        pc.all(
+            pc.and_(pc.equal(part, pc.floor(part)), pc.less(pc.abs(part), float(1 << 53)))
+        ).as_py()
+        is not False
+        for part in parts
+    )
 
 
 def _is_float(column: Column) -> bool:
     return column.kind == "other" and _type_name(column).startswith("float")
 
 
-def _without_nan(stored: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(pc.is_nan(stored), pa.scalar(None, stored.type), stored)
+def _as_floats(stored: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As float64, which unlike float16 can be computed with; NaN becomes null."""
+    wide = stored.cast(pa.float64())
+    return pc.if_else(pc.is_nan(wide), pa.scalar(None, wide.type), wide)
 
 
 def _type_name(column: Column) -> str:
@@ -234,6 +243,7 @@ def _read_factors(source: Source, column: Column, splits: Sequence[str]) -> dict
     }
     distinct = {value for part in encoded.values() for value in part.values}
     values = _sorted_values(distinct)
+    check_classes(values, f"The column '{column.name}' of {source.origin.location}")
     position = {value: code for code, value in enumerate(values)}
     factors = {}
     for split in splits:
@@ -246,13 +256,14 @@ def _read_factors(source: Source, column: Column, splits: Sequence[str]) -> dict
 
 def _whole(stored: pa.ChunkedArray) -> pa.ChunkedArray:
     """Floating-point whole numbers as integers; anything else as it is."""
-    return (
-        pc.cast(_without_nan(stored), pa.int64()) if pa.types.is_floating(stored.type) else stored
-    )
+    return pc.cast(_as_floats(stored), pa.int64()) if pa.types.is_floating(stored.type) else stored
 
 
 def _class_codes(source: Source, column: Column, split: str) -> NDArray[np.int32]:
     stored = source.read_column(split, column.name)
+    if pa.types.is_uint64(stored.type):
+        # Numbers that int64 can't hold are no class's either.
+        stored = pc.min_element_wise(stored, pa.scalar(1 << 62, pa.uint64()), skip_nulls=False)
     codes = to_numpy(stored, null=MISSING)
     names = column.class_names
     if len(codes) and not (codes.min() >= MISSING and codes.max() < len(names)):

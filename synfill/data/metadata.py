@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import posixpath
 import re
 from collections.abc import Collection, Sequence
@@ -12,11 +13,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synfill.data.features import plain_schema
 from synfill.data.tree import Tree, join
 from synfill.errors import RunError, UsageError
+from synfill.reading import check_json_lines, read_regular
 
 _NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _FILE_COLUMN = "file_name"
+_LARGEST = 1 << 30
+"""Bytes of a metadata file."""
 _INTEGER = r"^-?(0|[1-9][0-9]{0,14})(\.0)?$"
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 _BOOLEAN = r"^(True|False|true|false|TRUE|FALSE)$"
@@ -85,42 +90,39 @@ def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -
 def _read_table(path: Path) -> pa.Table:
     """A metadata file as a table; a CSV's columns are all strings, its empty fields null."""
     try:
+        content = read_regular(path, _LARGEST)
         if path.suffix == ".csv":
-            table = _read_csv(path)
+            table = _read_csv(content)
         elif path.suffix == ".jsonl":
             from pyarrow import json
 
+            # Arrow's own parser has no limit of depth: it ends the process.
+            check_json_lines(content)
             # One block: a row that crosses the border of two can't be read.
-            block = json.ReadOptions(block_size=max(path.stat().st_size, 1))
-            table = json.read_json(path, read_options=block)
+            block = json.ReadOptions(block_size=max(len(content), 1))
+            table = json.read_json(pa.BufferReader(content), read_options=block)
         else:
             import pyarrow.parquet as pq
 
-            table = pq.read_table(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
+            table = pq.read_table(pa.BufferReader(content))
+        table.validate(full=True)
+        noted = table.schema.metadata
+        return table.cast(plain_schema(table.schema, str(path))).replace_schema_metadata(noted)
+    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         raise RunError(f"{path} can't be read: {error}", "Repair or remove it.") from error
-    if len(set(table.column_names)) < table.num_columns:
-        raise RunError(
-            f"{path} has two columns of the same name: {', '.join(table.column_names)}.",
-            "Rename one of them.",
-        )
-    for number, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            plain = table.column(number).cast(field.type.value_type)
-            table = table.set_column(number, field.name, plain)
-    return table
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _read_csv(content: bytes) -> pa.Table:
     from pyarrow import csv as arrow_csv
 
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    header = next(csv.reader(lines), [])
     options = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(header, pa.string()), null_values=[""], strings_can_be_null=True
     )
     parse = arrow_csv.ParseOptions(newlines_in_values=True)
-    return arrow_csv.read_csv(path, convert_options=options, parse_options=parse)
+    text = pa.BufferReader(content)
+    return arrow_csv.read_csv(text, convert_options=options, parse_options=parse)
 
 
 def _file_column(path: Path, table: pa.Table, folder: str, images: Collection[str]) -> str:

@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 
 from synfill.data.card import card_features, local_origin, read_card
 from synfill.data.configs import choose_config, split_files
-from synfill.data.features import columns_of, schema_features, with_one_image
-from synfill.data.rows import as_image_structs, clip_rows
+from synfill.data.features import (
+    columns_of,
+    image_columns,
+    plain_schema,
+    schema_features,
+    with_one_image,
+)
+from synfill.data.rows import clip_rows, with_images
 from synfill.data.source import Column, Origin, image_column
 from synfill.data.tree import Tree
 from synfill.errors import RunError, UsageError
+from synfill.reading import regular
 from synfill.records import JsonObject
 
 
@@ -52,8 +59,8 @@ class LocalFiles:
     threads: int = 1
 
     def open(self, name: str) -> Path:
-        """The file's path."""
-        return self.root / name
+        """The file's path. Raises NotRegular for a pipe or a device: Arrow would wait."""
+        return regular(self.root / name)
 
     def folder(self) -> Path:
         """The folder."""
@@ -97,6 +104,7 @@ class ParquetSource:
         self._shards = shards
         self._schema = schema
         self._image = image_column(columns).name
+        self._images = image_columns(columns)
 
     def count(self, split: str) -> int:
         """How many rows a split has."""
@@ -109,7 +117,10 @@ class ParquetSource:
         def read(shard: _Shard) -> list[pa.Array]:
             with self._open(shard) as file:
                 table = file.read(columns=[name], use_threads=False)
-                return list(table.column(name).cast(target).chunks)
+                column = table.column(name)
+                # A file may hold text that isn't UTF-8, which nothing later expects.
+                column.validate(full=True)
+                return list(column.cast(target).chunks)
 
         with ThreadPoolExecutor(self._files.threads) as pool:
             parts = list(pool.map(read, self._shards[split]))
@@ -124,13 +135,15 @@ class ParquetSource:
             wanted = clip_rows(rows, shard.first_row, shard.rows)
             if not len(wanted):
                 continue
+            folders = ((root / shard.name).parent, root)
             with self._files.reading(shard.name), _open(root / shard.name, shard) as file:
                 for first, batch in _iter_wanted(shard, file, wanted, batch_rows):
                     kept = clip_rows(wanted, first, batch.num_rows)
                     if len(kept) < batch.num_rows:
                         batch = batch.take(pa.array(kept - first))
                     if len(kept):
-                        yield kept, self._conform(batch, shard, root)
+                        plain = self._conform(batch)
+                        yield from with_images(kept, plain, self._images, folders, (root,))
 
     def describe_row(self, split: str, row: int) -> str:
         """The file, the row within it, and the image's own name where the row holds one."""
@@ -153,19 +166,13 @@ class ParquetSource:
         ):
             yield file
 
-    def _conform(self, batch: pa.RecordBatch, shard: _Shard, root: Path) -> pa.RecordBatch:
+    def _conform(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         arrays = []
-        fields = []
         for field in self._schema:
             array = batch.column(field.name)
-            if field.name == self._image:
-                folders = ((root / shard.name).parent, root)
-                array = as_image_structs(array, folders, within=(root,))
-            elif array.type != field.type:
-                array = array.cast(field.type)
-            arrays.append(array)
-            fields.append(pa.field(field.name, array.type))
-        return pa.record_batch(arrays, schema=pa.schema(fields))
+            array.validate(full=True)
+            arrays.append(array if array.type == field.type else array.cast(field.type))
+        return pa.record_batch(arrays, schema=self._schema)
 
 
 def parquet_files(tree: Tree) -> list[str]:
@@ -205,9 +212,11 @@ def open_parquet(
     """
     root = path if path.is_dir() else path.parent
     # A lone file is all that the user asked for, so the card of its folder has no say.
-    card: JsonObject = read_card(root) if path.is_dir() else {}
-    origin = local_origin(spec, path)
-    return make_source(origin, LocalFiles(root), files, card, config=config, image=image)
+    card: JsonObject = read_card(root)[0] if path.is_dir() else {}
+    origin, notes = local_origin(spec, path)
+    return make_source(
+        origin, LocalFiles(root), files, card, config=config, image=image, notes=notes
+    )
 
 
 def make_source(
@@ -218,6 +227,7 @@ def make_source(
     *,
     config: str | None,
     image: str | None,
+    notes: tuple[str, ...] = (),
 ) -> ParquetSource:
     """A source of Parquet files, wherever they lie. Reads their footers.
 
@@ -228,13 +238,14 @@ def make_source(
         card: The header of the card beside them.
         config: Which of the card's configurations.
         image: The image column; None to find it.
+        notes: What is known of the card already.
 
     Raises:
         UsageError: The configuration or the image column isn't clear, or there are no rows.
         RunError: A file isn't Parquet, is cut off, or differs from the others.
     """
     spec = origin.location
-    divided, notes = split_files(spec, names, card, config)
+    divided, passed = split_files(spec, names, card, config)
     shards = {split: _read_footers(files, part) for split, part in divided.items()}
     schema, noted = _common_schema([s for split in shards.values() for s in split], files)
     if not any(shard.rows for split in shards.values() for shard in split):
@@ -242,8 +253,8 @@ def make_source(
     chosen = choose_config(spec, card, config)
     # What the files say of themselves comes first.
     features = card_features(card, chosen["config_name"] if chosen else None) | noted
-    columns = with_one_image(columns_of(schema, features), image)
-    return ParquetSource(origin, files, shards, columns, schema, notes)
+    columns = with_one_image(columns_of(schema, features, spec), image)
+    return ParquetSource(origin, files, shards, columns, schema, (*notes, *passed))
 
 
 def _read_footers(files: Files, names: Sequence[str]) -> list[_Shard]:
@@ -286,17 +297,7 @@ def _common_schema(
 def _read_schema(shard: _Shard, files: Files) -> tuple[pa.Schema, dict[str, JsonObject]]:
     with files.reading(shard.name):
         schema = shard.footer.schema.to_arrow_schema()
-    if len(set(schema.names)) < len(schema.names):
-        raise RunError(
-            f"{shard.name} has two columns of the same name: {', '.join(schema.names)}.",
-            "Rename one of them.",
-        )
-    features = schema_features(schema)
-    plain = pa.schema(
-        pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
-        for f in schema
-    )
-    return plain, features
+    return plain_schema(schema, shard.name), schema_features(schema)
 
 
 def _difference(schema: pa.Schema, other: pa.Schema) -> str:
@@ -345,7 +346,7 @@ def reading_parquet(where: str) -> Iterator[None]:
     """Turn what reading a damaged file raises into a message that names it."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(
             f"{where} can't be read as Parquet: {reason}",

@@ -6,17 +6,17 @@ Works on a local folder and on a snapshot of the Hub alike. Knows neither torch 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import yaml
-
-from synfill.errors import RunError, UsageError
+from synfill.errors import RunError, SynfillError, UsageError
+from synfill.files import parse_yaml
+from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 
 _SMALL: Final = 1 << 20
+_LARGEST_CONFIG: Final = 4 << 20
 
 _WEIGHTS: Final = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
@@ -60,7 +60,7 @@ def read_model_folder(path: Path, name: str) -> ModelFolder:
         RunError: A configuration file is broken.
     """
     index_file = path / "model_index.json"
-    if not index_file.is_file():
+    if not index_file.exists():
         raise UsageError(
             f"{name} is not a diffusers model: it has no model_index.json.", _what_it_is(path)
         )
@@ -150,11 +150,11 @@ def _visible_files(path: Path) -> list[Path]:
 
 def _read_json(path: Path) -> JsonObject:
     """A JSON object; empty if there is no such file."""
-    if not path.is_file():
-        return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = parse_json(read_regular(path, _LARGEST_CONFIG))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} is broken: {error}.", _FETCH_AGAIN) from error
     if not isinstance(content, dict):
         raise RunError(f"{path} is not a JSON object.", _FETCH_AGAIN)
@@ -163,16 +163,13 @@ def _read_json(path: Path) -> JsonObject:
 
 def _licence(readme: Path) -> str:
     """The licence that a model card's front matter states."""
-    if not readme.is_file():
-        return ""
-    text = readme.read_text(encoding="utf-8", errors="replace")
-    if not text.startswith("---"):
-        return ""
     try:
-        card = yaml.safe_load(text[3:].partition("\n---")[0])
-    except yaml.YAMLError:
+        text = read_regular(readme, _LARGEST_CONFIG).decode(errors="replace")
+        card = parse_yaml(text[3:].partition("\n---")[0], str(readme)).content
+    except (OSError, SynfillError):
+        # Whatever is wrong with a card, the model can be used.
         return ""
-    if not isinstance(card, dict):
+    if not text.startswith("---") or not isinstance(card, dict):
         return ""
     licence = card.get("license") or ""
     if licence == "other":

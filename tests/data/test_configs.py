@@ -2,8 +2,8 @@ import contextlib
 
 import pytest
 
-from synfill.data.configs import split_files
-from synfill.errors import UsageError
+from synfill.data.configs import check_configs, config_fault, split_files
+from synfill.errors import RunError, SynfillError, UsageError
 
 CARD = {
     "configs": [
@@ -78,7 +78,7 @@ def test_default_configurations():
 @pytest.mark.parametrize("glob", ["[", "[!a]*.parquet", "x[a-", "*[", "**", "?.parquet", "\\d+"])
 def test_odd_patterns_match_or_not_but_never_fail(glob):
     card = {"configs": [{"config_name": "c", "data_files": glob}]}
-    with contextlib.suppress(UsageError):
+    with contextlib.suppress(SynfillError):
         assert split(["b.parquet"], card) == {"train": ["b.parquet"]}
 
 
@@ -94,3 +94,65 @@ def test_the_configuration_must_be_clear(config, message):
 def test_a_configuration_without_files():
     with pytest.raises(UsageError, match="names no Parquet"):
         split(FILES, {"configs": [{"config_name": "c", "data_files": "gone/*"}]})
+
+
+def config(**entry):
+    return {"configs": [{"config_name": "c", **entry}]}
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "a b", "a-b", "", ".x", "a\0", "a\n",
+                                  "x" * 201, "..", "\ud800"])  # fmt: skip
+def test_a_split_that_datasets_itself_refuses_is_refused_where_it_stands(name):
+    with pytest.raises(
+        RunError, match=r"spec/README\.md, configs, c, data_files: '.*name of a split"
+    ):
+        split(["b.parquet"], config(data_files={name: "*"}))
+
+
+@pytest.mark.parametrize("path", ["../*", "/etc/*", "a/../../*", "~/x", "C:/x", "file:///etc/*",
+                                  "zip://*::/etc/x", "hf://datasets/../x", "a\0"])  # fmt: skip
+def test_patterns_stay_in_the_dataset(path):
+    card = config(data_files=[{"split": "train", "path": path}])
+    for check in (lambda: split(["b.parquet"], card), lambda: check_configs("spec", card)):
+        with pytest.raises(RunError, match="no path of a file below"):
+            check()
+    with pytest.raises(RunError, match="data_dir"):
+        split(["b.parquet"], config(data_dir="../x"))
+
+
+def test_addresses_are_left_to_others():
+    check_configs("spec", config(data_files="https://host/x.zip"))
+    check_configs("spec", config(data_files="zip://*.jpg::data/train.zip"))
+
+
+def test_a_pattern_that_is_none_is_named():
+    with pytest.raises(RunError, match=r"the pattern '\[z-a\]' can't be read"):
+        split(["b.parquet"], config(data_files="[z-a]"))
+
+
+def test_a_pattern_of_many_stars_takes_no_time():
+    """Python's own regular expressions would take longer than anyone lives."""
+    names = ["a" * 200 + ".parquet", "x/" * 40 + "a.parquet"]
+    with pytest.raises(UsageError, match="names no Parquet"):
+        split(names, config(data_files=["*a" * 60 + "b", "**/" * 60 + "b"]))
+
+
+@pytest.mark.parametrize(
+    ("configs", "fault"),
+    [
+        (3, "'configs' should be a list, not 3"),
+        ([3], "entry 1 should be a mapping, not 3"),
+        ([{"config_name": ["a"]}], "config_name should be text"),
+        ([{"config_name": "a", "data_dir": 3}], "data_dir should be a path, not 3"),
+        ([{"config_name": "a", "data_files": 3}], "should hold patterns of paths, not 3"),
+        ([{"config_name": "a", "data_files": [None]}], "should hold patterns of paths, not None"),
+        ([{"config_name": "a", "data_files": {"test": [3]}}], "not the path of 'test'"),
+        ([{"config_name": "a", "data_files": [{"split": "test"}]}], "not {'split': 'test'}"),
+        ([], ""),
+        (None, ""),
+        (CARD["configs"], ""),
+    ],
+)
+def test_configurations_that_are_nonsense_are_told(configs, fault):
+    found = config_fault({"configs": configs})
+    assert fault in found and bool(fault) == bool(found)
