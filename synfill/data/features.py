@@ -237,8 +237,10 @@ def _fits(feature: Any, stored: pa.DataType) -> bool:
             # Audio, Array2D and others: known to `datasets` alone.
             return not isinstance(feature_of(stored), dict) or "dtype" not in feature_of(stored)
         case _:
-            inner = [field.name for field in stored] if pa.types.is_struct(stored) else []
-            return sorted(feature) == sorted(inner) and all(
+            if not pa.types.is_struct(stored):
+                return False
+            names = [field.name for field in stored]
+            return sorted(feature) == sorted(names) and all(
                 _fits(feature[field.name], field.type) for field in stored
             )
 

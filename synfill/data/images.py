@@ -152,9 +152,10 @@ def inspect(data: bytes | None) -> ImageProfile:
             progressive = bool(image.info.get("progressive"))
             # All the file is read and checked all the same, but most of the arithmetic saved.
             image.draft(None, (1, 1))
+        # Before the EXIF data, for which Pillow loads a PNG too: it finds its faults only once.
+        image.load()
         if _orientation(image) in _SIDEWAYS:
             width, height = height, width
-        image.load()
         if mode not in ("L", "RGB") or image.has_transparency_data:
             # All that `decode` does: some pixels can be read, but not be told in grey or RGB.
             flatten(image)

@@ -155,7 +155,7 @@ class ParquetSource:
         with self._open(shard) as file:
             # The member alone: reading the bytes beside it could take seconds.
             paths = file.read(columns=[f"{self._image}.path"], use_threads=False).column(0)
-        name = paths[row - shard.first_row].as_py()["path"]
+            name = (paths[row - shard.first_row].as_py() or {}).get("path")
         return f"{where} ({name})" if name else where
 
     @contextmanager

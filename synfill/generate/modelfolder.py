@@ -17,6 +17,8 @@ from synfill.records import JsonObject
 
 _SMALL: Final = 1 << 20
 _LARGEST_CONFIG: Final = 4 << 20
+_LARGEST_SIZE: Final = 1 << 16
+_MOST_BLOCKS: Final = 16
 
 _WEIGHTS: Final = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
@@ -76,8 +78,8 @@ def read_model_folder(path: Path, name: str) -> ModelFolder:
         path=path,
         pipeline=pipeline,
         index=index,
-        denoiser=_read_json(path / denoiser / "config.json") if denoiser else {},
-        vae=_read_json(path / "vae" / "config.json"),
+        denoiser=_read_sizes(path / denoiser / "config.json") if denoiser else {},
+        vae=_read_sizes(path / "vae" / "config.json"),
         scheduler=_read_json(path / "scheduler" / "scheduler_config.json"),
         licence=_licence(path / "README.md"),
     )
@@ -99,7 +101,11 @@ def check_weights(folder: ModelFolder, name: str) -> str | None:
     """
     for part, value in folder.index.items():
         # Without its files, transformers makes up a tokenizer that knows no word.
-        wanted = part.startswith("tokenizer") and isinstance(value, list) and value[0] is not None
+        wanted = (
+            part.startswith("tokenizer")
+            and isinstance(value, list)
+            and value[:1] not in ([], [None])
+        )
         if wanted and not (folder.path / part).is_dir():
             raise RunError(f"{name} has no {part}/.", _FETCH_AGAIN)
     variants: set[str] = set()
@@ -159,6 +165,22 @@ def _read_json(path: Path) -> JsonObject:
     if not isinstance(content, dict):
         raise RunError(f"{path} is not a JSON object.", _FETCH_AGAIN)
     return content
+
+
+def _read_sizes(path: Path) -> JsonObject:
+    """A part's config.json, whose sizes are used here and must be sizes."""
+    config = _read_json(path)
+    for key in ("sample_size", "block_out_channels", "encoder_block_out_channels"):
+        value = config.get(key)
+        is_list = isinstance(value, list) and (
+            len(value) == 2 if key == "sample_size" else 0 < len(value) <= _MOST_BLOCKS
+        )
+        numbers = value if is_list else [value] if key == "sample_size" else []
+        if value is not None and not (
+            numbers and all(type(n) is int and 0 < n <= _LARGEST_SIZE for n in numbers)
+        ):
+            raise RunError(f"{path} is broken: '{key}' can't be {value!r:.60}.", _FETCH_AGAIN)
+    return config
 
 
 def _licence(readme: Path) -> str:

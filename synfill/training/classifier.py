@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +31,12 @@ from torch import nn
 from synfill import __version__
 from synfill.data.images import decode
 from synfill.data.pixels import flatten
+from synfill.data.rows import LARGEST_IMAGE
 from synfill.devices import find_device
 from synfill.errors import RunError, UsageError
 from synfill.files import atomic_write
 from synfill.generate.hub import REPO_ID, snapshot
+from synfill.reading import parse_json, read_regular, regular
 from synfill.records import JsonObject
 from synfill.training.augment import Channels, plain
 from synfill.training.decoding import Decoder, stored_side
@@ -48,7 +49,6 @@ ImageLike = str | os.PathLike[str] | bytes | Image.Image
 
 FORMAT: Final = "synfill-classifier"
 FORMAT_VERSION: Final = 1
-_LARGEST_CONFIG = 64 << 20
 _Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -254,10 +254,10 @@ def _read(image: ImageLike, decoder: Decoder) -> torch.Tensor | str:
     """uint8 (3, side, side), or why it can't be had."""
     try:
         if isinstance(image, str | os.PathLike):
-            return decoder(Path(image).read_bytes())
+            return decoder(read_regular(Path(image), LARGEST_IMAGE))
         return decoder(image if isinstance(image, bytes) else _as_file(image))
     except OSError as error:
-        return error.strerror or "cannot be read"
+        return error.strerror or str(error) or "cannot be read"
     except ValueError as error:
         return str(error)
 
@@ -293,15 +293,13 @@ def _read_config(folder: Path) -> _Config:
     path = folder / CONFIG
     foreign = f"{folder} holds no classifier of synfill"
     try:
-        if path.stat().st_size > _LARGEST_CONFIG:
-            raise UsageError(f"{foreign}: its {CONFIG} is too large for one.")
-        found = json.loads(path.read_bytes())
+        found = parse_json(read_regular(path))
     except FileNotFoundError:
         patterns = ("model", "seed-*/model", "*/seed-*/model")
         within = [found for p in patterns for found in sorted(folder.glob(f"{p}/{CONFIG}"))]
         hint = f"Did you mean {within[0].parent}?" if within else "Give OUT/seed-0/model."
         raise UsageError(f"{foreign}: there is no {CONFIG}.", hint) from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}.", "Train or download it again.") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise UsageError(
@@ -329,12 +327,12 @@ def _read_weights(folder: Path, config: _Config) -> dict[str, torch.Tensor]:
     path = folder / WEIGHTS
     again = "Train or download the classifier again."
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest == config.weights_sha256:
             return load_file(path)
     except FileNotFoundError:
         raise RunError(f"{folder} holds no weights: there is no {WEIGHTS}.", again) from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise RunError(f"{path} is damaged: {error}.", again) from error
     raise RunError(f"{path} is damaged, or belongs to another {CONFIG}.", again)
