@@ -101,7 +101,7 @@ def output_features(columns: Sequence[Column], provenance: Provenance) -> Featur
             # Features come from strangers, and `datasets` raises anything at odd ones.
             raise UsageError(
                 f"The column '{name}' is of a type that `datasets` can't write "
-                f"({feature!r:.100}): {error}",
+                f"({feature!r:.100}): {str(error).partition('. ')[0]:.200}.",
                 "Remove the column from the source, or correct its type there.",
             ) from error
     return Features.from_dict(features)

@@ -260,17 +260,17 @@ def _whole(stored: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _class_codes(source: Source, column: Column, split: str) -> NDArray[np.int32]:
-    stored = source.read_column(split, column.name)
+    stored = whole = source.read_column(split, column.name)
     if pa.types.is_uint64(stored.type):
         # Numbers that int64 can't hold are no class's either.
-        stored = pc.min_element_wise(stored, pa.scalar(1 << 62, pa.uint64()), skip_nulls=False)
-    codes = to_numpy(stored, null=MISSING)
+        whole = pc.min_element_wise(stored, pa.scalar(1 << 62, pa.uint64()), skip_nulls=False)
+    codes = to_numpy(whole, null=MISSING)
     names = column.class_names
     if len(codes) and not (codes.min() >= MISSING and codes.max() < len(names)):
         row = int(np.flatnonzero((codes < MISSING) | (codes >= len(names)))[0])
         raise RunError(
             f"{source.origin.location}: the label of {source.describe_row(split, row)} is "
-            f"{codes[row]}, but '{column.name}' names {len(names)} classes.",
+            f"{stored[row].as_py()}, but '{column.name}' names {len(names)} classes.",
             "Correct the label, or the class names.",
         )
     return codes.astype(np.int32)

@@ -25,7 +25,7 @@ from synfill.data.features import (
     schema_features,
     with_one_image,
 )
-from synfill.data.rows import clip_rows, with_images
+from synfill.data.rows import BATCH_BYTES, clip_rows, with_images
 from synfill.data.source import Column, Origin, image_column
 from synfill.data.tree import Tree
 from synfill.errors import RunError, UsageError
@@ -329,7 +329,10 @@ def _iter_wanted(
         size = shard.footer.row_group(group).num_rows
         if len(clip_rows(wanted, first, size)):
             position = first
-            for batch in file.iter_batches(batch_rows, row_groups=[group]):
+            # Of large images fewer at a time.
+            average = shard.footer.row_group(group).total_byte_size // max(size, 1)
+            most = max(1, min(batch_rows, BATCH_BYTES // max(average, 1)))
+            for batch in file.iter_batches(most, row_groups=[group]):
                 yield position, batch
                 position += batch.num_rows
         first += size

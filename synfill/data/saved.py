@@ -167,8 +167,10 @@ def open_saved(spec: str, path: Path, *, image: str | None) -> ArrowSource:
 def _read_table(spec: str, folder: Path) -> pa.Table:
     record = folder / "state.json"
     listed = _read_record(spec, record).get("_data_files")
+    if not isinstance(listed, list) or not listed:
+        raise _damaged(spec, f"{record} names no files with data")
     tables = []
-    for entry in listed if isinstance(listed, list) else []:
+    for entry in listed:
         name: Any = entry.get("filename") if isinstance(entry, dict) else None
         file = folder / check_path(name, f"{record}, _data_files")
         try:

@@ -140,7 +140,9 @@ def _read(model: ResolvedModel, folder: Path) -> Any:
             f"{model.id} needs a package that isn't installed: {_first_line(error)}",
             "Install it and run the same command again.",
         ) from error
-    except (OSError, ValueError, RuntimeError, AttributeError, KeyError, SafetensorError) as error:
+    except (
+        OSError, ValueError, TypeError, RuntimeError, AttributeError, LookupError, SafetensorError
+    ) as error:  # fmt: skip
         raise RunError(
             f"{model.id} can't be loaded from {folder}: {_first_line(error)}",
             "Its files are damaged or incomplete: fetch or save the model again.",

@@ -72,6 +72,7 @@ def read_model_folder(path: Path, name: str) -> ModelFolder:
         if isinstance(pipeline, list):
             raise _custom_code(name, str(pipeline))
         raise RunError(f"{index_file} names no pipeline class.", _FETCH_AGAIN)
+    _check_parts(path, index)
     _refuse_custom_code(path, index, name)
     denoiser = next((part for part in ("unet", "transformer") if (path / part).is_dir()), "")
     return ModelFolder(
@@ -207,6 +208,19 @@ def _what_it_is(path: Path) -> str:
             "from_single_file(...).save_pretrained(FOLDER) and name that folder."
         )
     return "Name the folder that save_pretrained() wrote, the one with model_index.json in it."
+
+
+def _check_parts(path: Path, index: JsonObject) -> None:
+    """See that each part that has a folder names a library and a class, or two nulls."""
+    for part, value in index.items():
+        is_part = not part.startswith("_") and (path / part).is_dir()
+        is_pair = isinstance(value, list) and len(value) == 2
+        if is_part and not (is_pair and all(one is None or isinstance(one, str) for one in value)):
+            raise RunError(
+                f"{path / 'model_index.json'} is broken: '{part}' should be a library and a "
+                f"class, not {value!r:.60}.",
+                _FETCH_AGAIN,
+            )
 
 
 def _refuse_custom_code(path: Path, index: JsonObject, name: str) -> None:

@@ -24,7 +24,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=6,
 )
-images = st.sampled_from([image_bytes(n) for n in range(3)] + BROKEN_IMAGES)
+images = st.sampled_from([image_bytes(n) for n in range(3)]) | st.sampled_from(BROKEN_IMAGES)
 
 
 @st.composite
@@ -157,13 +157,14 @@ def parquet_sources(draw: st.DrawFn) -> Build:
         st.lists(
             st.sampled_from(
                 ["data/train-00000-of-00001.parquet", "data/..x-00000-of-00001.parquet",
-                 "data/test.parquet", "a.parquet", "data/\udcff.parquet", "x\n.parquet"]
+                 "data/test.parquet", "a.parquet", "train.parquet", "x.y-00000-of-00001.parquet",
+                 "data/\udcff.parquet", "x\n.parquet"]
             ),
             min_size=1, max_size=2, unique=True,
         )
     )  # fmt: skip
-    table = draw(tables(draw(st.integers(0, 4))))
-    pipe = draw(st.integers(0, 9)) == 0
+    table = draw(tables(draw(st.sampled_from([0, 1, 2, 3, 3, 4, 4, 4]))))
+    pipe = draw(st.integers(0, 29)) == 29
 
     def build(root: Path) -> None:
         _write_card(root, card)
