@@ -101,7 +101,8 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             # Whoever started the process closed it.
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, nowhere)
         elif isinstance(stream, io.TextIOWrapper):
             # A terminal or file that can't hold a character gets its number, not a crash.
             stream.reconfigure(errors="backslashreplace")
