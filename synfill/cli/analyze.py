@@ -29,6 +29,7 @@ from synfill.cli.output import (
     figures_table,
     stdout,
 )
+from synfill.cli.words import meaning
 from synfill.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,15 +158,17 @@ def _sections(analysis: Analysis) -> list[tuple[str, list[Row]]]:
 def _figures(analysis: Analysis) -> object:
     histograms = analysis.splits
     names: list[str] = []
-    columns = [dict(_figure_rows(histogram)) for histogram in histograms]
+    columns = [dict(figure_rows(histogram)) for histogram in histograms]
     for column in columns:
         names.extend(name for name in column if name not in names)
     rows = [(name, *(column.get(name, "") for column in columns)) for name in names]
     splits = [histogram.split for histogram in histograms]
-    return figures_table(analysis.origin.location, splits, rows)
+    meanings = [meaning(name) for name in names] if VERBOSITY.verbose else ()
+    return figures_table(analysis.origin.location, splits, rows, meanings)
 
 
-def _figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
+def figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
+    """The figures of a split as they are shown: names and values."""
     figures = histogram.figures
     rows = [("images", f"{figures.images:,}")]
     if figures.missing_labels:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from synfill import __version__
 from synfill.cli.output import VERBOSITY, show_error
+from synfill.cli.stopping import CTRL_C, STOPPING, code_of
 from synfill.errors import SynfillError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
@@ -58,10 +63,7 @@ def main() -> None:
     0 for success, 2 for wrong use, 1 for a failed run, 130 for Ctrl-C. SYNFILL_DEBUG=1 lets
     tracebacks through.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal or file that can't hold a character gets its number, not a crash.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     # torch's threads otherwise spin while they wait for each other, which on a busy machine makes
     # small models ten times slower (seen: 2 instead of 30 images a second). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -76,15 +78,85 @@ def main() -> None:
         import synfill.cli.recipes
         import synfill.cli.train  # noqa: F401
 
-        app()
+        STOPPING.running()
+        _run()
     except KeyboardInterrupt:
-        sys.exit(130)
+        STOPPING.tell()
+        sys.exit(STOPPING.exit_code)
     except Exception as error:
         if os.environ.get("SYNFILL_DEBUG") == "1":
             raise
         message, hint, code = _explain(error)
-        show_error(message, hint)
-        sys.exit(code)
+        if STOPPING.is_asked and not isinstance(error, SynfillError):
+            # What an interrupted import or a closed terminal raised, and not what the user did.
+            STOPPING.tell()
+        else:
+            show_error(message, hint)
+            STOPPING.told()
+        sys.exit(STOPPING.exit_code if STOPPING.is_asked else code)
+
+
+def _prepare_streams() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Whoever started the process closed it.
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper):
+            # A terminal or file that can't hold a character gets its number, not a crash.
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
+        raw = io.BufferedWriter(_Lenient(sys.stderr.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(
+            raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True
+        )
+
+
+class _Lenient(io.FileIO):
+    """Notes that nobody can read any more (the terminal is closed, the log's disk is full) are
+    no reason to stop a run, nor for another exit code.
+    """
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _run() -> None:
+    """Run the command, and bring what it printed to where it goes.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted.
+        OSError: What it printed couldn't be written.
+    """
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == CTRL_C:
+            # Typer makes this of a KeyboardInterrupt.
+            raise KeyboardInterrupt from None
+        try:
+            # Here and not in the interpreter's end, which would have words of its own.
+            sys.stdout.flush()
+            STOPPING.ending(code_of(end))
+        except OSError as error:
+            _drop_stdout()
+            if not isinstance(error, BrokenPipeError):
+                raise
+            # Who read it has left, which takes no words; but not all of it was read.
+            end.code = end.code or 1
+        raise
+
+
+def _drop_stdout() -> None:
+    """Whatever is still to be written goes nowhere."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _explain(error: Exception) -> tuple[str, str, int]:

@@ -22,7 +22,7 @@ from synfill.cli.options import (
     SeedOption,
     SourceArgument,
 )
-from synfill.cli.output import VERBOSITY, ConsoleReporter, Row, counts_table, stdout
+from synfill.cli.output import VERBOSITY, ConsoleReporter, Row, counts_table, say, stdout
 
 if TYPE_CHECKING:
     from synfill.balancing.run import BalanceResult
@@ -356,4 +356,4 @@ def show(result: BalanceResult) -> None:
         console.print(counts_table(title, columns, rows, VERBOSITY.verbose))
         console.print()
     for line in result.summary():
-        console.print(line, markup=False)
+        say(line)

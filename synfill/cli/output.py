@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
+
+from synfill.cli.bars import StageColumn
 
 FOLD_ABOVE = 24
 BAR_WIDTH = 32
 MIN_BAR_WIDTH = 6
 NAME_WIDTH = 40
+MIN_NAME_WIDTH = 12
+PIPED_WIDTH = 110
 PLAIN_SECONDS = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -33,13 +40,17 @@ class Verbosity:
 VERBOSITY = Verbosity()
 
 
-def stdout(piped_width: int = 110) -> Console:
+def stdout(piped_width: int | None = None) -> Console:
     """The console for data.
 
     Args:
-        piped_width: Columns in a file or a pipe, where there is no width to fit.
+        piped_width: Columns in a file or a pipe, where there is no width to fit; None for
+            COLUMNS, or 110.
     """
-    width = None if sys.stdout.isatty() else piped_width
+    if sys.stdout.isatty() or (piped_width is None and os.environ.get("COLUMNS")):
+        width = None
+    else:
+        width = piped_width or PIPED_WIDTH
     return Console(highlight=False, soft_wrap=False, width=width)
 
 
@@ -48,12 +59,59 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def say(text: str | Text, console: Console | None = None) -> None:
+    """Print a paragraph: wrapped between words on a terminal (or to COLUMNS), else as one line.
+
+    What is longer than a line (a path) stays whole, so that it can be copied.
+
+    Args:
+        text: The paragraph; in a string nothing is markup.
+        console: Where to; None for stdout.
+    """
+    console = console or stdout()
+    text = Text(text) if isinstance(text, str) else text
+    lines = [text]
+    if console.is_terminal or os.environ.get("COLUMNS"):
+        lines = list(text.divide(_breaks(text.plain, console.width)))
+    for line in lines:
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def _breaks(text: str, width: int) -> list[int]:
+    """Where lines of so many columns begin, without the first: never inside a word."""
+    starts, column = [], 0
+    for found in re.finditer(r"\n|[^\S\n]*\S+[^\S\n]*", text):
+        word = found[0]
+        if word == "\n":
+            starts.append(found.end())
+            column = 0
+            continue
+        if column and column + cell_len(word.rstrip()) > width:
+            starts.append(found.start())
+            column = 0
+        column += cell_len(word)
+    return starts
+
+
+def say_command(line: str) -> None:
+    """Print a command as it is typed: what doesn't fit goes on after a backslash."""
+    width = stdout().width - 2
+    lines: list[str] = []
+    for word in line.split(" "):
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}" if lines else word)
+    say(Text(" \\\n".join(lines), "bold"))
+
+
 def show_error(message: str, hint: str) -> None:
     """One message: what, where; then what to do next."""
     console = stderr()
-    console.print(Text.assemble(("error: ", "bold red"), message))
+    say(Text.assemble(("error: ", "bold red"), message), console)
     if hint:
-        console.print(Text(hint))
+        say(hint, console)
 
 
 def bar(images: int, largest: int, width: int) -> Text:
@@ -84,14 +142,17 @@ def counts_table(title: str, columns: Sequence[str], rows: Sequence[Row], unfold
         unfold: Show all rows, however many.
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    # Names and numbers come first: the bars take what a narrow terminal leaves.
-    names = min(NAME_WIDTH, max((cell_len(row.name) for row in rows), default=0))
-    numbers = sum(2 + max(7, len(column)) for column in columns)
-    bars = max(MIN_BAR_WIDTH, min(BAR_WIDTH, stdout().width - names - numbers - 2))
-    table.add_column("", overflow="fold", max_width=NAME_WIDTH)
+    # Numbers come first, then names: the bars take what a narrow terminal leaves.
+    numbers = sum(2 + max(_widest(rows, k), cell_len(name)) for k, name in enumerate(columns))
+    room = stdout().width - numbers
+    names = max((cell_len(row.name) for row in rows), default=0)
+    names = min(names, NAME_WIDTH, max(MIN_NAME_WIDTH, room - MIN_BAR_WIDTH - 2))
+    bars = min(BAR_WIDTH, room - names - 2)
+    table.add_column("", overflow="fold", min_width=names, max_width=names)
     for column in columns:
-        table.add_column(escape(column), justify="right", style="cyan")
-    table.add_column("", no_wrap=True)
+        table.add_column(escape(column), justify="right", style="cyan", no_wrap=True)
+    if bars >= MIN_BAR_WIDTH:
+        table.add_column("", no_wrap=True)
     largest = max((row.counts[0] or 0 for row in rows), default=0)
     for index, row in enumerate(rows):
         if len(rows) > FOLD_ABOVE and not unfold:
@@ -100,12 +161,30 @@ def counts_table(title: str, columns: Sequence[str], rows: Sequence[Row], unfold
             if FOLD_ABOVE // 2 <= index < len(rows) - FOLD_ABOVE // 2:
                 continue
         shown = ["" if count is None else f"{count:,}" for count in row.counts]
-        table.add_row(Text(row.name), *shown, bar(row.counts[0] or 0, largest, bars))
+        bar_cells = [bar(row.counts[0] or 0, largest, bars)] if bars >= MIN_BAR_WIDTH else []
+        table.add_row(Text(row.name), *shown, *bar_cells)
     return table
 
 
-def figures_table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
-    """A table of figures: a name, then one value a column."""
+def _widest(rows: Sequence[Row], column: int) -> int:
+    counts = (row.counts[column] for row in rows)
+    return max((len(f"{count:,}") for count in counts if count is not None), default=0)
+
+
+def figures_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
+    meanings: Sequence[str] = (),
+) -> Table:
+    """A table of figures: a name, then one value a column.
+
+    Args:
+        title: What is told.
+        columns: The titles of the values' columns.
+        rows: For each figure its name and its values.
+        meanings: What each row means, in a last column; empty for none.
+    """
     table = Table(
         title=title,
         title_justify="left",
@@ -117,8 +196,11 @@ def figures_table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, 
     table.add_column("", overflow="fold")
     for column in columns:
         table.add_column(escape(column), justify="right", style="cyan", overflow="fold")
-    for name, *values in rows:
-        table.add_row(Text(name), *(Text(value) for value in values))
+    if meanings:
+        table.add_column("", style="dim")
+    for position, (name, *values) in enumerate(rows):
+        meant = [Text(meanings[position])] if meanings else []
+        table.add_row(Text(name), *(Text(value) for value in values), *meant)
     return table
 
 
@@ -146,11 +228,11 @@ class ConsoleReporter:
     def note(self, message: str) -> None:
         """A dim line, not under -q."""
         if not VERBOSITY.quiet:
-            self._console.print(Text(f"note: {message}", "dim"))
+            say(Text(f"note: {message}", "dim"), self._console)
 
     def warn(self, message: str) -> None:
         """A yellow line, under -q too."""
-        self._console.print(Text.assemble(("warning: ", "bold yellow"), message))
+        say(Text.assemble(("warning: ", "bold yellow"), message), self._console)
 
     def progress(
         self,
@@ -167,8 +249,7 @@ class ConsoleReporter:
         speed = f"{rate:.2f} images/s" if rate is not None else ""
         left = f"{format_duration(seconds_left)} left" if seconds_left is not None else ""
         if self._console.is_terminal:
-            shown = [part for part in (speed, left, detail) if part]
-            self._live(stage, done, total, "  ".join(shown))
+            self._live(stage, done, total, rate=speed, left=left, detail=detail)
             return
         now = time.monotonic()
         if stage == self._stage and now - self._last_line < PLAIN_SECONDS and done < total:
@@ -180,21 +261,16 @@ class ConsoleReporter:
         parts = [f"{stage}: {done:,} of {total:,}", speed, left, detail]
         self._console.print(Text(", ".join(part for part in parts if part)))
 
-    def _live(self, stage: str, done: int, total: int, detail: str) -> None:
+    def _live(self, stage: str, done: int, total: int, **shown: Any) -> None:
         if self._progress is None:
             self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(BAR_WIDTH),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[detail]}", markup=False),
-                console=self._console,
-                transient=False,
+                StageColumn(self._console.width), console=self._console, transient=False
             )
             self._progress.start()
         if stage != self._stage or self._task is None:
-            self._task = self._progress.add_task(stage, total=total, detail=detail)
+            self._task = self._progress.add_task(stage, total=total, **shown)
             self._stage = stage
-        self._progress.update(self._task, completed=done, total=total, detail=detail)
+        self._progress.update(self._task, completed=done, total=total, **shown)
 
     def close(self) -> None:
         """End the live line."""

@@ -9,7 +9,7 @@ import typer
 
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.options import CommitMessageOption, CreatePrOption, PrivateOption
-from synfill.cli.output import ConsoleReporter, stdout
+from synfill.cli.output import ConsoleReporter, say
 
 
 @app.command()
@@ -58,7 +58,7 @@ def push(
         settings, source, local.record["identity"], local, reporter.note
     )
     # Who will see it is told under -q too.
-    stdout().print(destination.audience(), markup=False, soft_wrap=True)
+    say(destination.audience())
     pushed = push_dataset(local, destination, reporter.note)
     for line in pushed.summary():
-        stdout().print(line, markup=False, soft_wrap=True)
+        say(line)

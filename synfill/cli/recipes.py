@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.output import stdout
+from synfill.cli.output import say
 
 recipes = typer.Typer(
     no_args_is_help=True,
@@ -37,7 +36,7 @@ def list_(verbose: Verbose = False, quiet: Quiet = False) -> None:
     names = max(len(recipe.name) for recipe in found)
     for recipe in found:
         columns = f"{recipe.name:{names}}  {_KINDS[recipe.kind]:15}  "
-        stdout().print(Text(columns + recipe.description), soft_wrap=True)
+        say(columns + recipe.description)
 
 
 @recipes.command()
@@ -71,6 +70,5 @@ def copy(
 
     set_verbosity(verbose, quiet)
     written, command = copy_recipe(name, path)
-    console = stdout()
-    console.print(f"Wrote {written}. Edit it, then:", markup=False, soft_wrap=True)
-    console.print(f"  {command}", markup=False, soft_wrap=True)
+    say(f"Wrote {written}. Edit it, then:")
+    say(f"  {command}")

@@ -7,6 +7,7 @@ finished shards are written by another. Knows neither diffusers nor where the re
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,7 +47,8 @@ class Progress:
         rejected: Rejected images; a request may have several.
         label: The class that was last worked on.
         images_per_second: Images made in this session, accepted or not, a second.
-        seconds_left: Estimated from this session; None before the first batch is done.
+        seconds_left: What is still to be made at that rate, images that take the place of
+            rejected ones included; None before the first batch is done.
     """
 
     done: int
@@ -180,6 +182,8 @@ class _Engine:
         self._settle()
         if self.writing is not None:
             self.writing.result()
+        if self.tally.made:
+            self.on_progress(self.tally.progress(0))
 
     def _make_round(self, shard: _Shard, todo: Sequence[Request]) -> None:
         """Make one image for each of these requests, in batches."""
@@ -191,11 +195,16 @@ class _Engine:
                 continue
             position += len(batch)
             shard.batch_sizes.append(self.batch_size)
+            if not self.tally.made:
+                # So that the first estimate is one. Later batches are at work while it is told.
+                samples[len(batch) - 1]
+            arrival = self.tally.launch(len(batch), batch[-1].cell.label)
             for place, request in enumerate(batch):
-                future = self.coders.submit(self._finish, request, shard.attempt, samples, place)
+                future = self.coders.submit(
+                    self._finish, request, shard.attempt, samples, place, arrival
+                )
                 shard.open.append((request, future))
-            self.tally.made += len(batch)
-            self._report(batch[-1])
+            self._report()
             # The shard before is settled only once the first batch of the next is made: its
             # last images were checked and encoded meanwhile, and the device didn't wait for it.
             if shard is not self.unsettled[0]:
@@ -223,10 +232,16 @@ class _Engine:
         return None
 
     def _finish(
-        self, request: Request, attempt: int, samples: Sequence[Sample], place: int
+        self,
+        request: Request,
+        attempt: int,
+        samples: Sequence[Sample],
+        place: int,
+        arrival: Callable[[], None],
     ) -> Outcome:
         """Wait for one image, check, resize and encode it; runs in a thread."""
         sample = samples[place]
+        arrival()
         verdict = judge(request, attempt, sample, self.checks)
         if not verdict.accepted:
             return Outcome(verdict)
@@ -260,15 +275,19 @@ class _Engine:
             self.store.write, shard.index, shard.outcomes, shard.batch_sizes
         )
 
-    def _report(self, last: Request) -> None:
+    def _report(self) -> None:
         """Tell how far it is, counting what the threads have finished by now."""
         open_ = [future for shard in self.unsettled for _, future in shard.open]
         accepted = sum(future.result().verdict.accepted for future in open_ if future.done())
-        self.on_progress(self.tally.progress(last.cell.label, accepted))
+        self.on_progress(self.tally.progress(accepted))
 
 
 class _Tally:
-    """Counts of a run, and its speed in this session."""
+    """Counts of a run, and its speed in this session.
+
+    A GPU is still at work on a batch that was launched: the speed is that of the batches that have
+    arrived, by the moment when the last of them did.
+    """
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -276,18 +295,25 @@ class _Tally:
         self.decided: set[int] = set()
         self.rejected = 0
         self.made = 0
-        self._decided_before = 0
+        self._label = ""
+        self._counted = 0
+        self._accepted = 0
+        self._arrived = 0
+        self._last_arrival = 0.0
+        self._lock = threading.Lock()
         self._started = 0.0
 
     def start(self) -> None:
         """What is counted so far was done before this session."""
-        self._decided_before = len(self.decided)
+        self._counted = self._accepted = 0
         self._started = time.monotonic()
 
     def seconds(self) -> float:
         return time.monotonic() - self._started
 
     def count(self, request: int, accepted: bool, decided: bool = True) -> None:
+        self._counted += 1
+        self._accepted += accepted
         if accepted:
             self.filled.add(request)
         else:
@@ -295,17 +321,41 @@ class _Tally:
         if decided:
             self.decided.add(request)
 
-    def progress(self, label: str, just_accepted: int) -> Progress:
-        """Args: the class that is worked on, and images accepted but not counted yet."""
+    def launch(self, images: int, label: str) -> Callable[[], None]:
+        """Count a batch; what is returned is called, from any thread, when it has arrived."""
+        is_first = self.made == 0
+        self.made += images
+        self._label = label
+        has_arrived = False
+
+        def arrive() -> None:
+            nonlocal has_arrived
+            with self._lock:
+                if not has_arrived:
+                    has_arrived = True
+                    self._arrived += images
+                    self._last_arrival = time.monotonic()
+
+        if is_first:
+            arrive()
+        return arrive
+
+    def progress(self, just_accepted: int) -> Progress:
+        """Args: images accepted but not counted yet."""
         done = len(self.decided) + just_accepted
-        seconds = self.seconds()
-        since = done - self._decided_before
+        with self._lock:
+            arrived, seconds = self._arrived, self._last_arrival - self._started
+        rate = arrived / max(seconds, 1e-9)
+        # So many of the images that were made are accepted; at least one is assumed to be.
+        share = max(self._accepted, 1) / max(self._counted, 1)
+        waiting = arrived - self._counted
+        to_make = max(0.0, (self.total - len(self.decided)) / share - waiting)
         return Progress(
             done=done,
             total=self.total,
             accepted=len(self.filled) + just_accepted,
             rejected=self.rejected,
-            label=label,
-            images_per_second=self.made / seconds if seconds else 0.0,
-            seconds_left=(self.total - done) * seconds / since if since else None,
+            label=self._label,
+            images_per_second=rate,
+            seconds_left=to_make / rate if arrived else None,
         )

@@ -18,14 +18,20 @@ def test_the_demo_shows_the_whole_of_it(cli, tmp_path, monkeypatch):
     assert ran.code == 0, ran.err
     for line in (
         "$ synfill analyze demo --group ink",
-        "$ synfill balance demo --model demo --by class+ink --target uniform:2 --out synfill-demo",
-        "$ synfill analyze synfill-demo --group ink",
+        "$ synfill balance demo --model demo --by class+ink --target uniform:2",
+        "$ synfill analyze synfill-demo --group ink -v",
         "stands in here for a public model",
-        "--compare ce,synaug-mixup-retrain --seeds 0 --out",
+        "$ synfill train demo data.synthetic=synfill-demo --compare",
         "synaug-mixup-retrain against ce",
+        "largest / smallest class",
         "samples.png",
+        "synfill init FOLDER",
     ):
         assert line in ran.out
+    assert len(ran.out.splitlines()) <= 60
+    # The command it names works as it stands.
+    model = re.search(r"synfill predict (\S+) IMAGES", ran.out)[1]
+    assert (tmp_path / model).is_dir()
     table = pq.read_table(next((tmp_path / "synfill-demo/data").glob("train-*")))
     cells = table.to_pandas().groupby(["label", "ink"]).size()
     assert len(cells) == 40

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_every_request_gets_its_image_in_plan_order(tmp_path):
     assert (report.accepted, report.rejected, report.unfilled, report.made) == (20, 0, (), 20)
     assert store.batch_sizes(0) == (4, 4)
     done = [each.done for each in progress]
-    assert done == sorted(done) and len(done) == 5
+    assert done == sorted(done) and done[-1] == 20
     assert progress[-1].label == "cat" and progress[-1].total == 20
 
 
@@ -150,6 +151,63 @@ def test_no_memory_for_a_single_image(tmp_path):
     with pytest.raises(RunError, match="not enough memory") as caught:
         run(tmp_path, Noise(fits=0))
     assert "--offload" in caught.value.hint
+
+
+class Slow(Noise):
+    """Hands its images over only after a while, as a GPU does: starting one takes no time."""
+
+    seconds = 0.2
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.free = time.monotonic()
+
+    def start(self, *arguments):
+        made = super().start(*arguments)
+        self.free = max(self.free, time.monotonic()) + self.seconds
+        return Handed(made, self.free)
+
+
+class Handed(list):
+    def __init__(self, made, ready):
+        super().__init__(made)
+        self.ready = ready
+
+    def __getitem__(self, place):
+        time.sleep(max(0, self.ready - time.monotonic()))
+        return super().__getitem__(place)
+
+
+def slow_check(request, sample):
+    time.sleep(0.01)
+    return Finding(True)
+
+
+@pytest.mark.parametrize("stopped_after", [0, 3])
+def test_the_time_left_is_what_is_to_be_made_at_the_rate_that_is_told(tmp_path, stopped_after):
+    total, size = 200, 20
+    if stopped_after:
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, Noise(stop_after=stopped_after), total, size, shard=size)
+    *_, progress = run(tmp_path, Slow(), total, size, shard=size, checks=[slow_check])
+    before = progress[0].total - len(progress[:-1]) * size
+    for number, each in enumerate(progress[:-1], start=1):
+        # Images that a batch in progress is made of may or may not be counted.
+        to_make = total - before - number * size
+        told = each.seconds_left * each.images_per_second
+        assert to_make - 1e-6 <= told <= to_make + 2 * size + 1e-6, (number, each)
+        assert 20 < each.images_per_second < 101, (number, each)
+    assert (progress[-1].done, progress[-1].seconds_left) == (total, 0)
+
+
+def test_images_that_replace_rejected_ones_are_in_the_time_left(tmp_path):
+    # Every other first attempt fails.
+    bad = [1000 * (i + 1) for i in range(0, 80, 2)]
+    *_, progress = run(tmp_path, Slow(bad=bad), 80, 8, shard=8)
+    told = [each.seconds_left * each.images_per_second for each in progress]
+    middle = progress[len(progress) // 2]
+    left = middle.seconds_left * middle.images_per_second
+    assert left > 1.2 * (80 - middle.done - 16) and told[-1] == 0
 
 
 def test_a_failing_check_surfaces(tmp_path):
