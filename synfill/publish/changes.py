@@ -113,7 +113,8 @@ def plan_changes(
     notes = []
     if keep:
         notes.append(
-            f"{CARD} in {id} was edited there and is kept. --overwrite replaces it by the run's."
+            f"{CARD} in {id} was edited since the run wrote it, and is kept. --overwrite replaces "
+            "it by the one here."
         )
     if strangers and replace:
         remove += strangers

@@ -54,7 +54,7 @@ class Pushed:
         """The result in a few lines."""
         what = f"all {self.files:,} files ({format_bytes(self.bytes)})"
         if self.kept_card:
-            what += f" and the {CARD} that was edited there"
+            what += f" and an edited {CARD}"
         told = (
             f"{self.sent:,} of them came with this push" if self.sent else "nothing had to be sent"
         )
@@ -94,9 +94,13 @@ def push_folder(local: LocalFolder, destination: Destination, again: str, tell: 
         RunError: It could not be done; the message says what is there and how to go on.
         Interrupted: It was stopped with Ctrl-C.
     """
+    try:
+        local.check()
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped before anything was sent.", again) from None
     with patient_client(tell):
         try:
-            return _push(local, destination, again, tell)
+            return _push(local, destination, tell)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped. What {destination.id} has received is kept.", again
@@ -125,8 +129,7 @@ def going_on(local: LocalFolder, destination: Destination) -> str:
     return shlex.join(words)
 
 
-def _push(local: LocalFolder, destination: Destination, again: str, tell: Tell) -> Pushed:
-    local.check()
+def _push(local: LocalFolder, destination: Destination, tell: Tell) -> Pushed:
     if local.left_out:
         names = ", ".join(local.left_out[:5]) + (", ..." if len(local.left_out) > 5 else "")
         tell(f"Not pushed, as the run didn't write it: {names}.")
