@@ -25,6 +25,14 @@ PASSING = frozenset({408, 412, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523,
 _TOKEN = re.compile(r"\bhf_\w{4,}|(?<=://)[^/\s@]+@")
 
 
+class BadAnswer(ConnectionError):
+    """The Hub answered, but with what can't be: no JSON, other fields, another type, old hashes.
+
+    A server in between may have answered, so that asking again may help. Its text says what is
+    wrong, in words that may follow "failed: ".
+    """
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long to go on asking.
@@ -117,6 +125,8 @@ def may_pass(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """Why it failed, in a few words, without tokens and addresses."""
+    if isinstance(error, BadAnswer):
+        return plain(str(error))
     response = response_of(error)
     if response is not None:
         if response.status_code == 429:

@@ -42,6 +42,7 @@ from hub_store import (
 ID = r"(?P<id>[^/]+/[^/]+)"
 API = rf"/api/(?P<kind>datasets|models)/{ID}"
 PAGES = rf"/(?P<kind>datasets/)?{ID}"
+_EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 _PAGE = b"<html><body><h1>Service Temporarily Unavailable</h1></body></html>"
 
 
@@ -52,10 +53,13 @@ class Fault:
     Attributes:
         pattern: A regular expression, searched for in "METHOD /path".
         kind: "503"; "429" (with Retry-After); "403" (out of quota); "cut" (the connection ends
-            before anything is done); "lost" (all is done, but the answer is lost); "slow".
+            before anything is done); "lost" (all is done, but the answer is lost); "slow";
+            "504" (all is done, and the answer is lost on a gateway); "body" (all is done, and
+            the answer is another one); "expired" (as the storage refuses an old address).
         every: Only every so many-th matching request.
         times: How often at most.
         seconds: For "429": what Retry-After says; for "slow": how slow.
+        body: For "body": the answer, or what makes it of the right one; for "403": the answer.
     """
 
     pattern: str
@@ -63,6 +67,7 @@ class Fault:
     every: int = 1
     times: int = 1 << 30
     seconds: float = 0
+    body: bytes | Callable[[bytes], bytes] = b""
     seen: int = 0
     done: int = 0
 
@@ -187,13 +192,20 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer(_PAGE, "text/html", int(kind), after)
             if kind == "403":
                 text = json.dumps({"error": "Private repository storage limit reached"})
-                answer = Answer(text.encode(), status=403)
+                said = fault.body if isinstance(fault.body, bytes) else b""
+                answer = Answer(said or text.encode(), status=403)
             route = "fault"
+        elif kind == "expired":
+            route, answer = "fault", Answer(_EXPIRED, "application/xml", 403)
         else:
             route, answer = self._route(url.path, parse_qs(url.query), body)
         if kind == "lost":
             self._cut(request)
             return
+        if kind == "504":
+            answer = Answer(_PAGE, "text/html", 504)
+        if kind == "body" and fault:
+            answer = Answer(fault.body(answer.body) if callable(fault.body) else fault.body)
         hub.requests.append(f"{request} -> {answer.status}")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
@@ -313,7 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
                 {
                     "path": file["path"],
                     "uploadMode": "lfs" if uses_lfs(file["path"], file["size"]) else "regular",
-                    "shouldIgnore": False,
+                    "shouldIgnore": self.hub.store.is_ignored(files, file["path"]),
                     "oid": there.etag if there else None,
                 }
             )
@@ -367,6 +379,9 @@ class _Handler(BaseHTTPRequestHandler):
             number = 1 + sum(name.startswith("refs/pr/") for name in repo.refs)
             ref = f"refs/pr/{number}"
             repo.refs[ref] = repo.refs["refs/heads/main"]
+            assert user is not None
+            title = parse_lines(body)[0]["value"]["summary"]
+            repo.pull_requests[number] = {"title": title, "author": user.name, "status": "open"}
             pull_request = f"{self.hub.url}/{repo.pages}/discussions/{number}"
         oid = self.hub.store.apply(repo, ref, parse_lines(body))
         return _json(
@@ -438,6 +453,23 @@ class _Handler(BaseHTTPRequestHandler):
         repo.refs[name] = repo.resolve(json.loads(body or b"{}").get("startingPoint", "main"))
         return _json({})
 
+    def _discussions(
+        self, user: User | None, parts: dict[str, str], query: dict[str, list[str]], body: bytes
+    ) -> Answer:
+        repo = self.hub.store.repo(parts["id"], user)
+        author = query.get("author", [None])[0]
+        listed = [
+            {
+                "num": number, "title": one["title"], "status": one["status"],
+                "author": {"name": one["author"]}, "createdAt": "2026-01-01T00:00:00.000Z",
+                "repo": {"name": repo.id.removeprefix(MODELS), "type": parts["kind"][:-1]},
+                "isPullRequest": True,
+            }
+            for number, one in sorted(repo.pull_requests.items(), reverse=True)
+            if author in (None, one["author"])
+        ]  # fmt: skip
+        return _json({"discussions": listed, "count": len(listed), "start": 0})
+
     def _validate(self, user: object, parts: object, query: object, body: bytes) -> Answer:
         problems = card_problems(json.loads(body)["content"])
         errors = {"errors": [{"message": problem} for problem in problems], "warnings": []}
@@ -477,6 +509,7 @@ _ROUTES: dict[str, tuple[str, str, Callable[..., Answer]]] = {
     "preupload": ("POST", rf"{API}/preupload/(?P<rev>.+)", _Handler._preupload),
     "commit": ("POST", rf"{API}/commit/(?P<rev>.+)", _Handler._commit),
     "refs": ("GET", rf"{API}/refs", _Handler._refs),
+    "discussions": ("GET", rf"{API}/discussions", _Handler._discussions),
     "branch": ("POST", rf"{API}/branch/(?P<name>.+)", _Handler._branch),
     "batch": ("POST", rf"{PAGES}\.git/info/lfs/objects/batch", _Handler._batch),
     "upload": ("PUT", r"/lfs/[^/]+/(?P<oid>[0-9a-f]+)", _Handler._upload),

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ class Repo:
     commits: dict[str, Files] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
     empty_commits: int = 0
+    pull_requests: dict[int, dict[str, str]] = field(default_factory=dict)
 
     @property
     def namespace(self) -> str:
@@ -181,6 +183,13 @@ class Store:
 
     def read(self, entry: Entry) -> bytes:
         return (self.root / entry.sha256).read_bytes()
+
+    def is_ignored(self, files: Files, path: str) -> bool:
+        """Whether the .gitignore of a commit keeps a file out; patterns without a slash only."""
+        if ".gitignore" not in files:
+            return False
+        patterns = self.read(files[".gitignore"]).decode().split()
+        return any(fnmatch(part, pattern) for pattern in patterns for part in path.split("/"))
 
     def stored(self) -> int:
         return sum(path.stat().st_size for path in self.root.iterdir())

@@ -53,10 +53,9 @@ def push(
     settings = PushSettings(
         repo_id, private, revision, bool(create_pr), commit_message, overwrite=overwrite
     )
-    source = str((local.record.get("source") or {}).get("name") or "")
-    destination = check_destination(
-        settings, source, local.record["identity"], local, reporter.note
-    )
+    source = local.record.get("source")
+    name = str(source.get("name") or "") if isinstance(source, dict) else ""
+    destination = check_destination(settings, name, local.record["identity"], local, reporter.note)
     # Who will see it is told under -q too.
     say(destination.audience())
     pushed = push_dataset(local, destination, reporter.note)

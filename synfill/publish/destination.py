@@ -1,20 +1,22 @@
-"""Where to push, and whether that may be done: asked before any work is begun."""
+"""Where to push, and whether that may be done: asked before any work is begun, and again before
+anything is sent, as hours may lie between the two."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from synfill.errors import RunError, UsageError
-from synfill.patience import Tell, ask, failures
+from synfill.patience import Tell, failures
+from synfill.publish.answers import ask_hub, check_type
+from synfill.publish.changes import is_of_run
 from synfill.publish.explain import explain
 from synfill.publish.kinds import DATASET, Kind
-from synfill.publish.listing import RUN, LocalFolder, RemoteFile, is_of_run, list_remote
-
-_ID = re.compile(r"(?:(?P<namespace>[^/]+)/)?(?P<name>[^/]+)")
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+from synfill.publish.listing import LocalFolder
+from synfill.publish.names import check_branch, check_message, default_name, split_id
+from synfill.publish.remote import RUN, Seen, read_record, see
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Destination:
         has_branch: Whether `settings.revision` is there already.
         private: Whether it is, or will be, private; None for the namespace's default.
         kind: What it holds.
+        user: Who is logged in.
     """
 
     id: str
@@ -58,6 +61,7 @@ class Destination:
     has_branch: bool
     private: bool | None
     kind: Kind = DATASET
+    user: str = ""
 
     @property
     def url(self) -> str:
@@ -65,6 +69,11 @@ class Destination:
         from huggingface_hub import constants
 
         return f"{constants.ENDPOINT}/{self.kind.pages}{self.id}"
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether what others put there may be replaced: it was said, or others will decide."""
+        return self.settings.overwrite or self.settings.create_pr
 
     def audience(self) -> str:
         """Who will be able to see it, as a sentence."""
@@ -81,13 +90,6 @@ class Destination:
                 "was set otherwise: anyone can see it. --private keeps it to its owner."
             )
         return f"{self.id} {verb} public: anyone can see it."
-
-
-def default_name(source_name: str, kind: Kind) -> str:
-    """A repository's name for a source, in the letters that the Hub takes; "" if none are."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", source_name)
-    name = re.sub(r"-{2,}", "-", re.sub(r"\.{2,}", ".", name)).strip("-.")[:80].strip("-.")
-    return f"{name}{kind.suffix}" if name else ""
 
 
 def check_destination(
@@ -118,6 +120,36 @@ def check_destination(
         raise explain(error, "Asking the Hub before the push", kind) from error
 
 
+def check_again(destination: Destination, local: LocalFolder, tell: Tell) -> Destination:
+    """Ask once more, right before something is sent: others may have changed it meanwhile.
+
+    Args:
+        destination: What was found out before.
+        local: What is to be pushed.
+        tell: Where notes go.
+
+    Raises:
+        RunError: It may not be pushed to any more, or others can see now what they couldn't.
+        Exception: What huggingface_hub raises.
+    """
+    settings = replace(destination.settings, repo_id=destination.id)
+    try:
+        now = _check(settings, "", local.record["identity"], local, tell, destination.kind)
+    except UsageError as error:
+        raise RunError(error.message, error.hint) from error
+    if now.exists and destination.private and not now.private:
+        raise RunError(
+            f"{now.id} was private when it was asked about, and is public now. Nothing was sent.",
+            "Make it private again in its settings on the Hub, or push to it with --public.",
+        )
+    if now.exists:
+        return now
+    if destination.exists:
+        tell(f"{now.id} is gone from the Hub, and is made again.")
+    # As it was said that it will be seen.
+    return replace(now, private=destination.private)
+
+
 def _check(
     settings: PushSettings,
     source_name: str,
@@ -127,23 +159,15 @@ def _check(
     kind: Kind,
 ) -> Destination:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError
 
-    api = HfApi()
-    # The shape of an id is known without asking.
-    given = _split(settings.repo_id, kind) if settings.repo_id is not None else None
-    if settings.create_pr and settings.revision is not None:
-        raise UsageError(
-            "--create-pr opens a pull request on main, so that another branch means nothing.",
-            "Leave one of the two out.",
-        )
-    me = ask("Asking who you are", api.whoami, tell)
-    id = _choose_id(given, source_name, str(me["name"]), kind)
-    info: Any = None
+    given = _check_words(settings, kind)
+    me = ask_hub("Asking who you are", lambda: _identified(HfApi().whoami()), tell)
+    user = str(me["name"])
+    id = _choose_id(given, source_name, user, kind)
+    seen: Seen | None = None
     try:
-        info = ask(
-            "Looking for the repository", lambda: api.repo_info(id, repo_type=kind.name), tell
-        )
+        seen = see(kind, id, None, tell)
     except RepositoryNotFoundError:
         if settings.create_pr:
             raise UsageError(
@@ -151,40 +175,52 @@ def _check(
             ) from None
     if not settings.create_pr:
         check_rights(me, id)
-    if info is None:
-        return Destination(id, settings, False, False, settings.private, kind)
-    private = bool(info.private)
-    if settings.private is not None and settings.private != private:
-        now, wanted = ("private", "--public") if private else ("public", "--private")
+    if seen is None:
+        return Destination(id, settings, False, False, settings.private, kind, user)
+    if settings.private is not None and settings.private != seen.private:
+        now, wanted = ("private", "--public") if seen.private else ("public", "--private")
         raise UsageError(
             f"{id} is there already and is {now}, but {wanted} was asked for.",
             f"Change it in its settings on the Hub, leave {wanted} out, or choose another id.",
         )
     has_branch = True
-    try:
-        remote = list_remote(kind, id, settings.revision, tell)
-    except RevisionNotFoundError:
-        # A new branch begins with what main holds.
-        has_branch, remote = False, list_remote(kind, id, None, tell)
-    if not settings.overwrite and not settings.create_pr:
-        revision = settings.revision if has_branch else None
-        _check_origin(kind, id, revision, remote, identity, local, tell)
-    return Destination(id, settings, True, has_branch, private, kind)
+    if settings.revision is not None:
+        has_branch = _has_branch(kind, id, settings.revision, tell)
+        if has_branch:
+            # A new branch begins with what main holds.
+            seen = see(kind, id, settings.revision, tell)
+    destination = Destination(id, settings, True, has_branch, seen.private, kind, user)
+    if not destination.may_replace:
+        _check_origin(destination, seen, identity, local, tell)
+    return destination
 
 
-def _split(repo_id: str, kind: Kind) -> tuple[str | None, str]:
-    found = _ID.fullmatch(repo_id)
-    parts = [part for part in (found.groups() if found else ()) if part is not None]
-    for part in parts:
-        if not _NAME.fullmatch(part) or "--" in part or ".." in part or part.endswith(".git"):
-            found = None
-    if found is None:
+def _check_words(settings: PushSettings, kind: Kind) -> tuple[str | None, str] | None:
+    """Check what is known without asking; the parts of the id, where one was given."""
+    given = split_id(settings.repo_id, kind) if settings.repo_id is not None else None
+    if settings.revision is not None:
+        check_branch(settings.revision)
+    if settings.commit_message is not None:
+        check_message(settings.commit_message)
+    if settings.create_pr and settings.revision is not None:
         raise UsageError(
-            f"'{repo_id}' can't be the id of a {kind.name} on the Hub.",
-            "An id is owner/name, of letters, digits, '-', '_' and '.'; 96 at most, no '--' or "
-            "'..' in it.",
+            "--create-pr opens a pull request on main, so that another branch means nothing.",
+            "Leave one of the two out.",
         )
-    return found["namespace"], found["name"]
+    return given
+
+
+def _identified(me: Any) -> Mapping[str, Any]:
+    """The answer to whoami, of the form that is read here."""
+    check_type(check_type(me, dict)["name"], str)
+    for org in check_type(me.get("orgs") or [], list):
+        check_type(check_type(org, dict)["name"], str)
+    auth = check_type(me.get("auth") or {}, dict)
+    token = check_type(auth.get("accessToken") or {}, dict)
+    scopes = check_type(token.get("fineGrained") or {}, dict).get("scoped") or []
+    for scope in check_type(scopes, list):
+        check_type(check_type(scope, dict).get("permissions") or [], list)
+    return dict(me)
 
 
 def _choose_id(
@@ -211,10 +247,11 @@ def check_rights(me: Mapping[str, Any], id: str) -> None:
         RunError: The token may only read.
     """
     namespace = id.split("/")[0].casefold()
-    roles = {str(org["name"]).casefold(): org.get("roleInOrg") for org in me.get("orgs", [])}
+    orgs = me.get("orgs") or []
+    roles = {str(org["name"]).casefold(): org.get("roleInOrg") for org in orgs}
     user = str(me["name"])
     if namespace != user.casefold() and namespace not in roles:
-        known = ", ".join([user, *(org["name"] for org in me.get("orgs", []))])
+        known = ", ".join([user, *(org["name"] for org in orgs)])
         raise UsageError(
             f"You are logged in as {user}, who can't write to {id}.",
             f"Choose an id under: {known}. Or log in as someone else: hf auth login --force",
@@ -235,27 +272,52 @@ def check_rights(me: Mapping[str, Any], id: str) -> None:
         )
 
 
+def _has_branch(kind: Kind, id: str, name: str, tell: Tell) -> bool:
+    """Whether a repository has a branch of that name, which may be made if it hasn't.
+
+    Raises:
+        UsageError: It can't be made: a tag has the name, or git can't hold it beside another.
+    """
+    from huggingface_hub import HfApi
+
+    def question() -> tuple[list[str], list[str]]:
+        refs = HfApi().list_repo_refs(id, repo_type=kind.name)
+        branches = [check_type(ref.name, str) for ref in refs.branches]
+        return branches, [check_type(ref.name, str) for ref in refs.tags]
+
+    branches, tags = ask_hub("Asking for the branches", question, tell)
+    if name in branches:
+        return True
+    hint = "Give another --revision, or leave it out for main."
+    if name in tags:
+        raise UsageError(f"'{name}' is a tag in {id}, and only a branch can be pushed to.", hint)
+    near = [b for b in branches if b.startswith(f"{name}/") or name.startswith(f"{b}/")]
+    if near:
+        raise UsageError(f"Git can't hold the branches '{name}' and '{near[0]}' in {id}.", hint)
+    return False
+
+
 def _check_origin(
-    kind: Kind,
-    id: str,
-    revision: str | None,
-    remote: Mapping[str, RemoteFile],
+    destination: Destination,
+    seen: Seen,
     identity: Mapping[str, Any],
     local: LocalFolder | None,
     tell: Tell,
 ) -> None:
     """Only an empty repository, or one that this very run was pushed to, is written to."""
-    if not remote:
+    id, kind, files = destination.id, destination.kind, seen.files
+    if not files:
         return
     # A push that broke off may have left some of our files and not yet run.json.
-    if local is not None and local.is_all_of(remote):
+    if local is not None and local.is_all_of(files):
         return
     what = "is there already and holds something else"
-    if RUN in remote:
-        if is_of_run(kind, id, revision, identity, tell):
+    if RUN in files:
+        # Through JSON, as the other one went: a tuple is a list there.
+        if is_of_run(read_record(kind, id, seen, tell), json.loads(json.dumps(identity))):
             return
         what = f"is there already and holds the {kind.name} of another run"
     raise UsageError(
-        f"{id} {what} ({', '.join(sorted(remote)[:4])}{', ...' if len(remote) > 4 else ''}).",
+        f"{id} {what} ({', '.join(sorted(files)[:4])}{', ...' if len(files) > 4 else ''}).",
         "Choose another id, or add --overwrite to replace it.",
     )

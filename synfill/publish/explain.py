@@ -1,14 +1,20 @@
-"""Why the Hub would not take a repository, in a user's words."""
+"""Why the Hub would not take a repository, in a user's words and in the Hub's own."""
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 from synfill.errors import RunError, SynfillError, UsageError
-from synfill.patience import may_pass, plain, reason, response_of
+from synfill.patience import BadAnswer, may_pass, plain, reason, response_of
 from synfill.publish.kinds import Kind
 
 _QUOTA = re.compile(r"quota|storage (?:limit|space)|limit (?:is )?reached|payment", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
+_XML = re.compile(r"<Message>([^<]*)</Message>")
+_SIGNED = re.compile(r"[?&](?:[\w-]*signature|sig)=", re.IGNORECASE)
+_LONGEST = 300
 
 
 def explain(error: BaseException, what: str, kind: Kind) -> SynfillError:
@@ -30,9 +36,21 @@ def explain(error: BaseException, what: str, kind: Kind) -> SynfillError:
         return UsageError(f"{what} failed: {plain(str(error))}", "Choose another --repo-id.")
     if "HF_HUB_OFFLINE" in str(error):
         return RunError(f"{what} failed: HF_HUB_OFFLINE is set.", "Unset it for a push.")
+    if isinstance(error, BadAnswer):
+        return RunError(
+            f"{what} failed: {reason(error)}.",
+            "A proxy or a page of the network may have answered in its place: check HF_ENDPOINT "
+            "and the connection, and https://status.huggingface.co.",
+        )
     response = response_of(error)
     status = response.status_code if response is not None else 0
-    said = plain(str(getattr(response, "headers", {}).get("X-Error-Message") or error))
+    said = words_of(response) if response is not None else plain(str(error))
+    if response is not None and is_storage(response):
+        return RunError(
+            f"{what} failed: the storage behind the Hub refuses a file (status {status}: "
+            f"{_first_line(said)}).",
+            "Nothing is wrong with the token. If it goes on, check this machine's clock.",
+        )
     if status == 401:
         return RunError(
             f"{what} failed: the Hub doesn't accept the token; it has expired or was revoked.",
@@ -54,7 +72,59 @@ def explain(error: BaseException, what: str, kind: Kind) -> SynfillError:
             kind.card_hint,
         )
     hint = "Check the connection, and https://status.huggingface.co." if may_pass(error) else ""
-    return RunError(f"{what} failed: {reason(error)}.", hint)
+    words = f" ({said})" if 400 <= status < 500 and said else ""
+    why = reason(error)
+    if response is None and error.__cause__ is not None and not may_pass(error):
+        # "Error while uploading ..." alone says nothing.
+        why = f"{why.rstrip('.')}: {plain(str(error.__cause__)) or type(error.__cause__).__name__}"
+    return RunError(f"{what} failed: {why.rstrip('.')}{words}.", hint)
+
+
+def words_of(response: Any) -> str:
+    """What the Hub, or the storage behind it, says in an error answer; "" if nothing.
+
+    Without tokens, and without what follows "?" in addresses, which may give rights.
+    """
+    said: object = response.headers.get("X-Error-Message")
+    text = _text_of(response)
+    if not said:
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = None
+        if isinstance(body, dict):
+            said = body.get("error") or body.get("message")
+            said = said.get("message") if isinstance(said, dict) else said
+        elif found := _XML.search(text):
+            said = found[1]
+    if not isinstance(said, str):
+        return ""
+    said = _QUERY.sub(r"\1", " ".join(said.split())).rstrip(".")
+    said = plain("".join(c for c in said if c.isprintable()))
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
+
+
+def is_storage(response: Any) -> bool:
+    """Whether an answer is one of the storage that files are sent to, not of the Hub itself."""
+    return response.request.method == "PUT" and bool(_SIGNED.search(str(response.request.url)))
+
+
+def has_expired(error: BaseException) -> bool:
+    """Whether the storage refused an address that it was too late for: new ones can be had."""
+    response = response_of(error)
+    return (
+        response is not None
+        and response.status_code in (400, 401, 403)
+        and is_storage(response)
+        and "expired" in _text_of(response).lower()
+    )
+
+
+def _text_of(response: Any) -> str:
+    try:
+        return str(response.text)
+    except Exception:  # A streamed answer that wasn't read: the class differs between releases.
+        return ""
 
 
 def _first_line(text: str) -> str:

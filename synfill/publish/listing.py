@@ -1,67 +1,67 @@
-"""What is in a finished folder, what is in a repository, and how they differ."""
+"""What is in a finished folder, as its own record says, and what of it isn't on the Hub."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from synfill.errors import RunError, UsageError
-from synfill.patience import PATIENCE, Patience, Tell, ask
-from synfill.publish.kinds import Kind
+from synfill.publish.kinds import DATASET
+from synfill.publish.ours import is_plain_path, listed_files, wrote
+from synfill.publish.remote import CARD, RUN, RemoteFile, git_blob, hash_file
+from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 
-RUN = "synfill/run.json"
-_HUBS_OWN = ".gitattributes"
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file in a repository.
-
-    Attributes:
-        size: Its bytes.
-        sha256: Of its content, where it is stored apart from git; else "".
-        blob: Git's own SHA-1 of it.
-    """
-
-    size: int
-    sha256: str
-    blob: str
+_WORK = ".synfill"
 
 
 @dataclass
 class LocalFolder:
-    """What is to be pushed: what synfill wrote to a folder, not what else lies beside it.
+    """What is to be pushed: what synfill wrote to a folder, not what else lies in it.
 
     Attributes:
         path: The folder.
         record: Its run.json.
         files: Every file of it: path below the folder -> size.
+        hashes: The SHA-256 that the record has for a file. Not of the card, which people edit,
+            and not of the record itself.
+        left_out: What else is in the folder, and isn't pushed; folders end with "/".
     """
 
     path: Path
     record: JsonObject
     files: dict[str, int]
-    _equal: dict[tuple[str, str], bool] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    _digests: dict[tuple[str, bool], str] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
         """Bytes of all files."""
         return sum(self.files.values())
 
+    def check(self) -> None:
+        """Read every file that the record has a hash of, and compare.
+
+        Raises:
+            RunError: A file has changed since it was written.
+        """
+        changed = [name for name, sha256 in self.hashes.items() if self.sha256(name) != sha256]
+        if changed:
+            raise _changed(self.path, changed)
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of a file, read once."""
+        return self._digest(name, True)
+
     def is_same(self, name: str, remote: RemoteFile) -> bool:
         """Whether a remote file has the content of the local one of that name."""
         if self.files.get(name) != remote.size:
             return False
-        wanted = remote.sha256 or remote.blob
-        if (name, wanted) not in self._equal:
-            self._equal[name, wanted] = self._digest(name, bool(remote.sha256)) == wanted
-        return self._equal[name, wanted]
+        return self._digest(name, bool(remote.sha256)) == (remote.sha256 or remote.blob)
 
     def missing_in(self, remote: Mapping[str, RemoteFile]) -> list[str]:
         """Which files aren't there, or are other ones."""
@@ -71,114 +71,131 @@ class LocalFolder:
         """Whether nothing is there but files of this folder."""
         return all(self.is_same(name, file) for name, file in remote.items())
 
-    def surplus_in(self, remote: Mapping[str, RemoteFile]) -> list[str]:
-        """Which files lie in the same folders there without being part of it.
-
-        An earlier dataset's shards are such: `load_dataset` would read them too.
-        """
-        folders = {name.partition("/")[0] for name in self.files if "/" in name}
-        return [n for n in remote if n not in self.files and n.partition("/")[0] in folders]
-
     def _digest(self, name: str, sha256: bool) -> str:
-        path = self.path / name
-        digest = hashlib.sha256() if sha256 else hashlib.sha1(usedforsecurity=False)
-        if not sha256:
-            digest.update(f"blob {path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        if (name, sha256) not in self._digests:
+            path = self.path / name
+            self._digests[name, sha256] = hash_file(path) if sha256 else git_blob(path)
+        return self._digests[name, sha256]
 
 
 def read_dataset(path: Path) -> LocalFolder:
     """Read what a finished dataset's folder holds.
 
+    Only what its record says that the run wrote. Links aren't followed.
+
     Raises:
         UsageError: There is no finished dataset.
-        RunError: Its run.json is damaged.
+        RunError: Its run.json is damaged, or a file of it is gone, another one, or a link.
     """
-    if (path / ".synfill").exists() and not (path / RUN).exists():
+    record = _read_record(path)
+    listed = listed_files(record)
+    if listed is None:
+        is_ours = wrote(record, DATASET)
+        names = [name for name in _walk(path) if is_ours(name)]
+        hashes = {}
+    else:
+        names = list(listed)
+        hashes = {name: sha256 for name, (_, sha256) in listed.items() if name not in (RUN, CARD)}
+    files = _stat_files(path, {*names, RUN})
+    if listed is not None:
+        changed = [name for name in hashes if files[name] != listed[name][0]]
+        if changed:
+            raise _changed(path, changed)
+    return LocalFolder(path, record, files, hashes, _left_out(path, files))
+
+
+def _read_record(path: Path) -> JsonObject:
+    if (path / _WORK).exists() and not (path / RUN).exists():
         raise UsageError(
             f"The run in {path} isn't finished.",
             "Let it finish first: run the same synfill balance command again.",
         )
     try:
-        record = json.loads((path / RUN).read_bytes())
+        record = parse_json(read_regular(path / RUN))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"{path} holds no dataset made by synfill (there is no {RUN}).",
             "Give the output folder of synfill balance.",
         ) from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path / RUN} can't be read: {error}.", "Make the dataset again.") from None
     if not isinstance(record, dict) or not isinstance(record.get("identity"), dict):
         raise RunError(f"{path / RUN} is no record of a run.", "Make the dataset again.")
-    return LocalFolder(path, record, list_files(path, record.get("entries", [])))
+    files = record.get("files", {})
+    whole = isinstance(files, dict) and all(map(is_plain_path, files))
+    if not whole or len(listed_files({"files": files}) or {}) != len(files):
+        raise RunError(f"The list of files in {path / RUN} is damaged.", "Make the dataset again.")
+    return record
 
 
-def list_files(path: Path, entries: Iterable[object]) -> dict[str, int]:
-    """What synfill wrote to a folder: path below it -> bytes.
-
-    Args:
-        path: The folder.
-        entries: The files and folders in it that are meant, as run.json names them; the folder
-            of run.json itself always is.
-    """
-    # Names from a file are only compared with what is there: none becomes a path ("..").
-    meant = set(os.listdir(path)).intersection({RUN.partition("/")[0], *map(str, entries)})
-    found = [
-        file
-        for entry in sorted(meant)
-        for file in (
-            sorted((path / entry).rglob("*")) if (path / entry).is_dir() else [path / entry]
-        )
-    ]
-    return {
-        file.relative_to(path).as_posix(): file.stat().st_size for file in found if file.is_file()
-    }
-
-
-def list_remote(
-    kind: Kind, id: str, revision: str | None, tell: Tell, patience: Patience = PATIENCE
-) -> dict[str, RemoteFile]:
-    """The files of a repository, without the one that the Hub puts there itself.
+def _stat_files(path: Path, names: set[str]) -> dict[str, int]:
+    """The sizes of files below a folder, in the order of their names.
 
     Raises:
-        Exception: What huggingface_hub raises.
+        RunError: One isn't there, is no regular file, or a link leads to it.
     """
-    from huggingface_hub import HfApi, RepoFile
-
-    def question() -> dict[str, RemoteFile]:
-        tree = HfApi().list_repo_tree(id, repo_type=kind.name, revision=revision, recursive=True)
-        return {
-            entry.path: RemoteFile(
-                entry.size, entry.lfs.sha256 if entry.lfs is not None else "", entry.blob_id
+    files = {}
+    folders: set[str] = set()
+    for name in sorted(names):
+        folder = name.rpartition("/")[0]
+        if folder not in folders:
+            folders.add(folder)
+            parts = folder.split("/")
+            for depth in range(1, len(parts) + 1):
+                _refuse_link(path, "/".join(parts[:depth]))
+        _refuse_link(path, name)
+        try:
+            found = os.lstat(path / name)
+        except OSError as error:
+            raise RunError(
+                f"{path / name} is gone, which the run wrote ({error.strerror}).",
+                "Put it back, or make the dataset again.",
+            ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise RunError(
+                f"{path / name} is no regular file, where the run wrote one.",
+                "Put it back, or make the dataset again.",
             )
-            for entry in tree
-            if isinstance(entry, RepoFile) and entry.path != _HUBS_OWN
-        }
-
-    return ask("Listing the repository", question, tell, patience)
+        files[name] = found.st_size
+    return files
 
 
-def is_of_run(
-    kind: Kind, id: str, revision: str | None, identity: Mapping[str, Any], tell: Tell
-) -> bool:
-    """Whether a repository that holds a run.json was pushed to by the run of that identity.
+def _refuse_link(path: Path, name: str) -> None:
+    if name and (path / name).is_symlink():
+        raise RunError(
+            f"{path / name} is a symbolic link, and links are not followed in a push.",
+            "Put what it stands for in its place.",
+        )
 
-    Raises:
-        Exception: What huggingface_hub raises.
-    """
-    from huggingface_hub import hf_hub_download
 
-    def question() -> str:
-        return hf_hub_download(id, RUN, repo_type=kind.name, revision=revision)
+def _changed(path: Path, names: list[str]) -> RunError:
+    listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return RunError(
+        f"{len(names):,} file{'s' if len(names) > 1 else ''} in {path} changed since the run "
+        f"wrote {'them' if len(names) > 1 else 'it'}: {listed}. Nothing was pushed.",
+        "Put back what the run wrote, or make the dataset again with --overwrite.",
+    )
 
-    path = ask("Reading the repository's run.json", question, tell)
-    try:
-        record = json.loads(Path(path).read_bytes())
-    except ValueError:
-        return False
-    # Through JSON, as the other one went: a tuple is a list there.
-    now = json.loads(json.dumps(identity))
-    return isinstance(record, dict) and bool(record.get("identity") == now)
+
+def _walk(path: Path, is_entered: Callable[[str], bool] = lambda folder: True) -> Iterator[str]:
+    """Files below a folder, and folders that aren't entered; no link is followed."""
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(path / folder) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                name = f"{folder}{entry.name}"
+                if not entry.is_dir(follow_symlinks=False):
+                    yield name
+                elif is_entered(f"{name}/"):
+                    waiting.append(f"{name}/")
+                else:
+                    yield f"{name}/"
+
+
+def _left_out(path: Path, files: Mapping[str, int]) -> tuple[str, ...]:
+    """What lies in the folder and isn't ours; a folder without anything of ours by its name."""
+    parts = [name.split("/") for name in files]
+    ours = {"/".join(some[:n]) + "/" for some in parts for n in range(1, len(some))}
+    others = (name for name in _walk(path, ours.__contains__) if name not in files)
+    return tuple(sorted(name for name in others if name != f"{_WORK}/"))

@@ -1,27 +1,28 @@
 """A finished folder -> a repository on the Hub, whole and checked, whatever breaks on the way.
 
-Sent with huggingface_hub's own `upload_folder`, which leaves out what is there already: calling it
-again after a failure, or after a commit whose answer was lost, sends only what is missing.
+What is there already isn't sent: the same push again, after a failure or a lost answer, sends only
+what is missing.
 """
 
 from __future__ import annotations
 
-import glob
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from synfill import __version__
-from synfill.errors import Interrupted, RunError
+from synfill.errors import Interrupted, RunError, UsageError
 from synfill.files import format_bytes
-from synfill.patience import Patience, Tell, ask, failures, reason
+from synfill.patience import BadAnswer, Patience, Tell, failures, reason
+from synfill.publish.answers import ask_hub, understood
+from synfill.publish.changes import Changes, EarlierPush, plan_changes
 from synfill.publish.client import patient_client
-from synfill.publish.destination import Destination
+from synfill.publish.commits import Sender
+from synfill.publish.destination import Destination, check_again
 from synfill.publish.explain import explain
 from synfill.publish.kinds import Kind
-from synfill.publish.listing import LocalFolder, RemoteFile, list_remote
+from synfill.publish.listing import LocalFolder
+from synfill.publish.remote import CARD, Seen, fetch, read_record, see
 
-_NEWEST_PULL_REQUESTS = 10
 _ONCE_MORE = Patience(tries=2)
 
 
@@ -36,7 +37,8 @@ class Pushed:
         revision: The branch or ref that holds it.
         files: How many files, all of which are there and were compared.
         bytes: Bytes of all of them.
-        sent: How many of the files were not there before.
+        sent: How many of the files this push added or replaced there.
+        kept_card: Whether a card that was edited there was kept.
     """
 
     kind: Kind
@@ -46,11 +48,16 @@ class Pushed:
     files: int
     bytes: int
     sent: int
+    kept_card: bool = False
 
     def summary(self) -> list[str]:
         """The result in a few lines."""
         what = f"all {self.files:,} files ({format_bytes(self.bytes)})"
-        told = f"{self.sent:,} were sent now" if self.sent else "nothing had to be sent"
+        if self.kept_card:
+            what += f" and an edited {CARD}"
+        told = (
+            f"{self.sent:,} of them came with this push" if self.sent else "nothing had to be sent"
+        )
         at = f", revision={self.revision!r}" if self.revision != "main" else ""
         return [
             f"{self.url} holds {what}; sizes and hashes were compared, {told}.",
@@ -87,13 +94,19 @@ def push_folder(local: LocalFolder, destination: Destination, again: str, tell: 
         RunError: It could not be done; the message says what is there and how to go on.
         Interrupted: It was stopped with Ctrl-C.
     """
+    try:
+        local.check()
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped before anything was sent.", again) from None
     with patient_client(tell):
         try:
-            return _push(local, destination, again, tell)
+            return _push(local, destination, tell)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped. What {destination.id} has received is kept.", again
             ) from None
+        except RunError as error:
+            raise RunError(error.message, f"{error.hint}\n{again}".lstrip()) from error
         except failures() as error:
             explained = explain(error, f"The push to {destination.id}", destination.kind)
             raise RunError(
@@ -116,126 +129,100 @@ def going_on(local: LocalFolder, destination: Destination) -> str:
     return shlex.join(words)
 
 
-def _push(local: LocalFolder, destination: Destination, again: str, tell: Tell) -> Pushed:
-    from huggingface_hub import HfApi
-
-    api, id, settings = HfApi(), destination.id, destination.settings
-    if not destination.exists:
-        ask(
-            "Making the repository",
-            lambda: api.create_repo(
-                id, repo_type=destination.kind.name, private=settings.private, exist_ok=True
-            ),
-            tell,
+def _push(local: LocalFolder, destination: Destination, tell: Tell) -> Pushed:
+    if local.left_out:
+        names = ", ".join(local.left_out[:5]) + (", ..." if len(local.left_out) > 5 else "")
+        tell(f"Not pushed, as the run didn't write it: {names}.")
+    destination = check_again(destination, local, tell)
+    kind, id, branch = destination.kind, destination.id, destination.settings.revision
+    _make(destination, tell)
+    seen = see(kind, id, branch, tell)
+    if destination.private and not seen.private:
+        raise RunError(
+            f"{id} is public, though it was to be private. Nothing was sent.",
+            "Make it private in its settings on the Hub, or push to it with --public.",
         )
-    branch = settings.revision
-    if branch is not None and not destination.has_branch:
-        ask(
-            f"Making the branch {branch}",
-            lambda: api.create_branch(
-                id, branch=branch, repo_type=destination.kind.name, exist_ok=True
-            ),
-            tell,
-        )
-    remote = list_remote(destination.kind, id, branch, tell)
-    missing, surplus = local.missing_in(remote), local.surplus_in(remote)
-    revision, url = branch or "main", destination.url
-    if missing or surplus:
-        if settings.create_pr:
-            revision = _open_pull_request(local, destination, surplus, tell)
+    changes = _plan(local, destination, seen, tell)
+    for note in changes.notes:
+        tell(note)
+    revision, url, sent = branch or "main", destination.url, len(changes.add)
+    if changes.add or changes.remove:
+        message = destination.settings.commit_message
+        message = message or f"{kind.title}, by synfill {__version__}"
+        sender = Sender(local, destination, message, tell)
+        _tell_sending(local, changes, tell)
+        if destination.settings.create_pr:
+            revision, seen = sender.open_pull_request(seen, changes)
             url = f"{destination.url}/discussions/{revision.rpartition('/')[2]}"
-        else:
-            _tell_sending(local, missing, tell)
-            ask("The upload", lambda: _upload(local, destination, surplus, False), tell)
-        remote = list_remote(destination.kind, id, revision, tell)
-        left = local.missing_in(remote) + local.surplus_in(remote)
-        if left:
-            raise RunError(
-                f"{id} was pushed to, but {len(left):,} files there are not as they are here: "
-                f"{', '.join(left[:5])}.",
-                f"Someone else may write to it. {again}",
+            changes = _plan(local, destination, seen, tell)
+        if changes.add or changes.remove:
+            sender.send(revision, seen, changes)
+    count, size = len(local.files), local.bytes
+    if changes.keep:
+        count, size = count - 1, size - local.files[CARD]
+    return Pushed(kind, id, url, revision, count, size, sent, bool(changes.keep))
+
+
+def _make(destination: Destination, tell: Tell) -> None:
+    """Make the repository and the branch, where they aren't there."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    api, id, kind = HfApi(), destination.id, destination.kind
+
+    def make_repository() -> None:
+        try:
+            understood(
+                lambda: api.create_repo(
+                    id, repo_type=kind.name, private=destination.private, exist_ok=True
+                )
             )
-    return Pushed(destination.kind, id, url, revision, len(local.files), local.bytes, len(missing))
+        except BadAnswer as error:
+            # It may have been made all the same.
+            try:
+                see(kind, id, None, tell, _ONCE_MORE)
+            except RepositoryNotFoundError:
+                raise error from None
+
+    if not destination.exists:
+        ask_hub("Making the repository", make_repository, tell)
+    branch = destination.settings.revision
+    if branch is not None and not destination.has_branch:
+        ask_hub(
+            f"Making the branch {branch}",
+            lambda: api.create_branch(id, branch=branch, repo_type=kind.name, exist_ok=True),
+            tell,
+        )
 
 
-def _tell_sending(local: LocalFolder, missing: list[str], tell: Tell) -> None:
-    size = sum(local.files[name] for name in missing)
-    there = len(local.files) - len(missing)
+def _plan(local: LocalFolder, destination: Destination, seen: Seen, tell: Tell) -> Changes:
+    kind, id = destination.kind, destination.id
+    # Where only files of this folder are, no record is needed to tell whose they are.
+    record = None if local.is_all_of(seen.files) else read_record(kind, id, seen, tell)
+    earlier = EarlierPush(record, kind, lambda name: fetch(kind, id, seen, name, tell))
+    try:
+        return plan_changes(local, id, seen.files, earlier, destination.may_replace)
+    except UsageError as error:
+        raise RunError(error.message, error.hint) from error
+
+
+def _tell_sending(local: LocalFolder, changes: Changes, tell: Tell) -> None:
+    size = sum(local.files[name] for name in changes.add)
+    there = len(local.files) - len(changes.add) - len(changes.keep)
     known = f" ({there:,} are there already)" if there else ""
-    tell(f"Sending {len(missing):,} files, {format_bytes(size)}{known}.")
-
-
-def _upload(
-    local: LocalFolder, destination: Destination, surplus: list[str], create_pr: bool
-) -> None:
-    from huggingface_hub import HfApi
-
-    api, settings = HfApi(), destination.settings
-    message = settings.commit_message or f"{destination.kind.title}, by synfill {__version__}"
-    # The parent makes sure that a commit is made once, and on what was seen.
-    parent = api.repo_info(
-        destination.id, repo_type=destination.kind.name, revision=settings.revision
-    ).sha
-    entries = sorted({name.partition("/")[0] for name in local.files})
-    api.upload_folder(
-        repo_id=destination.id,
-        repo_type=destination.kind.name,
-        folder_path=local.path,
-        # Folders by a pattern: as many patterns as files would make a large ImageFolder slow.
-        allow_patterns=[
-            glob.escape(entry) + ("" if entry in local.files else "/*") for entry in entries
-        ],
-        delete_patterns=[glob.escape(name) for name in surplus] or None,
-        revision=settings.revision,
-        commit_message=message,
-        create_pr=create_pr,
-        parent_commit=parent,
-    )
-
-
-def _open_pull_request(
-    local: LocalFolder, destination: Destination, surplus: list[str], tell: Tell
-) -> str:
-    """Push as a pull request; its ref. One that was opened by a lost answer isn't opened twice."""
-
-    def question() -> str:
-        found = _find_pull_request(local, destination)
-        if found is None:
-            _upload(local, destination, surplus, True)
-            found = _find_pull_request(local, destination)
-        if found is None:
-            raise RunError(f"The pull request on {destination.id} isn't there, or not complete.")
-        return found
-
-    return ask("The pull request", question, tell)
-
-
-def _find_pull_request(local: LocalFolder, destination: Destination) -> str | None:
-    """The newest pull request that holds exactly these files."""
-    from huggingface_hub import HfApi
-
-    refs = HfApi().list_repo_refs(
-        destination.id, repo_type=destination.kind.name, include_pull_requests=True
-    ).pull_requests or []  # fmt: skip
-    newest = sorted(refs, key=lambda ref: int(ref.ref.rpartition("/")[2]), reverse=True)
-    for ref in newest[:_NEWEST_PULL_REQUESTS]:
-        remote = list_remote(destination.kind, destination.id, ref.ref, lambda line: None)
-        if not local.missing_in(remote) and not local.surplus_in(remote):
-            return str(ref.ref)
-    return None
+    tell(f"Sending {len(changes.add):,} files, {format_bytes(size)}{known}.")
 
 
 def _state(local: LocalFolder, destination: Destination) -> str:
     """What is up there and what is missing, as far as the Hub still answers."""
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    remote: Mapping[str, RemoteFile] = {}
     try:
         # Not all the patience of a push again.
         revision = destination.settings.revision
-        remote = list_remote(
+        remote = see(
             destination.kind, destination.id, revision, lambda line: None, _ONCE_MORE
-        )
+        ).files
     except (RepositoryNotFoundError, RevisionNotFoundError):
         return f"{destination.id} holds nothing of it yet."
     except failures() as error:

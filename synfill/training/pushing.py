@@ -16,11 +16,12 @@ from synfill import __version__
 from synfill.files import no_room
 from synfill.publish.destination import Destination, PushSettings, check_destination
 from synfill.publish.kinds import MODEL
-from synfill.publish.listing import RUN, LocalFolder, list_files
+from synfill.publish.listing import LocalFolder
 from synfill.publish.push import Pushed, push_folder
+from synfill.publish.remote import RUN, hash_file
 from synfill.records import JsonObject
 from synfill.reporter import Reporter
-from synfill.training.folder import RECIPE, RunFolder
+from synfill.training.folder import CONFIG, RECIPE, WEIGHTS, RunFolder
 from synfill.training.metrics import TrainCounts
 from synfill.training.modelcard import ModelCard, write_model_card
 from synfill.training.recipe import recipe_yaml
@@ -83,14 +84,18 @@ def push_model(
     }
     method = RunFolder(out).method(None)
     with _staging(RunFolder(out).work / "push") as folder:
-        for file in sorted(method.seed(seed).model.iterdir()):
-            _link(file, folder / file.name)
+        for name in (CONFIG, WEIGHTS):
+            _link(method.seed(seed).model / name, folder / name)
         _link(method.path / METRICS, folder / METRICS)
         (folder / RECIPE).write_text(recipe_yaml(shown), encoding="utf-8")
         (folder / "README.md").write_text(write_model_card(card), encoding="utf-8")
-        entries = sorted(os.listdir(folder))
-        write_json(folder / RUN, record | {"entries": entries})
-        local = LocalFolder(folder, record, list_files(folder, entries))
+        sizes = {name: (folder / name).stat().st_size for name in sorted(os.listdir(folder))}
+        hashes = {name: hash_file(folder / name) for name in sizes}
+        # A later push replaces these, as long as nobody has changed them there.
+        listed = {name: {"bytes": sizes[name], "sha256": hashes[name]} for name in sizes}
+        write_json(folder / RUN, record | {"entries": list(sizes), "files": listed})
+        sizes[RUN] = (folder / RUN).stat().st_size
+        local = LocalFolder(folder, record, sizes, hashes)
         return push_folder(local, destination, AGAIN, reporter.note)
 
 

@@ -1,6 +1,7 @@
 """A trained model -> a small Hub. In a process each: the client reads its environment once."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +76,8 @@ def push(hub, out, tmp_path):
     def run(*pushes):
         (tmp_path / "home").mkdir(exist_ok=True)
         environment = hub.environment(tmp_path / "home", "hf_secretOfAlice")
-        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+        tests = Path(__file__).parents[1]
+        environment["PYTHONPATH"] = os.pathsep.join([str(tests), str(tests.parent)])
         ran = subprocess.run(
             [sys.executable, "-c", PUSH, out, json.dumps(pushes)],
             env=environment, capture_output=True, text=True, cwd=tmp_path,
@@ -120,7 +122,7 @@ def test_a_failed_push_goes_on_and_then_there_is_nothing_to_send(hub, push):
     failed, sent, again = push(to(), to(), to())
     assert failed.startswith("1 ") and "0 of 6 files are in alice/pets" in failed
     assert "The same command sends the rest" in failed
-    assert "6 were sent now" in sent and "nothing had to be sent" in again
+    assert "6 of them came with this push" in sent and "nothing had to be sent" in again
     assert len(hub.commits(f"models/{ID}")) == 2
     assert sum(request.startswith("PUT /lfs") for request in hub.requests) == 1
 
@@ -132,9 +134,9 @@ def test_a_recipe_replaces_its_own_model_and_no_other(push):
         to(ID, "stages.0.lr=0.2"),
         to(ID, "stages.0.lr=0.2", overwrite=True),
     )[1:]
-    assert "README.md" not in elsewhere and "were sent now" in elsewhere
+    assert "README.md" not in elsewhere and "came with this push" in elsewhere
     assert another.startswith("2 alice/pets is there already and holds the model of another run")
-    assert "were sent now" in overwritten
+    assert "came with this push" in overwritten
 
 
 def test_what_can_be_told_before_the_training(hub, push):
