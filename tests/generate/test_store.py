@@ -6,7 +6,8 @@ import os
 import pytest
 
 from synfill.errors import RunError
-from synfill.generate.store import Outcome, ShardStore, shard_size
+from synfill.generate.shard import Outcome, shard_size
+from synfill.generate.store import ShardStore
 from synfill.records import Verdict
 
 
