@@ -95,7 +95,12 @@ class FolderLock:
         except FileNotFoundError:
             return None
         except FileExistsError:
+            # A folder that is gone again by now was there a moment ago.
+            if self._work.is_dir() or not os.path.lexists(self._work):
+                return None
             raise _not_lockable(self._work, "a file") from None
+        except NotADirectoryError:
+            raise _not_lockable(self._work.parent, "a file") from None
         except IsADirectoryError:
             raise _not_lockable(self._path, "a folder") from None
         except OSError as error:

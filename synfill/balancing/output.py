@@ -140,10 +140,8 @@ class OutputFolder:
         if overwrite or ours or not self.path.exists():
             return
         # A dry run leaves the plan alone: nothing that anyone would miss.
-        others = sorted(set(os.listdir(self.path)) - {".synfill", ".synfill-done"})
-        if others and (
-            others != ["synfill"] or os.listdir(self.path / "synfill") != ["plan.parquet"]
-        ):
+        others = sorted(_names(self.path) - {".synfill", ".synfill-done"})
+        if others and (others != ["synfill"] or _names(self.path / "synfill") != {"plan.parquet"}):
             listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
             raise UsageError(
                 f"The output folder {self.path} is not empty: {listed}.",
@@ -204,6 +202,9 @@ class OutputFolder:
                 )
         if overwrite or not is_anything_there:
             return None
+        if error is None and self._state.exists():
+            # Another process has begun in this moment.
+            return self._read_state(identity, overwrite)
         raise error or RunError(
             f"{self.work} holds finished images, but no {self._state.name}, which says what they "
             "are of.",
@@ -309,6 +310,8 @@ class OutputFolder:
                 # The record last: without it nobody would know whose the shards are.
                 for name in ("plan.parquet", *SHARD_FOLDERS, "state.json"):
                     _remove(self.work / name)
+        if self._state.is_dir():
+            _remove(self._state)
         write_record(self._state, remembered)
         self.shards = self.work / remembered.shards
         for name in {*SHARD_FOLDERS} - {remembered.shards}:
@@ -384,6 +387,14 @@ class OutputFolder:
                 sync_folder(self.path)
             os.replace(child, self.path / child.name)
         sync_folder(self.path)
+
+
+def _names(folder: Path) -> set[str]:
+    """What is in a folder that another process may be removing."""
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def _remove(path: Path) -> None:

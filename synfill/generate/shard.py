@@ -5,7 +5,9 @@ Parquet with a checksum for every page, written whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import stat
 from collections import Counter
@@ -80,15 +82,17 @@ class Shard(BaseModel):
 
 def find_shards(folder: Path) -> dict[int, Shard]:
     """What the shards of a folder say of themselves, as far as they can be read, by number."""
-    found = {}
+    found: dict[int, Shard] = {}
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
     # A whole shard's file says more than one with a part of its requests.
-    for path in sorted(folder.glob("*.parquet"), reverse=True):
+    for path in (folder / name for name in sorted(names, reverse=True)):
         name = _NAME.fullmatch(path.name)
         if name is not None:
-            try:
+            with contextlib.suppress(*DAMAGE):
                 found[int(name["index"])] = read_header(path)
-            except DAMAGE:
-                continue
     return found
 
 
