@@ -10,7 +10,6 @@ import json
 import os
 import re
 import stat
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,18 +118,18 @@ def find_layout(
             for index, shard in shards.items()
         )  # fmt: skip
 
-    if size and agreeing(size) and shard_size(batch_size) == size:
-        return batch_size, size
-    began = [shards[index].batch_sizes[0] for index in sorted(shards)]
-    sizes = Counter(
+    sizes = {
         shard.first // index if index else max(shard.end, shard_size(shard.batch_sizes[0]))
         for index, shard in shards.items()
-    )
-    for found, _ in sizes.most_common():
-        if found and agreeing(found):
-            # The first shard's, unless memory ran out in it.
-            return next((n for n in began if shard_size(n) == found), found), found
-    return None
+    }
+    best = max(sorted(sizes), key=agreeing, default=0)
+    if size and shard_size(batch_size) == size and agreeing(size) >= max(1, agreeing(best)):
+        return batch_size, size
+    if not best or not agreeing(best):
+        return None
+    began = [shards[index].batch_sizes[0] for index in sorted(shards)]
+    # The first shard's, unless memory ran out in it.
+    return next((n for n in began if shard_size(n) == best), best), best
 
 
 def shard_size(batch_size: int) -> int:
