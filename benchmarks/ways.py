@@ -18,7 +18,8 @@ from synfill.generate.engine import FillReport, fill
 from synfill.generate.families import ADAPTERS
 from synfill.generate.generator import Generator
 from synfill.generate.resolve import ResolvedModel
-from synfill.generate.store import ShardStore, shard_size
+from synfill.generate.shard import shard_size
+from synfill.generate.store import ShardStore
 from synfill.records import Cell, ImageProfile, Request
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

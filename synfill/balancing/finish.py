@@ -27,6 +27,8 @@ from synfill.balancing.output import OutputFolder
 from synfill.balancing.plan import write_plan
 from synfill.balancing.plot import Bar, draw_bars, draw_samples
 from synfill.balancing.prepare import Prepared, codes_by_row
+from synfill.balancing.remembered import LARGEST_RUN, RunRecord
+from synfill.balancing.replacing import RUN, list_written
 from synfill.balancing.settings import PUSHING, BalanceSettings
 from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.data.images import decode
@@ -34,6 +36,7 @@ from synfill.data.source import image_column
 from synfill.files import csv_text, no_room
 from synfill.generate.resolve import ResolvedModel
 from synfill.generate.store import ShardStore
+from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject, ModelInfo, Request
 from synfill.reporter import Reporter
 
@@ -63,7 +66,7 @@ def finish(
     store: ShardStore,
     model: ModelInfo,
     reporter: Reporter,
-) -> JsonObject:
+) -> RunRecord:
     """Write the balanced dataset and move it into place.
 
     Args:
@@ -93,14 +96,16 @@ def finish(
         has_samples = bool(samples.real or samples.synthetic)
         if has_samples:
             (info / "samples.png").write_bytes(_draw_samples(samples))
-        record = _record(prepared, store, model, made, written)
+        history = _history(prepared, reporter)
+        record = _record(prepared, store, model, made, written) | {"history": history}
         card = _card(prepared, record, model, has_samples)
         (final / "README.md").write_text(card, encoding="utf-8")
         record["entries"] = sorted(child.name for child in final.iterdir())
+        record["files"] = list_written(final)
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (info / "run.json").write_text(text + "\n", encoding="utf-8")
-        folder.commit()
-    return record
+        folder.commit(prepared.identity)
+    return RunRecord.model_validate(record)
 
 
 def _count_made(prepared: Prepared, store: ShardStore) -> list[int]:
@@ -289,7 +294,7 @@ def _record(
         "splits": {split: asdict(part) for split, part in written.items()},
         "batch_sizes": sorted({n for i in store.finished() for n in store.batch_sizes(i)}),
         "versions": versions(),
-        "history": _history(prepared),
+        "shard_versions": store.versions(),
     }
 
 
@@ -297,19 +302,26 @@ _PROVENANCE = ("synthetic", "prompt", "seed", "generator")
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that decide the bytes of a result."""
-    found = {"python": platform.python_version()}
+    """The versions of all that decides the bytes of a result."""
+    found = {"synfill": __version__, "python": platform.python_version()}
     return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
-def _history(prepared: Prepared) -> list[Any]:
+def _history(prepared: Prepared, reporter: Reporter) -> list[Any]:
     """The records of the runs that made the source, if it is one of our own datasets."""
     origin = prepared.source.origin
-    path = Path(origin.location).expanduser() / "synfill" / "run.json"
+    path = Path(origin.location).expanduser() / RUN
     if not (prepared.provenance.existing and origin.is_local and path.is_file()):
         return []
-    earlier = json.loads(path.read_text(encoding="utf-8"))
-    return [*earlier.pop("history", []), earlier]
+    try:
+        earlier = parse_json(read_regular(path, LARGEST_RUN))
+        history = earlier.pop("history", [])
+        # The list of its files is of no use without them.
+        earlier.pop("files", None)
+        return [*history, earlier]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        reporter.warn(f"{path} can't be read ({error}): run.json won't say how its images came.")
+        return []
 
 
 def command_line(settings: BalanceSettings) -> str:

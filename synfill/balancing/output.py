@@ -1,27 +1,48 @@
 """The output folder: whose it is, what state it is in, and how a finished dataset gets there.
 
 Everything is made below OUT/.synfill/ and moved into place at the end, so that OUT is a whole
-dataset or none, whenever the process is killed.
+dataset or none, whenever the process is killed:
+
+state.json, plan.parquet   the run in progress
+shards/, shards-2/         its finished images
+final/                     the dataset while it is assembled
+commit.json                from here on it is moved: what begins is brought to its end
+old/                       what it replaces
+lock                       while a process is at work
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from synfill.balancing.remembered import (
+    SHARD_FOLDERS,
+    Commit,
+    RunRecord,
+    RunState,
+    ShardFolder,
+    as_json,
+    differences,
+    digest_identity,
+    is_more_of,
+    read_record,
+    write_record,
+)
+from synfill.balancing.replacing import RUN, Replacing
 from synfill.errors import RunError, UsageError
-from synfill.files import atomic_write
-from synfill.records import JsonObject
+from synfill.files import sync_folder, sync_tree
+from synfill.generate.shard import Shard, find_layout, find_shards
+from synfill.lock import FolderLock
+from synfill.reporter import LogReporter, Reporter
 
-State = Literal["new", "resume", "finished"]
-PLAN = "synfill/plan.parquet"
-RUN = "synfill/run.json"
+State = Literal["new", "resume", "extend", "finished"]
 
 
 class OutputFolder:
@@ -29,42 +50,69 @@ class OutputFolder:
 
     Args:
         path: The folder; it need not exist.
+        reporter: Told of what was damaged and could be mended.
+
+    Attributes:
+        shards: Where the finished images are of the run in progress.
+        plan: Its plan.
+        final: Where the dataset is assembled.
+        started: What is remembered of it, as `state` found it; None if nothing is finished.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reporter: Reporter | None = None) -> None:
         self.path = path
         self.work = path / ".synfill"
-        self.shards = self.work / "shards"
+        self.plan = self.work / "plan.parquet"
         self.final = self.work / "final"
-        self._done = path / ".synfill-done"
-        self._lock: FileLock | None = None
+        self.shards = self.work / "shards"
+        self._state = self.work / "state.json"
+        self._journal = self.work / "commit.json"
+        self._old = self.work / "old"
+        self._lock = FolderLock(self.work)
+        self._reporter = reporter or LogReporter()
+        self.started: RunState | None = None
+        self._completed: Mapping[str, object] | None = None
+        self._is_mended = False
+        self._may_overwrite = False
+        self._replacing = Replacing(path, ())
 
     def state(self, identity: Mapping[str, object], overwrite: bool) -> State:
         """What a run of this identity finds here. Changes nothing.
+
+        Without the lock it is what was true a moment ago: `take` the folder and ask again.
 
         Args:
             identity: What decides the result, by setting.
             overwrite: Whether what stands in the way may be replaced.
 
         Returns:
-            "new": the run starts from nothing; "resume": it goes on; "finished": the dataset is
-            there already.
+            "new": the run starts from nothing; "resume": it goes on; "extend": it takes over the
+            images of a run that asked for fewer; "finished": the dataset is there already.
 
         Raises:
             UsageError: The folder holds something else and `overwrite` is off.
+            RunError: A record in it is damaged and `overwrite` is off.
         """
-        started = self._read(self.work / "state.json", overwrite)
-        if started is not None and any(self.shards.glob("*.parquet")):
-            changed = _differences(started.get("identity", {}), identity)
+        self._may_overwrite = overwrite
+        self._check_links()
+        started = self.started = self._read_state(identity, overwrite)
+        if started is not None:
+            self.shards = self.work / started.shards
+            changed = differences(started.identity, identity)
             if not changed:
                 return "resume"
+            if is_more_of(started.identity, identity):
+                return "extend"
             self._refuse(overwrite, "an unfinished run with other settings", changed)
             return "new"
-        finished = self._read(self.path / RUN, overwrite)
+        finished = self.read_finished(overwrite)
         if finished is not None:
-            changed = _differences(finished.get("identity", {}), identity)
-            if not changed and not overwrite:
+            changed = differences(finished.identity, identity)
+            # Its commit was cut off, and this process has just completed it.
+            if not changed and (not overwrite or self._completed == as_json(identity)):
                 return "finished"
+            if changed and not overwrite and is_more_of(finished.identity, identity):
+                return "extend"
             self._refuse(overwrite, "a finished dataset made with other settings", changed)
             return "new"
         self.check_place(overwrite)
@@ -87,20 +135,29 @@ class OutputFolder:
                 f"Nothing can be written to {place}, where the output folder {self.path} is to be.",
                 "Choose another place with --out.",
             )
-        ours = (self.work / "state.json").exists() or (self.path / RUN).exists()
+        self._check_links()
+        ours = self._state.exists() or self._journal.exists() or (self.path / RUN).exists()
         if overwrite or ours or not self.path.exists():
             return
         # A dry run leaves the plan alone: nothing that anyone would miss.
-        others = sorted(set(os.listdir(self.path)) - {".synfill", ".synfill-done"})
-        if others and (
-            others != ["synfill"] or os.listdir(self.path / "synfill") != ["plan.parquet"]
-        ):
+        others = sorted(_names(self.path) - {".synfill", ".synfill-done"})
+        if others and (others != ["synfill"] or _names(self.path / "synfill") != {"plan.parquet"}):
             listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
             raise UsageError(
                 f"The output folder {self.path} is not empty: {listed}.",
-                "Choose another --out. Or add --overwrite: it replaces what synfill writes there "
+                "Choose another --out. Or add --overwrite: it replaces what synfill wrote there "
                 "(README.md, data/, synfill/, the splits) and leaves other files alone.",
             )
+
+    def _check_links(self) -> None:
+        """What is written to or removed must lie in the folder, not where a link leads."""
+        for name in (".synfill", "synfill", "data", ".synfill/shards", ".synfill/shards-2"):
+            if (self.path / name).is_symlink():
+                raise UsageError(
+                    f"{self.path / name} is a symbolic link: synfill would write and delete where "
+                    "it leads.",
+                    "Remove the link, or choose another --out.",
+                )
 
     def _refuse(self, overwrite: bool, what: str, changed: list[str]) -> None:
         if not overwrite:
@@ -110,95 +167,234 @@ class OutputFolder:
                 "Use the former settings, choose another --out, or add --overwrite.",
             )
 
-    def begin(self, state: State, content: JsonObject) -> JsonObject:
-        """Take the folder for this process and make it ready.
+    def _read_state(self, identity: Mapping[str, object], overwrite: bool) -> RunState | None:
+        """The run in progress, if it has finished anything; mended from its shards where its own
+        record is damaged.
+        """
+        error: RunError | None = None
+        started: RunState | None = None
+        try:
+            started = read_record(self._state, RunState)
+        except RunError as damaged:
+            error = damaged
+        if started is not None:
+            run = digest_identity(started.identity)
+            shards = self._shards_of(started.shards, ("", run))
+            layout = find_layout(shards, started.batch_size, started.shard_size, self._total())
+            if not shards:
+                return None
+            if layout == (started.batch_size, started.shard_size) or layout is None:
+                return started
+            self._tell_mended()
+            return started.model_copy(update={"batch_size": layout[0], "shard_size": layout[1]})
+        run = digest_identity(identity)
+        is_anything_there = False
+        for name in SHARD_FOLDERS:
+            is_anything_there |= bool(find_shards(self.work / name))
+            layout = find_layout(self._shards_of(name, (run,)), 0, 0, self._total())
+            if layout is not None:
+                self._tell_mended()
+                return RunState(
+                    identity=as_json(identity),
+                    batch_size=layout[0],
+                    shard_size=layout[1],
+                    shards=name,
+                )
+        if overwrite or not is_anything_there:
+            return None
+        if error is None and self._state.exists():
+            # Another process has begun in this moment.
+            return self._read_state(identity, overwrite)
+        raise error or RunError(
+            f"{self.work} holds finished images, but no {self._state.name}, which says what they "
+            "are of.",
+            "Restore it, choose another --out, or add --overwrite to begin anew.",
+        )
+
+    def _shards_of(self, name: str, runs: Collection[str]) -> dict[int, Shard]:
+        found = find_shards(self.work / name)
+        return {index: shard for index, shard in found.items() if shard.run in runs}
+
+    def _total(self) -> int | None:
+        """How many requests the run in progress has, where its plan can be read."""
+        try:
+            if self.plan.is_file():
+                return int(pq.read_metadata(self.plan).num_rows)
+        except (OSError, pa.ArrowException):
+            pass
+        return None
+
+    def _tell_mended(self) -> None:
+        if not self._is_mended:
+            self._is_mended = True
+            self._reporter.warn(
+                f"{self._state} is damaged; what it should say was found in the finished images."
+            )
+
+    def read_finished(self, overwrite: bool = False) -> RunRecord | None:
+        """run.json of the finished dataset; None if there is none.
+
+        Raises:
+            RunError: It is damaged and `overwrite` is off.
+        """
+        try:
+            return read_record(self.path / RUN, RunRecord)
+        except RunError:
+            if overwrite:
+                return None
+            raise
+
+    def take(self) -> None:
+        """Take the folder for this process, and complete a commit that was cut off.
+
+        Raises:
+            RunError: Another process is at work here, or that commit's record is damaged.
+        """
+        self._check_links()
+        self._lock.acquire()
+        try:
+            self._complete()
+        except BaseException:
+            self.release()
+            raise
+
+    def is_cut_off(self) -> bool:
+        """Whether a commit was begun and not brought to its end; `take` does that."""
+        return self._journal.exists()
+
+    def is_committed(self) -> bool:
+        """Whether the dataset is whole in its place, or will be as soon as the folder is taken."""
+        return self.is_cut_off() or self._completed is not None
+
+    def check_replaced(self, replacing: Replacing) -> None:
+        """Look whether what the run would replace is what an earlier one wrote.
 
         Args:
-            state: "new" or "resume", as `state` gave it.
-            content: For a new run: what is to be remembered, `identity` among it.
+            replacing: What the run writes and reads; remembered for the commit.
+
+        Raises:
+            UsageError: Something else is there.
+        """
+        self._replacing = replacing
+        self._find_replaced()
+
+    def _find_replaced(self) -> list[str]:
+        record = self.read_finished(overwrite=True)
+        is_damaged = record is None and os.path.lexists(self.path / RUN)
+        return self._replacing.find(record, is_damaged)
+
+    def empty(self, name: ShardFolder) -> Path:
+        """A folder for shards beside those of the run in progress, emptied."""
+        _remove(self.work / name)
+        return self.work / name
+
+    def begin(self, state: State, content: RunState) -> RunState:
+        """Make the folder ready, once it is taken.
+
+        Args:
+            state: "new", "resume" or "extend", as `state` gave it.
+            content: What is to be remembered of a new run, or of one that takes over images,
+                whose shards are in the folder `content.shards` already.
 
         Returns:
             What is remembered: `content`, or on resuming what the first start wrote.
-
-        Raises:
-            RunError: Another process is at work here.
         """
-        self.work.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.work / "lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            self._lock = None
-            raise RunError(
-                f"Another synfill run is writing to {self.path}.",
-                "Wait for it to end, or choose another --out.",
-            ) from None
-        _remove(self._done)
+        assert self._lock.is_held
         _remove(self.final)
         if state == "resume":
-            remembered = self._read(self.work / "state.json")
-            assert remembered is not None
-            return remembered
-        _remove(self.shards)
-        (self.work / "state.json").unlink(missing_ok=True)
-        with atomic_write(self.work / "state.json") as file:
-            file.write(json.dumps(content, indent=1, sort_keys=True).encode())
-        return content
+            assert self.started is not None
+            remembered = self.started
+        else:
+            remembered = content
+            if state == "new":
+                # The record last: without it nobody would know whose the shards are.
+                for name in ("plan.parquet", *SHARD_FOLDERS, "state.json"):
+                    _remove(self.work / name)
+        if self._state.is_dir():
+            _remove(self._state)
+        write_record(self._state, remembered)
+        self.shards = self.work / remembered.shards
+        for name in {*SHARD_FOLDERS} - {remembered.shards}:
+            _remove(self.work / name)
+        return remembered
 
     def holds_dataset(self) -> bool:
         """Whether a finished dataset is here, or anything else that no dry run may touch."""
         return (self.path / RUN).exists() or (self.path / "data").exists()
 
-    def read_record(self) -> JsonObject:
-        """run.json of the finished dataset."""
-        record = self._read(self.path / RUN)
-        assert record is not None
-        # A run that was killed just after its last rename left this.
-        _remove(self._done)
-        return record
-
     def release(self) -> None:
-        """Let other processes take the folder."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        """Let other processes take the folder; one in which nothing was begun goes again."""
+        self._lock.release()
 
-    def commit(self) -> None:
+    def commit(self, identity: Mapping[str, object]) -> None:
         """Move what is in `final` into place, replacing what an earlier run put there.
 
-        run.json is moved last: a folder that has it is whole.
+        Raises:
+            RunError: Something was changed there meanwhile. Everything finished is kept.
         """
-        earlier = self._read(self.path / RUN, ignore_damage=True) or {}
-        ours = {child.name for child in self.final.iterdir()}
-        replaced = {*earlier.get("entries", []), *ours} - {"synfill"}
-        # Names from a file are only compared with what is there: none becomes a path ("..").
-        for name in replaced.intersection(os.listdir(self.path)):
-            _remove(self.path / name)
-        (self.path / RUN).unlink(missing_ok=True)
-        for name in sorted(ours - {"synfill"}):
-            os.replace(self.final / name, self.path / name)
-        info = self.path / "synfill"
-        info.mkdir(exist_ok=True)
-        for child in sorted((self.final / "synfill").iterdir(), key=lambda p: p.name == "run.json"):
-            os.replace(child, info / child.name)
-        self.release()
-        # One rename ends the work: the shards are never seen half removed.
-        os.replace(self.work, self._done)
-        _remove(self._done)
-
-    @staticmethod
-    def _read(path: Path, ignore_damage: bool = False) -> JsonObject | None:
         try:
-            content = json.loads(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError) as error:
-            if ignore_damage:
-                return {}
+            old = self._find_replaced()
+        except UsageError as error:
             raise RunError(
-                f"{path} can't be read: {error}.", "Add --overwrite to begin anew."
+                error.message,
+                "All images are finished and kept. Move that elsewhere, and run the same command "
+                "again.",
             ) from None
-        return content if isinstance(content, dict) else {}
+        # Before the shards go: what is renamed must be on the disk.
+        sync_tree(self.final)
+        _remove(self._old)
+        write_record(self._journal, Commit(identity=as_json(identity), old=old))
+        self._complete()
+        self.release()
+
+    def _complete(self) -> None:
+        """Bring a commit to its end, however far it is. Every step may have been done before.
+
+        run.json comes with the last rename into OUT, and is the first to go: a folder that has it
+        is whole.
+        """
+        try:
+            commit = read_record(self._journal, Commit)
+        except RunError:
+            if not self._may_overwrite:
+                raise
+            commit = None
+            for name in ("final", "old", "commit.json"):
+                _remove(self.work / name)
+        if commit is not None:
+            if self.final.is_dir():
+                self._move(commit)
+            self._completed = commit.identity
+            # `final` first: as long as it is there, what is to be moved may not be moved yet.
+            # The journal last: what it says is done with all the rest.
+            for name in ("final", "old", *SHARD_FOLDERS, "plan.parquet", "state.json"):
+                _remove(self.work / name)
+            _remove(self._journal)
+        # A version up to 0.1 that was killed just after its last rename left this.
+        done = self.path / ".synfill-done"
+        if not done.is_symlink() and (done / "state.json").exists():
+            _remove(done)
+
+    def _move(self, commit: Commit) -> None:
+        self._old.mkdir(exist_ok=True)
+        for name in sorted(commit.old, key=lambda name: name != "synfill"):
+            # All of them were in OUT: one that isn't in `old` was not moved yet.
+            if not os.path.lexists(self._old / name):
+                os.replace(self.path / name, self._old / name)
+        sync_folder(self.path)
+        for child in sorted(self.final.iterdir(), key=lambda child: child.name == "synfill"):
+            if child.name == "synfill":
+                sync_folder(self.path)
+            os.replace(child, self.path / child.name)
+        sync_folder(self.path)
+
+
+def _names(folder: Path) -> set[str]:
+    """What is in a folder that another process may be removing."""
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def _remove(path: Path) -> None:
@@ -206,19 +402,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """What changed between two identities, one line each."""
-    lines = []
-    # Through JSON, as the earlier one went: a tuple is a list there.
-    current = json.loads(json.dumps(now))
-    for key in dict.fromkeys([*before, *current]):
-        if before.get(key) != current.get(key):
-            lines.append(f"{key}: {_short(before.get(key))} -> {_short(current.get(key))}")
-    return lines
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Unpack
 
 from synfill.balancing.estimate import time_lines
 from synfill.balancing.finish import finish, versions
-from synfill.balancing.output import PLAN, OutputFolder, State
+from synfill.balancing.output import OutputFolder, State
 from synfill.balancing.plan import write_plan
 from synfill.balancing.prepare import Prepared, prepare
+from synfill.balancing.remembered import RunRecord, RunState, as_json, digest_identity
+from synfill.balancing.replacing import PLAN, RUN, Replacing
 from synfill.balancing.settings import BalanceOptions, BalanceSettings, make_settings
+from synfill.balancing.takeover import open_smaller, take_over
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
 from synfill.generate.batchsize import BatchSizeMemory, expected_batch_size, find_batch_size
 from synfill.generate.check import default_checks
 from synfill.generate.engine import Progress, fill
-from synfill.generate.store import ShardStore, shard_size
+from synfill.generate.shard import shard_size
+from synfill.generate.store import ShardStore
 from synfill.publish.destination import Destination, PushSettings, check_destination
 from synfill.publish.listing import read_dataset
 from synfill.publish.push import Pushed, push_dataset
-from synfill.records import ImageProfile, JsonObject, Request
+from synfill.records import ImageProfile, Request
 from synfill.reporter import LogReporter, Reporter
 
 if TYPE_CHECKING:
@@ -140,7 +144,7 @@ def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
 
 def _run(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
     prepared = prepare(settings, reporter)
-    folder = OutputFolder(prepared.out)
+    folder = OutputFolder(prepared.out, reporter)
     try:
         state = folder.state(prepared.identity, settings.overwrite)
     except SynfillError as error:
@@ -153,34 +157,98 @@ def _run(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
     if settings.dry_run:
         may_write = state == "new" and not folder.holds_dataset()
         return _dry_run(prepared, folder if may_write else None, reporter)
+    record = folder.read_finished() if state == "finished" else None
+    was_finished = record is not None and not folder.is_cut_off()
+    if record is None or not was_finished:
+        # Before the model is loaded: another process at work here is told now.
+        folder.take()
+        try:
+            record, was_finished = _make(prepared, folder, reporter)
+        finally:
+            folder.release()
+    return _finished(prepared, record, destination, reporter, was_finished)
+
+
+def _make(prepared: Prepared, folder: OutputFolder, reporter: Reporter) -> tuple[RunRecord, bool]:
+    """Make the dataset in a folder that is taken.
+
+    Returns:
+        Its record, and whether an earlier process had done it all.
+    """
+    # Again: until now another process may have been at work here.
+    state = folder.state(prepared.identity, prepared.settings.overwrite)
     if state == "finished":
-        return _finished(prepared, folder.read_record(), destination, reporter, was_finished=True)
+        record = folder.read_finished()
+        assert record is not None
+        return record, True
+    folder.check_replaced(_replacing(prepared))
+    smaller = open_smaller(prepared, folder, reporter) if state == "extend" else None
     _check_room(prepared, folder)
     _tell_upscaling(prepared, reporter)
     # Before anything is written: a model that can't be loaded leaves nothing behind.
     generator = _load(prepared, reporter) if len(prepared.plan) else None
-    first = _first_state(prepared, generator if state == "new" else None, reporter)
+    if smaller is not None:
+        first = take_over(prepared, folder, smaller, versions(), reporter)
+    else:
+        first = _first_state(prepared, generator if state == "new" else None, reporter)
     remembered = folder.begin(state, first)
+    store = ShardStore(
+        folder.shards,
+        len(prepared.plan),
+        remembered.shard_size,
+        reporter.warn,
+        run=digest_identity(prepared.identity),
+        versions=versions(),
+        first_versions=remembered.versions,
+    )
+    _tell_versions(store, reporter)
     try:
-        store = ShardStore(
-            folder.shards, len(prepared.plan), remembered["shard_size"], reporter.warn
-        )
-        try:
-            write_plan(prepared.plan, folder.path / PLAN)
-            if generator is not None:
-                _generate(prepared, generator, store, remembered["batch_size"], reporter)
-            info = generator.info if generator is not None else prepared.model.info()
-            record = finish(prepared, folder, store, info, reporter)
-        except KeyboardInterrupt:
-            done = sum(len(store.requests(index)) for index in store.finished())
+        write_plan(prepared.plan, folder.plan)
+        if generator is not None:
+            _generate(prepared, generator, store, remembered.batch_size, reporter)
+        info = generator.info if generator is not None else prepared.model.info()
+        return finish(prepared, folder, store, info, reporter), False
+    except KeyboardInterrupt:
+        if folder.is_committed():
             raise Interrupted(
-                f"Stopped. {done:,} of {len(prepared.plan):,} images are finished and kept in "
-                f"{prepared.out}.",
-                "The same command goes on from there.",
+                f"Stopped in the last step: the balanced dataset is complete in {prepared.out}.",
+                "The same command tidies up.",
             ) from None
-    finally:
-        folder.release()
-    return _finished(prepared, record, destination, reporter)
+        raise Interrupted(
+            f"Stopped. {store.decided():,} of {len(prepared.plan):,} images are finished and kept "
+            f"in {prepared.out}.",
+            "The same command goes on from there.",
+        ) from None
+
+
+def _replacing(prepared: Prepared) -> Replacing:
+    """What the run writes in its folder, and what it reads."""
+    settings = prepared.settings
+    data = ["data"] if settings.format == "parquet" else prepared.source.splits
+    named = (
+        settings.source, settings.model, settings.lora, settings.target, settings.prompts,
+    )  # fmt: skip
+    paths = [Path(name).expanduser() for name in named if isinstance(name, str | Path)]
+    reads = [path for path in paths if path.exists()]
+    return Replacing(prepared.out, ("README.md", "synfill", *data), reads)
+
+
+def _tell_versions(store: ShardStore, reporter: Reporter) -> None:
+    """Warn where the images that are there were made with other versions."""
+    now = versions()
+    changed = dict.fromkeys(
+        f"{name} {earlier[name]} -> {version}"
+        for earlier in store.versions()
+        for name, version in now.items()
+        if earlier.get(name, version) != version
+    )
+    if changed:
+        reporter.warn(
+            f"The images that are there were made with other versions ({', '.join(changed)}): "
+            "those that are made now may differ in small ways from what an undisturbed run would "
+            "have given. run.json lists all versions that were used (shard_versions). With another "
+            "--out all of them are made anew."
+        )
 
 
 def _check_destination(prepared: Prepared, state: State, reporter: Reporter) -> Destination:
@@ -205,7 +273,7 @@ def _check_destination(prepared: Prepared, state: State, reporter: Reporter) -> 
 
 def _finished(
     prepared: Prepared,
-    record: JsonObject,
+    record: RunRecord,
     destination: Destination | None,
     reporter: Reporter,
     was_finished: bool = False,
@@ -306,7 +374,7 @@ def _load(prepared: Prepared, reporter: Reporter) -> Generator:
     return load_generator(prepared.model)
 
 
-def _first_state(prepared: Prepared, generator: Generator | None, reporter: Reporter) -> JsonObject:
+def _first_state(prepared: Prepared, generator: Generator | None, reporter: Reporter) -> RunState:
     """What a run must remember to go on as it began.
 
     Args:
@@ -323,12 +391,12 @@ def _first_state(prepared: Prepared, generator: Generator | None, reporter: Repo
         )  # fmt: skip
     elif size is None:
         size = expected_batch_size(prepared.model)
-    return {
-        "identity": prepared.identity,
-        "batch_size": size,
-        "shard_size": shard_size(size),
-        "versions": versions(),
-    }
+    return RunState(
+        identity=as_json(prepared.identity),
+        batch_size=size,
+        shard_size=shard_size(size),
+        versions=versions(),
+    )
 
 
 def _generate(
@@ -348,10 +416,10 @@ def _generate(
             progress.seconds_left,
         )
 
-    if store.finished() and store.missing():
-        done = sum(len(store.requests(index)) for index in store.finished())
+    if store.decided() and store.missing():
+        done = store.decided()
         reporter.note(f"Going on: {done:,} of {len(prepared.plan):,} images are done.")
-    left = (prepared.plan[i] for index in store.missing() for i in store.requests(index))
+    left = (prepared.plan[i] for index in store.missing() for i in store.to_make(index))
     generator.encode_ahead((request.prompt, request.negative_prompt) for request in left)
     batch_size = prepared.settings.batch_size or store.last_batch_size() or first_batch_size
     generator.expect_batches_of(min(batch_size, len(prepared.plan)))
@@ -398,25 +466,24 @@ class ProfileChooser:
         return self._profiles[int(choices[request.seed % len(choices)])]
 
 
-def _result(prepared: Prepared, record: JsonObject, was_finished: bool = False) -> BalanceResult:
-    counts = [
-        CellCount(
-            str(cell),
-            count["before"],
-            count["kept"],
-            count["wanted"],
-            count["synthetic"],
-            count["earlier"],
+def _result(prepared: Prepared, record: RunRecord, was_finished: bool = False) -> BalanceResult:
+    if len(record.counts) != len(prepared.deficit.cells):
+        raise RunError(
+            f"{prepared.out / RUN} is damaged (it counts {len(record.counts):,} cells, not "
+            f"{len(prepared.deficit.cells):,}).",
+            "Restore it, choose another --out, or add --overwrite to begin anew.",
         )
-        for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)
+    counts = [
+        CellCount(str(cell), one.before, one.kept, one.wanted, one.synthetic, one.earlier)
+        for cell, one in zip(prepared.deficit.cells, record.counts, strict=True)
     ]
     return BalanceResult(
         out=prepared.out,
-        split=record["split"],
+        split=record.split,
         by_groups=prepared.settings.by_groups,
         counts=tuple(counts),
-        rejected=record["rejected"],
-        unfilled=record["unfilled"],
-        rows={split: part["rows"] for split, part in record["splits"].items()},
+        rejected=record.rejected,
+        unfilled=record.unfilled,
+        rows={split: part.rows for split, part in record.splits.items()},
         was_finished=was_finished,
     )

@@ -19,7 +19,8 @@ from synfill.generate.check import Check, judge
 from synfill.generate.device import OutOfMemory
 from synfill.generate.encode import encode, extension
 from synfill.generate.samples import Sample
-from synfill.generate.store import Outcome, ShardStore
+from synfill.generate.shard import Outcome
+from synfill.generate.store import ShardStore
 from synfill.records import ImageProfile, Request
 
 
@@ -156,6 +157,9 @@ class _Engine:
     def run(self) -> FillReport:
         for verdict in self.store.verdicts():
             self.tally.count(verdict.request, verdict.accepted)
+        for index in self.store.missing():
+            for outcome in self.store.taken(index):
+                self.tally.count(outcome.verdict.request, outcome.verdict.accepted)
         self.tally.start()
         try:
             self._make_missing()
@@ -176,7 +180,8 @@ class _Engine:
 
     def _make_missing(self) -> None:
         for index in self.store.missing():
-            shard = _Shard(index, [self.requests[i] for i in self.store.requests(index)])
+            requests = [self.requests[i] for i in self.store.to_make(index)]
+            shard = _Shard(index, requests, outcomes=self.store.taken(index))
             self.unsettled.append(shard)
             self._make_round(shard, shard.requests)
         self._settle()

@@ -2,46 +2,55 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
+from output_fixtures import (
+    IDENTITY,
+    WHOLE,
+    assemble,
+    begin,
+    files,
+    finish,
+    open_store,
+    outcomes,
+    run_state,
+)
 
 from synfill.balancing import output
 from synfill.balancing.output import OutputFolder
 from synfill.errors import RunError, UsageError
 
-IDENTITY = {"target": "uniform", "size": [64, 64], "seed": 0}
+OTHER = IDENTITY | {"seed": 1}
 
 
-class Died(Exception):
-    pass
+class Died(BaseException):
+    """As KeyboardInterrupt, no Exception."""
 
 
-def begin(path, identity=IDENTITY, overwrite=False):
-    folder = OutputFolder(path)
-    state = folder.state(identity, overwrite)
-    folder.begin(state, {"identity": identity})
-    folder.shards.mkdir(exist_ok=True)
-    (folder.shards / "shard-000000.parquet").write_text("shard")
-    return folder, state
+def state_of(path, identity=IDENTITY, overwrite=False):
+    return OutputFolder(path).state(identity, overwrite)
 
 
-def assemble(folder, identity=IDENTITY, entry="data"):
-    info = folder.final / "synfill"
-    info.mkdir(parents=True)
-    (folder.final / entry).mkdir()
-    (folder.final / entry / "rows").write_text(json.dumps(identity))
-    (folder.final / "README.md").write_text("card")
-    (info / "plan.parquet").write_text("plan")
-    record = {"identity": identity, "entries": sorted(p.name for p in folder.final.iterdir())}
-    (info / "run.json").write_text(json.dumps(record))
+def stop_after(monkeypatch, steps):
+    """Whoever renames, removes or syncs for the `steps`-th time dies."""
+    left = steps
 
+    def dying(original):
+        def call(*arguments, **named):
+            nonlocal left
+            if left == 0:
+                raise Died
+            left -= 1
+            return original(*arguments, **named)
 
-def files(path):
-    found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-    return found - {".synfill/lock"}
+        return call
 
-
-WHOLE = {"README.md", "data/rows", "synfill/plan.parquet", "synfill/run.json"}
+    monkeypatch.setattr(output.os, "replace", dying(os.replace))
+    monkeypatch.setattr(output, "sync_folder", dying(output.sync_folder))
+    monkeypatch.setattr(output, "_remove", dying(output._remove))
+    monkeypatch.setattr(output.shutil, "rmtree", dying(output.shutil.rmtree))
 
 
 def test_a_run_from_start_to_end(tmp_path):
@@ -52,98 +61,349 @@ def test_a_run_from_start_to_end(tmp_path):
     folder, state = begin(out)
     assert state == "resume"
     assemble(folder)
-    folder.commit()
+    folder.commit(IDENTITY)
     assert files(out) == WHOLE
-    assert OutputFolder(out).state(IDENTITY, overwrite=False) == "finished"
-    assert OutputFolder(out).state(IDENTITY, overwrite=True) == "new"
+    assert not (out / ".synfill").exists()
+    assert state_of(out) == "finished"
+    assert state_of(out, overwrite=True) == "new"
 
 
 @pytest.mark.parametrize("earlier", [False, True])
-@pytest.mark.parametrize("step", range(14))
+@pytest.mark.parametrize("step", range(30))
 def test_dying_anywhere_in_the_last_step_loses_nothing(tmp_path, monkeypatch, step, earlier):
     out = tmp_path / "out"
+    old = None
     if earlier:
-        folder, _ = begin(out, IDENTITY | {"seed": 1})
-        assemble(folder, IDENTITY | {"seed": 1}, entry="train")
-        folder.commit()
+        finish(out, OTHER)
+        (out / "notes.txt").write_text("mine")
+        old = {name: (out / name).read_bytes() for name in WHOLE}
     folder, _ = begin(out, overwrite=True)
     assemble(folder)
-    left = step
-
-    def dying(original):
-        def call(*arguments):
-            nonlocal left
-            if left == 0:
-                raise Died
-            left -= 1
-            return original(*arguments)
-
-        return call
-
     with monkeypatch.context() as patched:
-        patched.setattr(output.os, "replace", dying(os.replace))
-        patched.setattr(output, "_remove", dying(output._remove))
+        stop_after(patched, step)
         try:
-            folder.commit()
+            folder.commit(IDENTITY)
+            was_stopped = False
         except Died:
+            was_stopped = True
             folder.release()
+    if (out / "synfill/run.json").exists():
+        # Who reads it finds a whole dataset, with its own plan: the old one or the new one.
+        record = json.loads((out / "synfill/run.json").read_text())
+        if record["identity"]["seed"] == 1:
+            assert {name: (out / name).read_bytes() for name in WHOLE} == old
+        else:
+            assert files(out) >= WHOLE
+            assert b'"seed": 0' in (out / "data/train-00000-of-00001.parquet").read_bytes()
     again = OutputFolder(out)
-    state = again.state(IDENTITY, overwrite=False)
-    if state == "resume":
-        again.begin(state, {"identity": IDENTITY})
-        assert (again.shards / "shard-000000.parquet").exists()
-        assemble(again)
-        again.commit()
-    else:
-        assert state == "finished"
-        again.read_record()
+    if not (again.state(IDENTITY, True) == "finished" and not again.is_cut_off()):
+        again.take()
+        if again.state(IDENTITY, True) == "resume":
+            again.begin("resume", run_state())
+            assert (again.shards / "shard-000000.parquet").exists()
+            assemble(again)
+            again.commit(IDENTITY)
+        elif not was_stopped:
+            assert again.state(IDENTITY, False) == "finished"
+        else:
+            # With --overwrite too: what was begun with it is done.
+            assert again.state(IDENTITY, True) in ("finished", "new")
+            assert again.state(IDENTITY, False) == "finished"
+        again.release()
+    assert files(out) - {"notes.txt"} == WHOLE
+    assert not (out / ".synfill").exists()
+    assert b'"seed": 0' in (out / "data/train-00000-of-00001.parquet").read_bytes()
+    if earlier:
+        assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("steps", [3, 6, 8])
+def test_dying_again_and_again_in_the_last_step(tmp_path, monkeypatch, steps):
+    out = tmp_path / "out"
+    finish(out, OTHER)
+    folder, _ = begin(out, overwrite=True)
+    assemble(folder)
+    with monkeypatch.context() as patched:
+        stop_after(patched, steps)
+        with pytest.raises(Died):
+            folder.commit(IDENTITY)
+        folder.release()
+    for step in range(30):
+        with monkeypatch.context() as patched:
+            stop_after(patched, step)
+            again = OutputFolder(out)
+            try:
+                again.take()
+                again.release()
+                break
+            except Died:
+                continue
+    assert state_of(out) == "finished"
     assert files(out) == WHOLE
+    assert b'"seed": 0' in (out / "data/train-00000-of-00001.parquet").read_bytes()
+
+
+def test_the_old_dataset_keeps_its_plan_until_the_new_one_is_whole(tmp_path):
+    finish(tmp_path, OTHER)
+    before = {name: (tmp_path / name).read_bytes() for name in WHOLE}
+    folder, _ = begin(tmp_path, overwrite=True)
+    folder.plan.write_text("another plan")
+    assert {name: (tmp_path / name).read_bytes() for name in WHOLE} == before
+    assemble(folder)
+    assert {name: (tmp_path / name).read_bytes() for name in WHOLE} == before
+    folder.release()
+
+
+def test_what_a_run_finished_meanwhile_is_not_deleted_by_one_that_believes_in_new(tmp_path):
+    late = OutputFolder(tmp_path / "out")
+    assert late.state(IDENTITY, False) == "new"
+    folder, _ = begin(tmp_path / "out", shards=(0, 1))
+    with pytest.raises(RunError, match="Another synfill run"):
+        late.take()
+    folder.release()
+    late.take()
+    # Asked again, under the lock.
+    assert late.state(IDENTITY, False) == "resume"
+    late.begin("resume", run_state())
+    assert open_store(late).finished() == [0, 1]
+    late.release()
+
+
+RACE = """
+import os, sys, time
+sys.path.insert(0, sys.argv[4])
+from pathlib import Path
+from output_fixtures import IDENTITY, assemble, open_store, outcomes, run_state
+from synfill.balancing.output import OutputFolder
+from synfill.balancing.replacing import Replacing
+from synfill.errors import RunError
+
+place, me, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+for number in range(rounds):
+    (place / f"ready-{number}-{me}").touch()
+    while not (place / f"go-{number}").exists():
+        pass
+    out = place / f"out-{number}"
+    while True:
+        folder = OutputFolder(out)
+        if folder.state(IDENTITY, False) == "finished" and not folder.is_cut_off():
+            break
+        try:
+            folder.take()
+        except RunError as error:
+            assert "Another synfill run" in error.message, error
+            continue
+        try:
+            state = folder.state(IDENTITY, False)
+            if state == "finished":
+                break
+            os.close(os.open(place / f"inside-{number}", os.O_CREAT | os.O_EXCL))
+            folder.check_replaced(Replacing(out, ("README.md", "data", "synfill")))
+            folder.begin(state, run_state())
+            store = open_store(folder)
+            index = store.missing()[0] if store.missing() else None
+            if index is not None:
+                store.write(index, outcomes(store.requests(index)), [4])
+                with open(place / f"made-{number}", "a") as file:
+                    file.write(str(index))
+            os.unlink(place / f"inside-{number}")
+            if not store.missing():
+                assemble(folder)
+                folder.commit(IDENTITY)
+        finally:
+            folder.release()
+"""
+
+
+def test_two_runs_started_at_the_same_moment_a_hundred_times(tmp_path):
+    """Each makes one shard a turn, then lets go: never both at once, no shard made twice."""
+    rounds = 100
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, str(tmp_path), name, str(rounds), tests],
+            stderr=subprocess.PIPE,
+        )
+        for name in "ab"
+    ]
+    try:
+        for number in range(rounds):
+            while len(list(tmp_path.glob(f"ready-{number}-*"))) < 2:
+                failed = [p for p in processes if p.poll()]
+                assert not failed, failed[0].stderr.read().decode()
+            (tmp_path / f"go-{number}").touch()
+        for process in processes:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors.decode()
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    for number in range(rounds):
+        assert (tmp_path / f"made-{number}").read_text() == "012"
+        assert files(tmp_path / f"out-{number}") == WHOLE
 
 
 def test_another_identity_is_named(tmp_path):
     folder, _ = begin(tmp_path)
     folder.release()
     with pytest.raises(UsageError) as error:
-        OutputFolder(tmp_path).state(IDENTITY | {"seed": 7}, overwrite=False)
+        state_of(tmp_path, IDENTITY | {"seed": 7})
     assert "seed: 0 -> 7" in error.value.message
     assert "target" not in error.value.message
-    assert OutputFolder(tmp_path).state(IDENTITY | {"seed": 7}, overwrite=True) == "new"
+    assert state_of(tmp_path, IDENTITY | {"seed": 7}, overwrite=True) == "new"
 
 
 def test_work_without_a_finished_shard_protects_nothing(tmp_path):
-    folder = OutputFolder(tmp_path)
-    folder.begin("new", {"identity": IDENTITY})
+    folder, _ = begin(tmp_path, shards=())
     folder.release()
-    assert OutputFolder(tmp_path).state(IDENTITY | {"seed": 7}, overwrite=False) == "new"
+    assert state_of(tmp_path, IDENTITY | {"seed": 7}) == "new"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "found"),
+    [({"limit": 60}, {"limit": 80}, "extend"), ({"limit": 60}, {"limit": None}, "extend"),
+     ({"target": "uniform:5"}, {"target": "uniform:9"}, "extend"),
+     ({"target": {"cat": 5}}, {"target": {"cat": 9}}, "extend"),
+     ({"limit": 60}, {"limit": 40}, None), ({"limit": None}, {"limit": 40}, None),
+     ({"limit": 60}, {"limit": 80, "seed": 3}, None),
+     ({"target": "uniform:5"}, {"target": "ratio:1"}, None)],
+)  # fmt: skip
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_more_of_the_same_goes_on(tmp_path, before, now, found, is_finished):
+    if is_finished:
+        finish(tmp_path, IDENTITY | before)
+    else:
+        begin(tmp_path, IDENTITY | before)[0].release()
+    if found is None:
+        with pytest.raises(UsageError, match="other settings"):
+            state_of(tmp_path, IDENTITY | now)
+    else:
+        assert state_of(tmp_path, IDENTITY | now) == found
 
 
 def test_what_synfill_did_not_make_stays(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"notes\.txt"):
-        OutputFolder(tmp_path).state(IDENTITY, overwrite=False)
-    folder, _ = begin(tmp_path, overwrite=True)
-    assemble(folder)
-    folder.commit()
+        state_of(tmp_path)
+    finish(tmp_path, overwrite=True)
     assert files(tmp_path) == WHOLE | {"notes.txt"}
 
 
-def test_entries_of_a_record_never_leave_the_folder(tmp_path):
-    out = tmp_path / "out"
-    (out / "synfill").mkdir(parents=True)
-    victim = tmp_path / "victim"
-    victim.write_text("mine")
-    record = {"identity": {}, "entries": ["../victim", str(victim), "..", "."]}
-    (out / "synfill/run.json").write_text(json.dumps(record))
-    folder, _ = begin(out, overwrite=True)
-    assemble(folder)
-    folder.commit()
-    assert victim.read_text() == "mine"
-    assert files(out) == WHOLE
+def test_a_model_that_cannot_be_loaded_leaves_nothing(tmp_path):
+    folder = OutputFolder(tmp_path / "a/b")
+    folder.take()
+    folder.release()
+    assert os.listdir(tmp_path) == []
 
 
-def test_a_damaged_record_is_told(tmp_path):
-    (tmp_path / "synfill").mkdir()
-    (tmp_path / "synfill/run.json").write_text("{")
-    with pytest.raises(RunError, match=r"run\.json"):
-        OutputFolder(tmp_path).state(IDENTITY, overwrite=False)
-    assert OutputFolder(tmp_path).state(IDENTITY, overwrite=True) == "new"
+@pytest.mark.parametrize("name", [".synfill", "synfill", "data", ".synfill/shards"])
+def test_a_link_is_not_followed(tmp_path, name):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "thesis.txt").write_text("mine")
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).symlink_to(elsewhere)
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="symbolic link"):
+            state_of(out, overwrite=overwrite)
+    assert os.listdir(elsewhere) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "null", "0", "{}", '{"identity": null}', '{"identity": {}, "splits": []}',
+     '{"identity": {}, "counts": {}}', "[" * 5000, "\ud800", "folder", "pipe"],
+)  # fmt: skip
+def test_a_damaged_run_json_is_told(tmp_path, content):
+    finish(tmp_path)
+    path = tmp_path / "synfill/run.json"
+    damage(path, content)
+    with pytest.raises(RunError, match=r"run\.json is damaged") as told:
+        state_of(tmp_path)
+    assert "--overwrite" in told.value.hint
+    assert state_of(tmp_path, overwrite=True) == "new"
+    if content not in ("folder", "pipe"):
+        finish(tmp_path, overwrite=True)
+        assert state_of(tmp_path) == "finished"
+    assert files(tmp_path) - {"synfill/run.json"} == WHOLE - {"synfill/run.json"}
+
+
+def damage(path, content):
+    path.unlink()
+    if content == "folder":
+        path.mkdir()
+    elif content == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content.encode("utf-8", "surrogatepass"))
+
+
+DAMAGED = [
+    "{", "[]", "null", "{}", '{"identity": []}', "folder", "pipe", "missing",
+    {"shard_size": -32}, {"shard_size": 0}, {"shard_size": None}, {"shard_size": 64},
+    {"shard_size": "32"}, {"shard_size": 16}, {"batch_size": 0}, {"batch_size": 48},
+    {"identity": None}, {"versions": []}, {"shards": "../../x"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", DAMAGED, ids=str)
+def test_a_damaged_state_is_made_again_from_the_shards(tmp_path, change):
+    folder, _ = begin(tmp_path, shards=(0, 1))
+    folder.release()
+    path = tmp_path / ".synfill/state.json"
+    if change == "missing":
+        path.unlink()
+    elif isinstance(change, dict):
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    else:
+        damage(path, change)
+    folder, state = begin(tmp_path, shards=())
+    assert state == "resume"
+    again = open_store(folder)
+    assert again.finished() == [0, 1]
+    remembered = json.loads(path.read_text())
+    assert (remembered["batch_size"], remembered["shard_size"]) == (4, 32)
+    folder.release()
+
+
+@pytest.mark.parametrize("change", ["{", "null", "{}", "pipe", "missing"])
+def test_a_damaged_state_of_another_run_is_named(tmp_path, change):
+    folder, _ = begin(tmp_path, shards=(0, 1))
+    folder.release()
+    path = tmp_path / ".synfill/state.json"
+    if change == "missing":
+        path.unlink()
+    else:
+        damage(path, change)
+    with pytest.raises(RunError, match=r"state\.json") as told:
+        state_of(tmp_path, OTHER)
+    assert "--overwrite" in told.value.hint
+    finish(tmp_path, OTHER, overwrite=True)
+    assert state_of(tmp_path, OTHER) == "finished"
+
+
+@pytest.mark.parametrize("content", ["{", "null", '{"identity": {}, "old": ["../x"]}', "pipe"])
+def test_a_damaged_journal_is_named(tmp_path, content):
+    folder, _ = begin(tmp_path / "out")
+    (tmp_path / "x").write_text("mine")
+    folder._journal.write_text("x")
+    damage(folder._journal, content)
+    folder.release()
+    again = OutputFolder(tmp_path / "out")
+    again.state(IDENTITY, False)
+    with pytest.raises(RunError, match=r"commit\.json is damaged"):
+        again.take()
+    finish(tmp_path / "out", overwrite=True)
+    assert files(tmp_path) == {f"out/{name}" for name in WHOLE} | {"x"}
+
+
+def test_shards_of_another_run_are_not_taken_for_ones_own(tmp_path):
+    """A run that took over images was killed before it wrote down that it had."""
+    folder, _ = begin(tmp_path, shards=(0,))
+    other = open_store(folder, identity=OTHER)
+    assert other.finished() == []
+    other.write(1, outcomes(other.requests(1)), [4])
+    folder.release()
+    folder, state = begin(tmp_path, shards=())
+    assert state == "new"

@@ -1,0 +1,229 @@
+"""What of an output folder a run may replace: only what a record says that an earlier run wrote.
+
+A user may have added to it, edited it, or put there what the run itself reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synfill.balancing.remembered import FileEntry, RunRecord
+from synfill.errors import UsageError
+from synfill.files import no_room
+
+RUN = "synfill/run.json"
+PLAN = "synfill/plan.parquet"
+_CARD = "README.md"
+_INFO = frozenset(
+    f"synfill/{name}"
+    for name in (
+        "run.json", "plan.parquet", "verdicts.parquet", "skipped.csv", "histogram.png",
+        "samples.png",
+    )
+)  # fmt: skip
+_SHARD = re.compile(r"data/(?P<split>[^/.][^/]*)-\d{5}-of-\d{5}\.parquet")
+_IMAGE = re.compile(r"(?P<split>[^/.][^/]*)/(metadata\.csv|([^/]+/)?(real|synthetic)-\d{7}\.\w+)")
+_SHOWN = 5
+
+Signature = tuple[int, int, int]
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def list_written(folder: Path) -> dict[str, dict[str, int | str]]:
+    """Every file below a folder for run.json's `files`: path, with '/' -> bytes and SHA-256."""
+    with no_room(folder):
+        return {
+            path.relative_to(folder).as_posix(): {
+                "bytes": path.stat().st_size,
+                "sha256": hash_file(path),
+            }
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+
+@dataclass
+class Replacing:
+    """Looks at what stands where a dataset is to go.
+
+    Attributes:
+        out: The output folder.
+        writes: Names in it that the run will write: README.md, synfill, data or the splits.
+        reads: Paths that the run reads.
+    """
+
+    out: Path
+    writes: Collection[str]
+    reads: Sequence[Path] = ()
+    # What was found unchanged needs no second reading before the commit, unless it was touched.
+    _same: dict[str, Signature] = field(default_factory=dict)
+
+    def find(self, record: RunRecord | None, is_damaged: bool) -> list[str]:
+        """The names in OUT that are to be replaced.
+
+        Args:
+            record: What run.json of the dataset there says; None if there is none.
+            is_damaged: Whether there is a run.json that can't be read.
+
+        Raises:
+            UsageError: Something there is not, or no longer, what a run of ours wrote.
+        """
+        listed = _listed(record)
+        names = sorted({*self.writes, *(path.partition("/")[0] for path in listed or ())})
+        if record is not None and listed is None:
+            names = sorted({*names, *_weak_names(record)})
+        found = [name for name in names if os.path.lexists(self.out / name)]
+        foreign: list[str] = []
+        for name in found:
+            foreign += self._foreign(name, record, listed, is_damaged)
+        if record is not None and listed is None and not foreign:
+            foreign = _disagreeing(self.out, record)
+        if foreign:
+            shown = "\n".join(f"  {line}" for line in foreign[:_SHOWN])
+            more = len(foreign) - _SHOWN
+            raise UsageError(
+                f"In {self.out} stands what synfill didn't write, where it would write:\n{shown}"
+                + (f"\n  ... and {more:,} more" if more > 0 else ""),
+                "Move it elsewhere, or choose another --out.",
+            )
+        self._check_reads(found)
+        return found
+
+    def _check_reads(self, found: Sequence[str]) -> None:
+        root = self.out.resolve()
+        for path in self.reads:
+            place = path.resolve()
+            for name in (*found, ".synfill"):
+                if place.is_relative_to(root / name):
+                    raise UsageError(
+                        f"{path}, which the run reads, lies in {self.out / name}, which it "
+                        "replaces.",
+                        "Move it elsewhere, or choose another --out.",
+                    )
+
+    def _foreign(
+        self,
+        name: str,
+        record: RunRecord | None,
+        listed: dict[str, FileEntry] | None,
+        is_damaged: bool,
+    ) -> list[str]:
+        """What isn't ours of one name in OUT: paths, with the reason where it isn't plain."""
+        foreign = []
+        folders: set[str] = set()
+        needed: set[str] = set()
+        for path, status in _walk(self.out, name):
+            if stat.S_ISDIR(status.st_mode):
+                folders.add(path)
+                continue
+            needed.update(_above(path))
+            if not stat.S_ISREG(status.st_mode):
+                foreign.append(f"{path} (no regular file)")
+            elif listed is not None:
+                if path != RUN and not self._is_listed(path, status, listed):
+                    foreign.append(f"{path} (changed since)" if path in listed else path)
+            elif not _could_be_ours(path, record, is_damaged):
+                foreign.append(path)
+        # An empty folder below ours; ours themselves may be empty.
+        foreign += sorted(folder + "/" for folder in folders - needed if folder != name)
+        return foreign
+
+    def _is_listed(self, path: str, status: os.stat_result, listed: dict[str, FileEntry]) -> bool:
+        entry = listed.get(path)
+        if entry is None or entry.bytes != status.st_size:
+            return False
+        signature = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if self._same.get(path) != signature:
+            try:
+                if hash_file(self.out / path) != entry.sha256:
+                    return False
+            except OSError:
+                return False
+            self._same[path] = signature
+        return True
+
+
+def _listed(record: RunRecord | None) -> dict[str, FileEntry] | None:
+    """The files of a record, of those that a run may have written: a record can be forged."""
+    if record is None or record.files is None:
+        return None
+    return {path: entry for path, entry in record.files.items() if _is_our_name(path, record)}
+
+
+def _is_our_name(path: str, record: RunRecord) -> bool:
+    shard, image = _SHARD.fullmatch(path), _IMAGE.fullmatch(path)
+    if {"", ".", ".."}.intersection(path.split("/")):
+        return False
+    if path == _CARD or path in _INFO or (shard and shard["split"] in record.splits):
+        return True
+    is_imagefolder = record.identity.get("format") == "imagefolder"
+    return bool(is_imagefolder and image and image["split"] in record.splits)
+
+
+def _could_be_ours(path: str, record: RunRecord | None, is_damaged: bool) -> bool:
+    """Whether a name is one of ours, where no hash tells."""
+    if record is not None:
+        return _is_our_name(path, record)
+    if is_damaged:
+        # Whose run.json is damaged has no other record.
+        patterns = _SHARD.fullmatch(path) or _IMAGE.fullmatch(path)
+        return path == _CARD or path in _INFO or patterns is not None
+    # Left by a dry run, or by a version that put it there before the images were made.
+    return path == PLAN
+
+
+def _weak_names(record: RunRecord) -> set[str]:
+    is_imagefolder = record.identity.get("format") == "imagefolder"
+    splits = [split for split in record.splits if "/" not in split and split[:1] not in ("", ".")]
+    return {_CARD, "synfill", *(splits if is_imagefolder else ["data"])}
+
+
+def _disagreeing(out: Path, record: RunRecord) -> list[str]:
+    """Splits of a dataset of a version without hashes that aren't what its record says."""
+    is_imagefolder = record.identity.get("format") == "imagefolder"
+    wrong = []
+    for split, entry in record.splits.items():
+        if is_imagefolder and split not in _weak_names(record):
+            continue
+        sizes = [
+            status.st_size
+            for path, status in _walk(out, split if is_imagefolder else "data")
+            if stat.S_ISREG(status.st_mode) and _is_of_split(path, split, is_imagefolder)
+        ]
+        if (len(sizes), sum(sizes)) != (entry.files, entry.bytes):
+            wrong.append(f"the split '{split}' (not as synfill/run.json has it)")
+    return wrong
+
+
+def _is_of_split(path: str, split: str, is_imagefolder: bool) -> bool:
+    found = (_IMAGE if is_imagefolder else _SHARD).fullmatch(path)
+    return found is not None and found["split"] == split
+
+
+def _walk(out: Path, name: str) -> Iterable[tuple[str, os.stat_result]]:
+    """Everything at and below one name, links not followed: path below OUT, status."""
+    try:
+        status = (out / name).lstat()
+    except FileNotFoundError:
+        return
+    yield name, status
+    if stat.S_ISDIR(status.st_mode):
+        for child in sorted(os.listdir(out / name)):
+            yield from _walk(out, f"{name}/{child}")
+
+
+def _above(path: str) -> Iterable[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
