@@ -22,6 +22,7 @@ from synfill.files import atomic_write
 from synfill.publish.destination import Destination, PushSettings
 from synfill.records import JsonObject
 from synfill.reporter import LogReporter, Reporter
+from synfill.training.budget import budget_in_effect
 from synfill.training.comparison import Subject, compare
 from synfill.training.folder import MethodFolder, RunFolder
 from synfill.training.identity import (
@@ -31,6 +32,7 @@ from synfill.training.identity import (
     sees_synthetic,
 )
 from synfill.training.launch import is_main_process, start_accelerator
+from synfill.training.lengths import Lengths, find_lengths
 from synfill.training.matching import find_classes, label_of, match_classes
 from synfill.training.methods import OWN, place_of, stages_of
 from synfill.training.parts import open_parts
@@ -146,8 +148,10 @@ class _Run:
 
     def run(self) -> TrainResult:
         """Everything that can be told before the data is read, then the rest."""
-        self.folder.check(self.identity, self.settings.overwrite)
+        # What isn't there comes before what an earlier run left: a wrong path in the recipe is
+        # no other setting.
         self._look_ahead()
+        self.folder.check(self.identity, self.settings.overwrite)
         self.device = find_device(self.settings.device)
         from synfill.training.model import check_model
 
@@ -229,11 +233,22 @@ class _Run:
         folders = {
             name: self.folder.method(name if self.is_comparison else None) for name in self.methods
         }
-        identities = {name: self._method_identity(name, data) for name in self.methods}
+        lengths = find_lengths(
+            self.recipe,
+            self.methods if self.is_comparison else {},
+            found,
+            self._data,
+            self.folder.balanced,
+            self.accelerator.num_processes,
+            self._note,
+        )
+        identities = {
+            name: self._method_identity(name, data, lengths.get(name)) for name in folders
+        }
         if self.is_main:
             # All are looked at before the first is trained.
             for name, folder in folders.items():
-                folder.check(identities[name], self.settings.overwrite)
+                self._check_folder(folder, identities[name])
             self.folder.claim(self.identity, recipe_yaml(self.recipe), self.settings.overwrite)
             for name, folder in folders.items():
                 folder.begin(identities[name], self.settings.overwrite)
@@ -242,11 +257,12 @@ class _Run:
             self._note(f"Training in {self.accelerator.num_processes} processes.")
         self.accelerator.wait_for_everyone()
         results = {
-            name: self._run_method(name, stages, folders[name], data)
+            name: self._run_method(name, stages, folders[name], data, lengths.get(name))
             for name, stages in self.methods.items()
         }
         counts = count_train(data, any(map(sees_synthetic, self.methods.values())))
-        subject = Subject(self.recipe.name, self.recipe.data.train, counts, len(data.test))
+        budget = budget_in_effect(self.recipe, list(self.methods.values()))
+        subject = Subject(self.recipe.name, self.recipe.data.train, counts, len(data.test), budget)
         comparison = compare(subject, results) if self.is_comparison else None
         if comparison is not None and self.is_main:
             write_json(self.out / "comparison.json", comparison.to_json())
@@ -330,10 +346,29 @@ class _Run:
                         f"Set {place.key}.batch_size={2 * processes} or more.",
                     )
 
-    def _method_identity(self, name: str, data: TrainingData) -> JsonObject:
+    def _check_folder(self, folder: MethodFolder, identity: JsonObject) -> None:
+        """Look whether a method's folder can be used; see `MethodFolder.check`."""
+        try:
+            folder.check(identity, self.settings.overwrite)
+        except UsageError as error:
+            if "epoch_steps" not in error.message:
+                raise
+            raise UsageError(
+                error.message,
+                "There each method made its own epochs, or an epoch had another length. "
+                f"{error.hint} budget=epochs takes up results of methods that made their own "
+                "epochs.",
+            ) from None
+
+    def _method_identity(
+        self, name: str, data: TrainingData, lengths: Lengths | None
+    ) -> JsonObject:
         stages = self.methods[name]
         unseen = () if sees_synthetic(stages) else ("synthetic",)
+        # Only where it changes anything: results of earlier versions stay what they are.
+        steps = {"epoch_steps": list(lengths.stored)} if lengths and any(lengths.stored) else {}
         return {
+            **steps,
             **self.identity,
             "stages": [stage.model_dump(mode="json") for stage in stages],
             "classes": list(data.classes),
@@ -348,6 +383,7 @@ class _Run:
         stages: Sequence[StageSettings],
         folder: MethodFolder,
         data: TrainingData,
+        lengths: Lengths | None,
     ) -> dict[int, Result]:
         from synfill.training.trial import Trial
 
@@ -368,6 +404,7 @@ class _Run:
                     model=self.recipe.model,
                     stages=stages,
                     keys=[place_of(self.recipe, name, at).key for at in range(len(stages))],
+                    epoch_steps=lengths.here if lengths else (None,) * len(stages),
                     hardware=self.recipe.hardware,
                     counts=counts,
                     data=data,

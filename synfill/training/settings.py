@@ -32,6 +32,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Storage = Literal["auto", "memory", "stream"]
 Tracker = Literal["tensorboard", "wandb"]
 OnBadImage = Literal["error", "skip"]
+Budget = Literal["steps", "epochs"]
 
 NONE = "none"
 """What a recipe may say instead of null."""
@@ -342,6 +343,11 @@ class Recipe(_Keys):
         methods: Named lists of stages for comparisons. What a stage leaves out is as in the
             recipe's stage of the same position.
         compare: The methods that are run instead of the recipe's own stages, if any.
+        budget: How long the methods of a comparison train. steps: all take as many optimizer
+            steps as the recipe's own stages do on their own images (an epoch of any method counts
+            as many steps as one of the recipe's stage of the same position). epochs: each makes
+            its epochs over its own images, as published protocols have it, so that a method that
+            sees fewer images takes fewer steps.
         hardware: How it is computed.
     """
 
@@ -352,6 +358,7 @@ class Recipe(_Keys):
     stages: tuple[StageSettings, ...] = Field(min_length=1)
     methods: dict[Name, Annotated[tuple[StageSettings, ...], Field(min_length=1)]] = {}
     compare: tuple[str, ...] = ()
+    budget: Budget = "steps"
     hardware: HardwareSettings = HardwareSettings.model_validate({})
 
     @field_validator("model", mode="before")

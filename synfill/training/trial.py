@@ -49,6 +49,8 @@ class Trial:
         model: Which network.
         stages: What is done with it.
         keys: Where the recipe has each stage's settings ("stages.0"), for advice.
+        epoch_steps: For each stage the optimizer steps that an epoch counts as; None where it is
+            a pass over the stage's own images.
         hardware: How it is computed.
         counts: What the method trains on.
         data: All the images.
@@ -60,6 +62,7 @@ class Trial:
     model: ModelSettings
     stages: Sequence[StageSettings]
     keys: Sequence[str]
+    epoch_steps: Sequence[int | None]
     hardware: HardwareSettings
     counts: TrainCounts
     data: TrainingData
@@ -107,6 +110,7 @@ class Trial:
             seed=self.seed,
             accelerator=accelerator,
             checkpoints=CheckpointFolder(folder.checkpoints),
+            epoch_steps=self.epoch_steps,
             gradient_accumulation=self.hardware.gradient_accumulation,
             channels_last=channels_last,
             on_progress=lambda progress: self._tell(progress, reporter),

@@ -373,3 +373,65 @@ def test_a_method_of_real_images_alone_makes_no_synthetic_ones(recipe, tmp_path,
     )
     assert result.subject.counts.synthetic == (0, 0, 0)
     assert not (tmp_path / "out" / "balanced").exists()
+
+
+def steps_of(out, *methods):
+    return [
+        json.loads((out / name / "seed-0" / "result.json").read_text())["steps"]
+        for name in methods
+    ]  # fmt: skip
+
+
+def test_every_method_of_a_comparison_takes_the_same_steps(recipe, tmp_path):
+    methods = ["ce", "oversample", "undersample", "synaug", "recipe"]
+    out = tmp_path / "out"
+    result = synfill.train(recipe, out=out, compare=methods, device="cpu")
+    assert steps_of(out, *methods) == [15, 15, 15, 15, 25]
+    assert result.comparison.subject.budget == "steps"
+    assert {entry["budget"] for entry in json.loads((out / "comparison.json").read_text())} == {
+        "steps"
+    }
+    # Alone, it is compared with what the recipe's own stages would see all the same.
+    again = synfill.train(recipe, out=tmp_path / "alone", compare=["ce"], device="cpu")
+    assert steps_of(tmp_path / "alone", "ce") == [15]
+    assert again.results["ce"][0].test == result.results["ce"][0].test
+    per_epoch = synfill.train(
+        recipe, out=tmp_path / "epochs", compare=methods[:4], overrides=["budget=epochs"],
+        device="cpu",
+    )  # fmt: skip
+    # 50 real images in batches of 16, the last two left to themselves; 12 of undersampling.
+    assert steps_of(tmp_path / "epochs", *methods[:4]) == [12, 12, 3, 15]
+    assert per_epoch.comparison.subject.budget == "epochs"
+
+
+def test_only_methods_whose_steps_change_are_other_methods(recipe, tmp_path):
+    """A folder of a version that knew no budget: each method made its own epochs."""
+    out = tmp_path / "out"
+    methods = ["ce", "synaug"]
+    synfill.train(recipe, out=out, compare=methods, overrides=["budget=epochs"], device="cpu")
+    for name in methods:
+        assert "epoch_steps" not in json.loads((out / name / "method.json").read_text())
+    before = (out / "synaug" / "seed-0" / "result.json").stat().st_mtime_ns
+    synfill.train(recipe, out=out, compare=["synaug", "recipe"], device="cpu")
+    assert (out / "synaug" / "seed-0" / "result.json").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match=r"epoch_steps: null -> \[5\]") as error:
+        synfill.train(recipe, out=out, compare=methods, device="cpu")
+    assert "budget=epochs takes up results" in error.value.hint
+
+
+def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_path, monkeypatch):
+    from synfill.training import loop
+
+    monkeypatch.setattr(loop, "_MOST_ENTRIES", 4)
+    overrides = ["stages=[{steps: 30, batch_size: 16, sampling: undersample}]"]
+    synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
+    lines = [json.loads(line) for line in (tmp_path / "out/seed-0/history.jsonl").open()]
+    told = [(line["epoch"], line["step"], line["images"]) for line in lines]
+    assert told == [(2, 10, 144), (4, 20, 144), (6, 30, 144)]
+
+
+def test_a_path_that_is_not_there_comes_before_other_settings(trained):
+    recipe, out, _ = trained
+    with pytest.raises(UsageError, match="nowhere-at-all") as error:
+        synfill.train(recipe, out=out, overrides=["data.train=nowhere-at-all"], device="cpu")
+    assert "other settings" not in error.value.message
