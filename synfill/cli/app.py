@@ -12,7 +12,7 @@ import typer
 
 from synfill import __version__
 from synfill.cli.output import VERBOSITY, show_error
-from synfill.errors import SynfillError
+from synfill.errors import SynfillError, UsageError
 
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
@@ -76,15 +76,37 @@ def main() -> None:
         import synfill.cli.recipes
         import synfill.cli.train  # noqa: F401
 
-        app()
+        _run_app()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         if os.environ.get("SYNFILL_DEBUG") == "1":
             raise
         message, hint, code = _explain(error)
-        show_error(message, hint)
+        # Wrong use is wrong in all processes of a launcher; a run that failed may be one's own.
+        if _is_first_here() or not isinstance(error, UsageError):
+            show_error(message, hint)
         sys.exit(code)
+
+
+def _run_app() -> None:
+    """Run the command; of several processes the first one alone tells of options that are wrong."""
+    if _is_first_here():
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        # Typer's own errors, which it would print; it carries a click of its own.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            raise
+        code = error.exit_code
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_first_here() -> bool:
+    """Whether this is the first of the processes that a launcher started on this machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _explain(error: Exception) -> tuple[str, str, int]:

@@ -168,3 +168,23 @@ def test_bad_input_is_one_message(recipe, tmp_path, cli, arguments, code, words)
     assert ran.code == code, ran.err
     assert words in " ".join(ran.err.split())
     assert not (tmp_path / "out" / "seed-0").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["stages.0.epoch=3"], "did you mean 'epochs'"),
+        (["data.train=nowhere"], "nowhere"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_of_several_processes_one_tells_what_is_wrong(recipe, tmp_path, arguments, words):
+    command = [*COMMAND, str(recipe), "--out", str(tmp_path / "out"), *arguments]
+    told = []
+    for rank in ("0", "1"):
+        # As torchrun and accelerate start them; both end before they wait for each other.
+        env = os.environ | {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}
+        ran = subprocess.run(command, capture_output=True, text=True, env=env)
+        assert ran.returncode == 2, ran.stderr
+        told.append(ran.stderr + ran.stdout)
+    assert words in " ".join(told[0].split()) and told[1] == ""
