@@ -131,7 +131,9 @@ class _Found:
         unsure = self.broken | {path[:-1] for path in self.broken if path and path[-1].isdigit()}
         for error in self._errors(values):
             path, _ = _locate(values, error["loc"], False)
-            if error["type"] == "value_error" and path not in self.broken:
+            # A list that is empty only because its entries were taken away is none.
+            emptied = not _value_at(values, path) and _value_at(self.values, path)
+            if error["type"] == "value_error" and path not in self.broken and not emptied:
                 self.add(path, _message(error))
             if error["type"] != _ACROSS:
                 continue

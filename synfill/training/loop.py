@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from synfill.devices import is_out_of_memory
+from synfill.errors import RunError
 from synfill.records import JsonObject
 from synfill.training.augment import Augmenter
 from synfill.training.checkpoint import Checkpoint, CheckpointFolder
@@ -100,7 +102,7 @@ def train_stages(
         counts in steps has more than 1,000).
 
     Raises:
-        RunError: The loss is not finite; a checkpoint can't be read or written.
+        RunError: The loss is not finite; memory runs out; a checkpoint can't be written.
     """
     history: list[JsonObject] = []
     checkpoint = checkpoints.load()
@@ -116,8 +118,27 @@ def train_stages(
             seed, accelerator, checkpoints, epoch_steps[number] if epoch_steps else None,
             gradient_accumulation, channels_last, on_progress, on_epoch, history,
         )  # fmt: skip
-        run.run(checkpoint if number == first else None)
+        with _enough_memory(run.plan, run.batch_size, preprocessing.image_size):
+            run.run(checkpoint if number == first else None)
     return history
+
+
+@contextmanager
+def _enough_memory(plan: StagePlan, batch_size: int, side: int) -> Iterator[None]:
+    """Says what to lower where memory runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(
+            f"{plan.title}: memory ran out in stage '{plan.name}', which takes {batch_size:,} "
+            f"images of {side:,} x {side:,} pixels at a time.",
+            "Cut the batches into parts, which changes the results by rounding only "
+            "(hardware.gradient_accumulation=4, or more), or set a smaller "
+            f"{plan.key}.batch_size or data.image_size. With another --out or --overwrite: these "
+            "are other settings.",
+        ) from error
 
 
 def _make_optimizer(stage: StageSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -17,7 +17,7 @@ from synfill.balancing.settings import (
     settings_of_recipe,
 )
 from synfill.devices import find_device
-from synfill.errors import Interrupted, UsageError
+from synfill.errors import Interrupted, RunError, UsageError
 from synfill.files import atomic_write
 from synfill.publish.destination import Destination, PushSettings
 from synfill.records import JsonObject
@@ -107,6 +107,12 @@ def run_train(settings: TrainSettings, reporter: Reporter) -> TrainResult:
         raise Interrupted(
             "Stopped. Every finished epoch is kept.", "The same command goes on from there."
         ) from None
+    except MemoryError as error:
+        raise RunError(
+            "Memory ran out outside of the training itself.",
+            "Set data.storage=stream, or a smaller data.image_size, or close other programs. Every "
+            "finished epoch is kept.",
+        ) from error
 
 
 @dataclass

@@ -39,6 +39,8 @@ NONE = "none"
 _PERCENT = re.compile(r"[0-9.]+ ?%")
 EPOCHS_OR_STEPS = "give either epochs or steps"
 MAX_SEED = 2**31 - 1
+MAX_COUNT = 2**31 - 1
+"""Of images and steps: no number of these is larger, and numpy takes all of them."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 """A name that becomes a folder: small letters, digits, `.`, `_`, `+` and `-`."""
 
@@ -58,7 +60,7 @@ class LongTailSettings(_Keys):
 
     imbalance_factor: float = Field(ge=1, allow_inf_nan=False)
     type: Shape = "exp"
-    largest: int | None = Field(None, ge=1)
+    largest: int | None = Field(None, ge=1, le=MAX_COUNT)
 
 
 class SyntheticSettings(_Keys):
@@ -255,9 +257,9 @@ class StageSettings(_Keys):
     sampling: Sampling = "as-is"
     trainable: Literal["all", "classifier"] | tuple[str, ...] = "all"
     reinit_classifier: bool = False
-    epochs: int | None = Field(None, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch_size: int = Field(128, ge=1)
+    epochs: int | None = Field(None, ge=1, le=1_000_000)
+    steps: int | None = Field(None, ge=1, le=MAX_COUNT)
+    batch_size: int = Field(128, ge=1, le=1 << 20)
     optimizer: OptimizerName = "sgd"
     lr: float = Field(0.1, gt=0, allow_inf_nan=False)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -270,7 +272,7 @@ class StageSettings(_Keys):
     label_smoothing: float = Field(0, ge=0, lt=1)
     augment: Augment = "crop-flip"
     mix: Mix = "none"
-    alpha: float = Field(1, gt=0, allow_inf_nan=False)
+    alpha: float = Field(1, ge=1e-3, le=1e3)
     loss: LossName = "cross-entropy"
 
     @field_validator("trainable", mode="after")
@@ -327,7 +329,7 @@ class HardwareSettings(_Keys):
     precision: Precision = "auto"
     channels_last: bool | None = None
     compile: bool = False
-    gradient_accumulation: int = Field(1, ge=1)
+    gradient_accumulation: int = Field(1, ge=1, le=1 << 20)
     trackers: tuple[Tracker, ...] = ()
 
 
