@@ -44,13 +44,13 @@ _NO_PLACE = (
 )  # fmt: skip
 # Of a message: characters of a line, and lines.
 _LONGEST, _MOST = 400, 50
-# Keys that may be written shorter: what the short form stands for.
-_SHORT: Mapping[YamlPath, str] = {
+SHORT_FORMS: Mapping[YamlPath, str] = {
     ("model",): "name",
     ("data", "long_tail"): "imbalance_factor",
     ("data", "synthetic"): "source",
     ("data", "test"): "split",
 }
+"""Keys that may be written shorter: what the short form stands for."""
 
 
 def read_recipe(
@@ -268,8 +268,8 @@ def _long_form(path: YamlPath, value: Any) -> Any:
     """A key's value as the mapping that an override reaches into."""
     if value is None or (path == ("data", "synthetic") and value in ("auto", "none")):
         return {}
-    if path in _SHORT and not isinstance(value, dict | list):
-        return {_SHORT[path]: value}
+    if path in SHORT_FORMS and not isinstance(value, dict | list):
+        return {SHORT_FORMS[path]: value}
     return value
 
 
