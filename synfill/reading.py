@@ -103,6 +103,9 @@ def within(folder: Path, *parts: str) -> Path:
     path = folder.joinpath(*parts)
     named = "/".join(parts)
     try:
+        if "\0" in named:
+            # Only the parents are resolved, which would tell.
+            raise ValueError("embedded null byte")
         root = folder.resolve()
         # The parent: a last part that is a link is replaced by a rename, not written through.
         resolved = path.parent.resolve() / path.name
