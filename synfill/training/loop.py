@@ -25,7 +25,7 @@ from synfill.devices import is_out_of_memory
 from synfill.errors import RunError
 from synfill.records import JsonObject
 from synfill.training.augment import Augmenter
-from synfill.training.checkpoint import Checkpoint, CheckpointFolder
+from synfill.training.checkpoint import Checkpoint, CheckpointFolder, check_checkpoint
 from synfill.training.evaluation import Preprocessing, evaluate
 from synfill.training.losses import Loss, Targets, make_loss, mixed_hits, mixed_loss
 from synfill.training.meter import LoopProgress, Meter, StagePlan
@@ -75,6 +75,7 @@ def train_stages(
     channels_last: bool = False,
     on_progress: Callable[[LoopProgress], None] = lambda progress: None,
     on_epoch: Callable[[Sequence[JsonObject]], None] = lambda history: None,
+    on_warning: Callable[[str], None] = lambda message: None,
 ) -> list[JsonObject]:
     """Train a network through its stages, in place.
 
@@ -96,6 +97,8 @@ def train_stages(
         channels_last: Lay images out channels-last.
         on_progress: Called twice a second, on the main process.
         on_epoch: Called after every epoch with the history so far, on the main process.
+        on_warning: Told of damaged checkpoints, and of libraries that are others since the last
+            one; on every process.
 
     Returns:
         The history: one entry for each epoch of each stage (one for several where a stage that
@@ -105,7 +108,13 @@ def train_stages(
         RunError: The loss is not finite; memory runs out; a checkpoint can't be written.
     """
     history: list[JsonObject] = []
-    checkpoint = checkpoints.load()
+    held = sum(tensor.nbytes for tensor in model.state_dict().values())
+    checkpoint = checkpoints.load(
+        lambda found: check_checkpoint(found, model, stages),
+        on_warning,
+        # An optimizer holds two numbers more for each weight, at most.
+        largest=8 * held + (64 << 20),
+    )
     if checkpoint is not None:
         model.load_state_dict(checkpoint.weights)
         history = checkpoint.history
@@ -223,7 +232,10 @@ class _StageRun:
         optimizer = _make_optimizer(self.stage, trainable_parameters(self.model))
         done, step = 0, 0
         if checkpoint is not None:
-            optimizer.load_state_dict(checkpoint.optimizer)
+            # Its tensors alone: what the settings are is the recipe's to say.
+            groups = optimizer.state_dict()["param_groups"]
+            state = checkpoint.optimizer["state"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
             done, step = checkpoint.epoch, checkpoint.step
         network, prepared = self.accelerator.prepare(self.model, optimizer)
         meter = Meter(self.plan, self.accelerator, step, self.on_progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from synfill.records import JsonObject
 from synfill.reporter import LogReporter, Reporter
 from synfill.training.budget import budget_in_effect
 from synfill.training.comparison import Subject, compare
-from synfill.training.folder import MethodFolder, RunFolder
+from synfill.training.folder import MethodFolder, RunFolder, SeedFolder
 from synfill.training.identity import (
     count_train,
     is_to_be_made,
@@ -35,6 +36,7 @@ from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.lengths import Lengths, find_lengths
 from synfill.training.matching import find_classes, label_of, match_classes
 from synfill.training.methods import OWN, place_of, stages_of
+from synfill.training.metrics import TrainCounts
 from synfill.training.parts import open_parts
 from synfill.training.predictions import merge_predictions
 from synfill.training.pushing import prepare_push, push_model
@@ -397,10 +399,10 @@ class _Run:
         results = {}
         for seed in self.recipe.seeds:
             seed_folder = folder.seed(seed)
-            if seed_folder.result.is_file():
-                results[seed] = Result.read(seed_folder.result)
-                seed_folder.tidy()
-                self._note(f"{name}, seed {seed}: finished before. {_brief(results[seed])}")
+            finished = self._finished(name, seed, seed_folder, counts, data)
+            if finished is not None:
+                results[seed] = finished
+                self._note(f"{name}, seed {seed}: finished before. {_brief(finished)}")
             else:
                 started = time.monotonic()
                 trial = Trial(
@@ -426,6 +428,36 @@ class _Run:
                 [folder.seed(seed).predictions for seed in results],
             )
         return results
+
+    def _finished(
+        self,
+        name: str,
+        seed: int,
+        folder: SeedFolder,
+        counts: TrainCounts,
+        data: TrainingData,
+    ) -> Result | None:
+        """What a seed gave that was finished before; None where it is to be trained."""
+        from synfill.training.finished import UnusableError, read_finished
+
+        if not os.path.lexists(folder.result):
+            return None
+        try:
+            result = read_finished(folder, seed, counts, data)
+        except UnusableError as error:
+            if self.is_main:
+                self.reporter.warn(
+                    f"{name}, seed {seed} was finished before, but {error} It is trained again."
+                )
+            # All look before what is left is cleared away.
+            self.accelerator.wait_for_everyone()
+            if self.is_main:
+                folder.clear()
+            self.accelerator.wait_for_everyone()
+            return None
+        if self.is_main:
+            folder.tidy()
+        return result
 
     def _note(self, text: str) -> None:
         if self.is_main:

@@ -21,6 +21,7 @@ from synfill.training.checkpoint import CheckpointFolder
 from synfill.training.classifier import save_classifier
 from synfill.training.evaluation import Preprocessing, evaluate
 from synfill.training.folder import SeedFolder
+from synfill.training.history import cost_of
 from synfill.training.loop import train_stages
 from synfill.training.meter import LoopProgress
 from synfill.training.metrics import TrainCounts, measure
@@ -79,7 +80,7 @@ class Trial:
             reporter: Told how far it is.
 
         Raises:
-            RunError: The loss isn't finite, a checkpoint is damaged, or the disk is full.
+            RunError: The loss isn't finite, memory runs out, or the disk is full.
         """
         data, is_main = self.data, accelerator.is_main_process
         channels_last = self.hardware.channels_last
@@ -98,6 +99,7 @@ class Trial:
             if tracking is not None:
                 tracking.log(history)
 
+        checkpoints = CheckpointFolder(folder.checkpoints)
         history = train_stages(
             model,
             self.stages,
@@ -109,12 +111,13 @@ class Trial:
             keys=self.keys,
             seed=self.seed,
             accelerator=accelerator,
-            checkpoints=CheckpointFolder(folder.checkpoints),
+            checkpoints=checkpoints,
             epoch_steps=self.epoch_steps,
             gradient_accumulation=self.hardware.gradient_accumulation,
             channels_last=channels_last,
             on_progress=lambda progress: self._tell(progress, reporter),
             on_epoch=on_epoch,
+            on_warning=lambda text: reporter.warn(f"{self._title}: {text}") if is_main else None,
         )
         if tracking is not None:
             tracking.close()
@@ -136,14 +139,15 @@ class Trial:
             split: measure(probabilities, sets[split].labels, sets[split].cells, self.counts)
             for split, probabilities in found.items()
         }
-        ends = {entry["stage"]: entry["step"] for entry in history}
+        steps, images_seen, seconds = cost_of(history)
         result = Result(
             seed=self.seed,
             test=measured["test"],
             validation=measured.get("validation"),
-            steps=sum(ends.values()),
-            images_seen=sum(entry["images"] for entry in history),
-            seconds=round(sum(entry["seconds"] for entry in history), 3),
+            steps=steps,
+            images_seen=images_seen,
+            seconds=seconds,
+            versions=tuple(checkpoints.versions),
         )
         if is_main:
             self._save(folder, model.to("cpu"), preprocessing, sets, found, result)
