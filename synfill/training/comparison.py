@@ -141,6 +141,10 @@ class Comparison:
             *(f"{_TITLES[name]} - {self.methods[0].method}" for name in self._shown_differences()),
         ]
 
+    def first_difference(self) -> int:
+        """The position in `columns` from which on they are differences."""
+        return len(self.columns()) - len(self._shown_differences())
+
     def rows(self) -> list[tuple[str, ...]]:
         """The table for a terminal: a name, then `columns`. What applies to no method is left out.
 
