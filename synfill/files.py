@@ -117,6 +117,9 @@ def read_yaml(path: Path, what: str, largest: int = 1 << 20) -> Any:
 
 def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDocument:
     """Like read_yaml, with the lines."""
+    if path.is_fifo() or path.is_socket():
+        # Opening one waits until somebody writes to it.
+        raise UsageError(f"{path} is a pipe, not {what}.", "Write it to a file, and name that.")
     try:
         text = read_regular(path, largest).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):

@@ -131,7 +131,9 @@ class _Found:
         unsure = self.broken | {path[:-1] for path in self.broken if path and path[-1].isdigit()}
         for error in self._errors(values):
             path, _ = _locate(values, error["loc"], False)
-            if error["type"] == "value_error" and path not in self.broken:
+            # A list that is empty only because its entries were taken away is none.
+            emptied = not _value_at(values, path) and _value_at(self.values, path)
+            if error["type"] == "value_error" and path not in self.broken and not emptied:
                 self.add(path, _message(error))
             if error["type"] != _ACROSS:
                 continue
@@ -216,7 +218,7 @@ def _message(error: Any) -> str:
 def _not_of_kind(annotation: Any, value: Any) -> str:
     words = _choices(annotation)
     near = _meant(nearest(value, words)) if isinstance(value, str) else ""
-    return f"should be {_wanted(annotation)}, not {shown(value)}" + (f"; {near}" if near else "")
+    return f"should be {wanted(annotation)}, not {shown(value)}" + (f"; {near}" if near else "")
 
 
 def _as_list(annotation: Any, value: Any) -> str:
@@ -251,7 +253,8 @@ def _choices(annotation: Any) -> list[str]:
     return [str(v) for option in options if get_origin(option) is Literal for v in get_args(option)]
 
 
-def _wanted(annotation: Any) -> str:
+def wanted(annotation: Any) -> str:
+    """What a value of an annotation may be, in words: "one of none, mixup or a list"."""
     words = []
     choices = _choices(annotation)
     if choices:

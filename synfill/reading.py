@@ -18,6 +18,7 @@ from synfill.errors import RunError
 LARGEST_RECORD = 64 << 20
 """Bytes of a JSON or YAML file above which it isn't one of ours, nor a card."""
 
+_PART = 1 << 22
 _DEEPEST = 100
 # Strings are matched so that brackets in them don't count.
 _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -46,11 +47,15 @@ def read_regular(path: Path, largest: int = LARGEST_RECORD) -> bytes:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise NotRegular(f"it is {_kind(found.st_mode)}, not a regular file")
-        # One more than allowed: files below /proc say that they are empty.
-        content = file.read(largest + 1)
-    if len(content) > largest:
+        # Part by part: read(n) takes memory for all of n at once. And one more than allowed, as
+        # files below /proc say that they are empty.
+        parts, left = [], largest + 1
+        while left and (part := file.read(min(left, _PART))):
+            parts.append(part)
+            left -= len(part)
+    if not left:
         raise OSError(f"it is too large (larger than {largest:,} bytes)")
-    return content
+    return b"".join(parts)
 
 
 def regular(path: Path) -> Path:
@@ -129,6 +134,9 @@ def within(folder: Path, *parts: str) -> Path:
     path = folder.joinpath(*parts)
     named = "/".join(parts)
     try:
+        if "\0" in named:
+            # Only the parents are resolved, which would tell.
+            raise ValueError("embedded null byte")
         root = folder.resolve()
         # The parent: a last part that is a link is replaced by a rename, not written through.
         resolved = path.parent.resolve() / path.name

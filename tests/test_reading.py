@@ -64,3 +64,9 @@ def test_names_below_the_folder_are_taken(tmp_path):
     # The folder itself may be a link: it is what the user named.
     assert within(tmp_path / "linked", "x") == tmp_path / "linked" / "x"
     assert within(Path("relative"), "x") == Path("relative/x")
+
+
+def test_a_limit_takes_no_memory(tmp_path):
+    """Not even one that is larger than the machine's."""
+    (tmp_path / "a").write_bytes(b"x" * 5_000_000)
+    assert read_regular(tmp_path / "a", 1 << 60) == b"x" * 5_000_000

@@ -335,7 +335,8 @@ def read_settings(name: str) -> JsonObject:
     if settings is None:
         raise UsageError(
             f"{path} is a training recipe that makes no balanced dataset.",
-            "Such a recipe has a section data.synthetic.balance: see docs/recipes.md.",
+            "Such a recipe has a section data.synthetic.balance: synfill recipes help "
+            "data.synthetic.balance says what it is.",
         )
     return settings
 

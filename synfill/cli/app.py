@@ -14,7 +14,7 @@ import typer
 from synfill import __version__
 from synfill.cli.output import VERBOSITY, show_error
 from synfill.cli.stopping import CTRL_C, STOPPING, code_of
-from synfill.errors import SynfillError
+from synfill.errors import SynfillError, UsageError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -91,7 +91,9 @@ def main() -> None:
             # What an interrupted import or a closed terminal raised, and not what the user did.
             STOPPING.tell()
         else:
-            show_error(message, hint)
+            # Wrong use is wrong in all processes of a launcher; a run that failed may be one's own.
+            if _is_first_here() or not isinstance(error, UsageError):
+                show_error(message, hint)
             STOPPING.told()
         sys.exit(STOPPING.exit_code if STOPPING.is_asked else code)
 
@@ -133,7 +135,7 @@ def _run() -> None:
         OSError: What it printed couldn't be written.
     """
     try:
-        app()
+        _run_app()
     except SystemExit as end:
         if end.code == CTRL_C:
             # Typer makes this of a KeyboardInterrupt.
@@ -157,6 +159,26 @@ def _drop_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def _run_app() -> None:
+    """Run the command; of several processes the first one alone tells of options that are wrong."""
+    if _is_first_here():
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        # Typer's own errors, which it would print; it carries a click of its own.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            raise
+        code = error.exit_code
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_first_here() -> bool:
+    """Whether this is the first of the processes that a launcher started on this machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _explain(error: Exception) -> tuple[str, str, int]:

@@ -1,8 +1,9 @@
-"""`synfill recipes`: list, show and copy the recipe files that ship with the package."""
+"""`synfill recipes`: list, show and copy the shipped recipes; say what a recipe's keys mean."""
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ from synfill.cli.output import say
 
 recipes = typer.Typer(
     no_args_is_help=True,
-    help="The recipes that ship with the package: list them, read them, copy one to edit it.",
+    help="The recipes that ship with the package: list them, read them, copy one to edit it; and "
+    "what a recipe's keys mean.",
 )
 app.add_typer(recipes, name="recipes")
 
@@ -50,6 +52,39 @@ def show(name: NameArgument, verbose: Verbose = False, quiet: Quiet = False) -> 
     set_verbosity(verbose, quiet)
     # Not through the console, which would wrap lines and take [0] for markup.
     sys.stdout.write(find_shipped(name).path.read_text(encoding="utf-8"))
+
+
+@recipes.command("help")
+def help_(
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            help="A key, as it stands in a recipe: stages.mix, data.synthetic, stages.0.lr. "
+            "Default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a recipe's keys mean: what they may be, their defaults, what they do.
+
+    Example: [bold]synfill recipes help stages.mix[/bold]
+    """
+    from synfill.training.keys import BALANCE, all_keys, find_keys
+
+    set_verbosity(verbose, quiet)
+    keys = all_keys() if key is None else find_keys(key)
+    console = stdout()
+    for found in keys:
+        console.print(Text(found.path, "bold"), soft_wrap=True)
+        default = found.default if found.default == "needed" else f"default: {found.default}"
+        paragraphs = [f"{found.kind}; {default}", found.meaning]
+        if found.path == BALANCE:
+            paragraphs.append("Its keys are the options of: synfill balance --help")
+        for text in paragraphs:
+            wrapped = textwrap.wrap(text, console.width - 2, break_on_hyphens=False)
+            console.print(Text(textwrap.indent("\n".join(wrapped), "  ")), soft_wrap=True)
 
 
 @recipes.command()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len
+from rich.text import Text
 
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.options import PrivateOption
@@ -127,21 +130,57 @@ def show(result: TrainResult) -> None:
     console = stdout()
     if result.comparison is not None:
         comparison = result.comparison
-        title, columns, rows = (
-            "Methods on the test images, %",
-            comparison.columns(),
-            comparison.rows(),
-        )
+        title = f"Methods on the test images, %; {comparison.budget_told()}"
+        columns, rows = comparison.columns(), comparison.rows()
+        differences = comparison.first_difference()
     else:
         runs = next(iter(result.results.values()))
         tests = [run.test for run in runs.values()]
-        title, columns = f"{result.recipe.name} on the test images, %", [""]
+        title, columns, differences = f"{result.recipe.name} on the test images, %", [""], 1
         rows = [
             (name.replace("_", " "), percent(found))
             for name in _SHOWN
             if (found := scalar(tests, name)) is not None
         ]
-    console.print(figures_table(title, columns, rows))
+    console.print(Text(title, "bold"))
+    for number, chosen in enumerate(fitting_columns(columns, rows, console.width, differences)):
+        if number:
+            console.print()
+        part = [(row[0], *(row[1 + at] for at in chosen)) for row in rows]
+        console.print(figures_table("", [columns[at] for at in chosen], part))
     console.print()
     for line in result.summary():
         console.print(line, markup=False, soft_wrap=True)
+
+
+def fitting_columns(
+    columns: Sequence[str], rows: Sequence[tuple[str, ...]], width: int, second: int
+) -> list[list[int]]:
+    """The columns of a table, in parts that fit a terminal below each other.
+
+    Args:
+        columns: Their titles.
+        rows: A name, then a value a column.
+        width: Of the terminal.
+        second: The column that a new part begins with, where one part can't hold all.
+
+    Returns:
+        For each part its columns' positions: at least one.
+    """
+    room = width - max((cell_len(row[0]) for row in rows), default=0)
+    # Two spaces stand between columns.
+    needed = [
+        2 + max(cell_len(cell) for cell in (column, *(row[1 + at] for row in rows)))
+        for at, column in enumerate(columns)
+    ]
+    if sum(needed) <= room:
+        return [list(range(len(columns)))]
+    parts: list[list[int]] = []
+    left = 0
+    for at, own in enumerate(needed):
+        if own > left or at == second or not parts:
+            parts.append([])
+            left = room
+        parts[-1].append(at)
+        left -= own
+    return parts

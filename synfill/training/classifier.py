@@ -36,7 +36,7 @@ from synfill.devices import find_device
 from synfill.errors import RunError, UsageError
 from synfill.files import atomic_write
 from synfill.generate.hub import REPO_ID, snapshot
-from synfill.reading import parse_json, read_regular, regular
+from synfill.reading import NotRegular, parse_json, read_regular, regular
 from synfill.records import JsonObject
 from synfill.training.augment import Channels, plain
 from synfill.training.decoding import Decoder, stored_side
@@ -49,6 +49,8 @@ ImageLike = str | os.PathLike[str] | bytes | Image.Image
 
 FORMAT: Final = "synfill-classifier"
 FORMAT_VERSION: Final = 1
+_LARGEST_CONFIG = 64 << 20
+_AGAIN = "Train or download the classifier again."
 _Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -250,6 +252,15 @@ def load_classifier(
     )
 
 
+def check_classifier(folder: Path) -> None:
+    """Whether a folder holds a whole classifier; its weights are read, and not loaded.
+
+    Raises:
+        UsageError, RunError: It doesn't, or is damaged.
+    """
+    _check_weights(folder, _read_config(folder))
+
+
 def _read(image: ImageLike, decoder: Decoder) -> torch.Tensor | str:
     """uint8 (3, side, side), or why it can't be had."""
     try:
@@ -293,12 +304,16 @@ def _read_config(folder: Path) -> _Config:
     path = folder / CONFIG
     foreign = f"{folder} holds no classifier of synfill"
     try:
-        found = parse_json(read_regular(path))
+        if path.stat().st_size > _LARGEST_CONFIG:
+            raise UsageError(f"{foreign}: its {CONFIG} is too large for one.")
+        found = parse_json(read_regular(path, _LARGEST_CONFIG))
     except FileNotFoundError:
         patterns = ("model", "seed-*/model", "*/seed-*/model")
         within = [found for p in patterns for found in sorted(folder.glob(f"{p}/{CONFIG}"))]
         hint = f"Did you mean {within[0].parent}?" if within else "Give OUT/seed-0/model."
         raise UsageError(f"{foreign}: there is no {CONFIG}.", hint) from None
+    except NotRegular as error:
+        raise UsageError(f"{foreign}: {CONFIG} can't be read, {error}.") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}.", "Train or download it again.") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
@@ -324,15 +339,22 @@ def _read_config(folder: Path) -> _Config:
 
 
 def _read_weights(folder: Path, config: _Config) -> dict[str, torch.Tensor]:
+    _check_weights(folder, config)
     path = folder / WEIGHTS
-    again = "Train or download the classifier again."
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RunError(f"{path} is damaged: {error}.", _AGAIN) from error
+
+
+def _check_weights(folder: Path, config: _Config) -> None:
+    path = folder / WEIGHTS
     try:
         with regular(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest == config.weights_sha256:
-            return load_file(path)
     except FileNotFoundError:
-        raise RunError(f"{folder} holds no weights: there is no {WEIGHTS}.", again) from None
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} is damaged: {error}.", again) from error
-    raise RunError(f"{path} is damaged, or belongs to another {CONFIG}.", again)
+        raise RunError(f"{folder} holds no weights: there is no {WEIGHTS}.", _AGAIN) from None
+    except OSError as error:
+        raise RunError(f"{path} is damaged: {error}.", _AGAIN) from error
+    if digest != config.weights_sha256:
+        raise RunError(f"{path} is damaged, or belongs to another {CONFIG}.", _AGAIN)

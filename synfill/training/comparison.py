@@ -13,6 +13,7 @@ from synfill.markdown import escape, table
 from synfill.records import JsonObject
 from synfill.training.metrics import TrainCounts
 from synfill.training.results import Result, Spread, cost_json, scalar, spread, spread_json
+from synfill.training.settings import Budget
 
 FIGURES = (
     "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
@@ -26,6 +27,11 @@ _TITLES = {
     "few": "few", "head": "head", "middle": "middle", "tail": "tail", "worst_cell": "worst cell",
 }  # fmt: skip
 _PLAIN = ("many", "medium", "few")
+_BUDGETS: Mapping[Budget, str] = {
+    "steps": "an epoch of every method has as many optimizer steps as one of the recipe's own "
+    "stages (budget: steps)",
+    "epochs": "each method makes its epochs over its own images (budget: epochs)",
+}
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,15 @@ class Subject:
         data: The training dataset, as the user named it.
         counts: What there was to train on; a method may leave out some of it.
         test_images: Images that the methods were tested on.
+        budget: How long they trained: "steps", as many optimizer steps as the recipe's own
+            stages; "epochs", each its epochs over its own images.
     """
 
     recipe: str
     data: str
     counts: TrainCounts
     test_images: int
+    budget: Budget = "steps"
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ class Comparison:
         return [
             {
                 "method": one.method,
+                "budget": self.subject.budget,
                 "seeds": [run.seed for run in one.runs],
                 **{name: spread_json(value) for name, value in one.figures.items()},
                 "difference": {
@@ -108,6 +118,7 @@ class Comparison:
         ]  # fmt: skip
         parts = [
             f"# {escape(self.subject.recipe)}: methods compared",
+            f"Percent on {self.subject.test_images:,} real test images; {self.budget_told()}.",
             table([*columns, "steps", "images seen", "seconds"], rows),
             *(f"- {line}" for line in self.verdicts()),
             "## What was compared",
@@ -115,21 +126,35 @@ class Comparison:
         ]
         return "\n\n".join(parts) + "\n"
 
+    def budget_told(self) -> str:
+        """What the methods' lengths go by, in words; and whether they came out alike."""
+        alike = len({run.steps for one in self.methods for run in one.runs}) == 1
+        if self.subject.budget == "steps" and alike:
+            return "every method took the same optimizer steps (budget: steps)"
+        return _BUDGETS[self.subject.budget]
+
     def columns(self) -> list[str]:
         """The titles of the columns of `rows`, without that of the name."""
         return [
+            "steps",
             *(_TITLES[name] for name in self._shown()),
             *(f"{_TITLES[name]} - {self.methods[0].method}" for name in self._shown_differences()),
         ]
 
+    def first_difference(self) -> int:
+        """The position in `columns` from which on they are differences."""
+        return len(self.columns()) - len(self._shown_differences())
+
     def rows(self) -> list[tuple[str, ...]]:
         """The table for a terminal: a name, then `columns`. What applies to no method is left out.
 
-        In percent; many, medium and few without their intervals, for room.
+        Figures in percent; many, medium and few without their intervals, for room. Steps are a
+        seed's, over all stages.
         """
         return [
             (
                 one.method,
+                _mean([run.steps for run in one.runs]),
                 *(
                     percent(one.figures[name], interval=name not in _PLAIN)
                     for name in self._shown()
@@ -194,6 +219,10 @@ class Comparison:
             "once by each finished classifier.",
             "Differences are paired: of the same seed first, then their mean and interval. "
             "Steps, images seen and seconds are a seed's, on average.",
+            f"Lengths: {_BUDGETS[subject.budget]}. Steps are those of all stages together: a "
+            "method that re-trains its classifier takes its second stage's on top of the first "
+            "one's, which are as many as a method of one stage takes"
+            + ("." if subject.budget == "steps" else ", if both see the same images."),
         ]
 
 
@@ -265,9 +294,12 @@ def _verdict(name: str, found: Spread) -> str:
 
 
 def _cost(one: Compared) -> list[str]:
-    count = len(one.runs)
     return [
-        f"{sum(run.steps for run in one.runs) / count:,.0f}",
-        f"{sum(run.images_seen for run in one.runs) / count:,.0f}",
-        f"{sum(run.seconds for run in one.runs) / count:,.0f}",
+        _mean([run.steps for run in one.runs]),
+        _mean([run.images_seen for run in one.runs]),
+        _mean([run.seconds for run in one.runs]),
     ]
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):,.0f}"

@@ -16,7 +16,7 @@ from synfill.training.pixels import ImageSet
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_BATCH = 256
+_BATCH, _USUAL_SIDE = 256, 224
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def evaluate(
     # All shares are of one size, or they couldn't be gathered: some images are looked at twice.
     share = -(-count // world)
     mine = np.arange(rank * share, (rank + 1) * share) % count
-    batches = [mine[start : start + _BATCH] for start in range(0, share, _BATCH)]
+    # As many pixels at a time as 256 images of the usual size have: more take too much memory.
+    size = max(1, int(_BATCH * min(1.0, (_USUAL_SIDE / preprocessing.image_size) ** 2)))
+    batches = [mine[start : start + size] for start in range(0, share, size)]
     found = []
     for pixels in images.pixels.batches(batches):
         shown = plain(

@@ -85,8 +85,13 @@ class SeedFolder:
 
     def write_history(self, history: Sequence[JsonObject]) -> None:
         """One line an epoch."""
-        with atomic_write(self.path / _HISTORY) as file:
+        with atomic_write(self.history) as file:
             file.write("".join(json.dumps(entry) + "\n" for entry in history).encode())
+
+    @property
+    def history(self) -> Path:
+        """What every epoch gave."""
+        return self.path / _HISTORY
 
     @property
     def result(self) -> Path:

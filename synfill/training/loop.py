@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from synfill.devices import is_out_of_memory
+from synfill.errors import RunError
 from synfill.records import JsonObject
 from synfill.training.augment import Augmenter
-from synfill.training.checkpoint import Checkpoint, CheckpointFolder
+from synfill.training.checkpoint import Checkpoint, CheckpointFolder, check_checkpoint
 from synfill.training.evaluation import Preprocessing, evaluate
 from synfill.training.losses import Loss, Targets, make_loss, mixed_hits, mixed_loss
 from synfill.training.meter import LoopProgress, Meter, StagePlan
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
 # What a random number is for: the last part of what it is derived from.
 _ORDER, _CHOICE, _STEP, _NETWORK, _CLASSIFIER = range(5)
 
+_MOST_ENTRIES = 1000
+"""Entries of the history, and so checkpoints, of a stage that counts in steps."""
+
 
 def derive_seed(*parts: int) -> int:
     """One seed of several numbers, 0..2**63 - 1: unrelated for any two different lists."""
@@ -65,10 +70,12 @@ def train_stages(
     seed: int,
     accelerator: Accelerator,
     checkpoints: CheckpointFolder,
+    epoch_steps: Sequence[int | None] | None = None,
     gradient_accumulation: int = 1,
     channels_last: bool = False,
     on_progress: Callable[[LoopProgress], None] = lambda progress: None,
     on_epoch: Callable[[Sequence[JsonObject]], None] = lambda history: None,
+    on_warning: Callable[[str], None] = lambda message: None,
 ) -> list[JsonObject]:
     """Train a network through its stages, in place.
 
@@ -84,19 +91,30 @@ def train_stages(
         seed: Decides every random choice.
         accelerator: Where it runs; one for each run.
         checkpoints: Where its state is kept after every epoch.
+        epoch_steps: For each stage the optimizer steps that an epoch of its settings (length,
+            warm-up, milestones) counts as; None where it is a pass over the stage's own images.
         gradient_accumulation: Parts into which each process's share of a batch is cut.
         channels_last: Lay images out channels-last.
         on_progress: Called twice a second, on the main process.
         on_epoch: Called after every epoch with the history so far, on the main process.
+        on_warning: Told of damaged checkpoints, and of libraries that are others since the last
+            one; on every process.
 
     Returns:
-        The history: one entry for each epoch of each stage.
+        The history: one entry for each epoch of each stage (one for several where a stage that
+        counts in steps has more than 1,000).
 
     Raises:
-        RunError: The loss is not finite; a checkpoint can't be read or written.
+        RunError: The loss is not finite; memory runs out; a checkpoint can't be written.
     """
     history: list[JsonObject] = []
-    checkpoint = checkpoints.load()
+    held = sum(tensor.nbytes for tensor in model.state_dict().values())
+    checkpoint = checkpoints.load(
+        lambda found: check_checkpoint(found, model, stages),
+        on_warning,
+        # An optimizer holds two numbers more for each weight, at most.
+        largest=8 * held + (64 << 20),
+    )
     if checkpoint is not None:
         model.load_state_dict(checkpoint.weights)
         history = checkpoint.history
@@ -106,11 +124,30 @@ def train_stages(
     for number, stage in enumerate(stages[first:], start=first):
         run = _StageRun(
             model, stage, number, train, validation, preprocessing, classes, title, keys[number],
-            seed, accelerator, checkpoints, gradient_accumulation, channels_last, on_progress,
-            on_epoch, history,
+            seed, accelerator, checkpoints, epoch_steps[number] if epoch_steps else None,
+            gradient_accumulation, channels_last, on_progress, on_epoch, history,
         )  # fmt: skip
-        run.run(checkpoint if number == first else None)
+        with _enough_memory(run.plan, run.batch_size, preprocessing.image_size):
+            run.run(checkpoint if number == first else None)
     return history
+
+
+@contextmanager
+def _enough_memory(plan: StagePlan, batch_size: int, side: int) -> Iterator[None]:
+    """Says what to lower where memory runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(
+            f"{plan.title}: memory ran out in stage '{plan.name}', which takes {batch_size:,} "
+            f"images of {side:,} x {side:,} pixels at a time.",
+            "Cut the batches into parts, which changes the results by rounding only "
+            "(hardware.gradient_accumulation=4, or more), or set a smaller "
+            f"{plan.key}.batch_size or data.image_size. With another --out or --overwrite: these "
+            "are other settings.",
+        ) from error
 
 
 def _make_optimizer(stage: StageSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -148,6 +185,7 @@ class _StageRun:
     seed: int
     accelerator: Accelerator
     checkpoints: CheckpointFolder
+    epoch_steps: int | None
     gradient_accumulation: int
     channels_last: bool
     on_progress: Callable[[LoopProgress], None]
@@ -160,7 +198,9 @@ class _StageRun:
         self.batch_size = batch_size_of(self.stage, len(order))
         world = self.accelerator.num_processes
         shares = cut_batches(order, self.batch_size, 0, world)
-        steps = total_steps(self.stage, len(shares))
+        # What an epoch of the settings is; not always a pass over the images.
+        self.unit = self.epoch_steps or len(shares)
+        steps = total_steps(self.stage, self.unit)
         self.plan = StagePlan(
             self.title,
             self.key,
@@ -192,12 +232,17 @@ class _StageRun:
         optimizer = _make_optimizer(self.stage, trainable_parameters(self.model))
         done, step = 0, 0
         if checkpoint is not None:
-            optimizer.load_state_dict(checkpoint.optimizer)
+            # Its tensors alone: what the settings are is the recipe's to say.
+            groups = optimizer.state_dict()["param_groups"]
+            state = checkpoint.optimizer["state"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
             done, step = checkpoint.epoch, checkpoint.step
         network, prepared = self.accelerator.prepare(self.model, optimizer)
         meter = Meter(self.plan, self.accelerator, step, self.on_progress)
-        for epoch in range(done, self.plan.epochs):
-            entry, step = self._run_epoch(network, prepared, epoch, step, meter)
+        while done < self.plan.epochs:
+            end = min(done - done % self._together + self._together, self.plan.epochs)
+            entry, step = self._run_epochs(network, prepared, range(done, end), step, meter)
+            done = end
             self._share_statistics()
             if self.validation is not None:
                 entry["validation"] = self._validate(network)
@@ -205,7 +250,7 @@ class _StageRun:
             if self.accelerator.is_main_process:
                 self.checkpoints.save(
                     Checkpoint(
-                        self.number, epoch + 1, step, self.model.state_dict(),
+                        self.number, done, step, self.model.state_dict(),
                         optimizer.state_dict(), self.history,
                     )
                 )  # fmt: skip
@@ -235,43 +280,65 @@ class _StageRun:
             np.random.default_rng([self.seed, self.number, _CHOICE]),
         )
 
-    def _run_epoch(
-        self, network: nn.Module, optimizer: Any, epoch: int, step: int, meter: Meter
+    @property
+    def _together(self) -> int:
+        """Passes over the images that share an entry of the history and a checkpoint.
+
+        One, but where a stage that counts in steps has thousands of passes over a few images:
+        writing would take longer than training.
+        """
+        counts_in_steps = self.stage.steps is not None or self.epoch_steps is not None
+        return -(-self.plan.epochs // _MOST_ENTRIES) if counts_in_steps else 1
+
+    def _run_epochs(
+        self, network: nn.Module, optimizer: Any, epochs: range, step: int, meter: Meter
     ) -> tuple[JsonObject, int]:
-        """One epoch, or what is left of the stage's steps; its entry and the steps so far."""
+        """Some epochs, the last one as far as the stage's steps go; their entry, the steps so
+        far.
+        """
         self.model.train()
         freeze_statistics(self.model)
+        started = time.monotonic()
+        rate = self.stage.lr
+        meter.begin()
+        for epoch in epochs:
+            meter.begin_epoch(epoch)
+            rate, step = self._run_epoch(network, optimizer, epoch, step, meter)
+        total, right, seen = meter.end(step)
+        seconds = time.monotonic() - started
+        return {
+            "stage": self.number + 1,
+            "stage_name": self.plan.name,
+            "epoch": epochs.stop,
+            "epochs": self.plan.epochs,
+            "step": step,
+            "lr": rate,
+            "loss": total / seen,
+            "accuracy": right / seen,
+            "images": seen,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(seen / max(seconds, 1e-9), 1),
+        }, step
+
+    def _run_epoch(
+        self, network: nn.Module, optimizer: Any, epoch: int, step: int, meter: Meter
+    ) -> tuple[float, int]:
+        """One epoch, or what is left of the stage's steps; the last rate, the steps so far."""
         rank = self.accelerator.process_index
         # Dropout and the like draw from torch's own generator.
         torch.manual_seed(derive_seed(self.seed, self.number, _NETWORK, epoch, rank))
         steps = min(self.plan.steps_per_epoch, self.plan.steps - step)
         order = self._epoch_order(epoch)
         mine = cut_batches(order, self.batch_size, rank, self.accelerator.num_processes)[:steps]
-        started = time.monotonic()
         rate = self.stage.lr
-        meter.begin_epoch(epoch)
         for positions, images in zip(mine, self.train.pixels.batches(mine), strict=True):
-            rate = learning_rate(self.stage, step, self.plan.steps_per_epoch)
+            rate = learning_rate(self.stage, step, self.unit)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, hits = self._step(network, optimizer, positions, images, step, rank)
             step += 1
             meter.count(loss, hits, len(positions), step)
-        total, right, seen = meter.end_epoch(step)
-        seconds = time.monotonic() - started
-        return {
-            "stage": self.number + 1,
-            "stage_name": self.plan.name,
-            "epoch": epoch + 1,
-            "epochs": self.plan.epochs,
-            "step": step,
-            "lr": rate,
-            "loss": total / seen,
-            "accuracy": right / seen,
-            "images": int(seen),
-            "seconds": round(seconds, 3),
-            "images_per_second": round(seen / max(seconds, 1e-9), 1),
-        }, step
+        return rate, step
 
     def _step(
         self,

@@ -105,11 +105,14 @@ class Meter:
         self._told = 0.0
         self._epoch = 0
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Start counting anew; epochs count from 0."""
-        self._epoch = epoch
-        self._sums = [0.0, 0.0, 0.0]
+    def begin(self) -> None:
+        """Start summing up anew."""
+        self._total, self._right, self._seen = 0.0, 0.0, 0
         self._waiting: list[tuple[Tensor, Tensor, int]] = []
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Say which epoch it is now, from 0."""
+        self._epoch = epoch
 
     def count(self, loss: Tensor, hits: Tensor, images: int, step: int) -> None:
         """Take in a step without waiting for the device.
@@ -127,17 +130,23 @@ class Meter:
         if len(self._waiting) >= _LOOK_EVERY:
             self._look(step)
 
-    def end_epoch(self, step: int) -> tuple[float, float, float]:
-        """Sums over all processes: loss times images, hits, images.
+    def end(self, step: int) -> tuple[float, float, int]:
+        """Sums over all processes since `begin`: loss times images, hits, images.
 
         Raises:
             RunError: A loss is not finite.
         """
         self._look(step)
-        # Not float64: Apple's GPUs have none.
-        sums = torch.tensor(self._sums, dtype=torch.float32, device=self._accelerator.device)
+        if self._accelerator.num_processes == 1:
+            return self._total, self._right, self._seen
+        # float32 counts no further than to 16.7 million. Several processes share no Apple GPU,
+        # which has no float64.
+        sums = torch.tensor(
+            [self._total, self._right, self._seen],
+            dtype=torch.float64, device=self._accelerator.device,
+        )  # fmt: skip
         total, right, seen = self._accelerator.reduce(sums, reduction="sum").tolist()
-        return total, right, seen
+        return total, right, int(seen)
 
     def _look(self, step: int) -> None:
         if not self._waiting:
@@ -150,9 +159,9 @@ class Meter:
             if not math.isfinite(loss):
                 self._stop(step - len(losses) + position + 1, loss)
         total = sum(loss * count for loss, count in zip(losses, images, strict=True))
-        self._sums[0] += total
-        self._sums[1] += sum(hits)
-        self._sums[2] += sum(images)
+        self._total += total
+        self._right += sum(hits)
+        self._seen += sum(images)
         self._tell(step, total / sum(images), sum(hits) / sum(images))
 
     def _stop(self, step: int, loss: float) -> None:
@@ -177,19 +186,21 @@ class Meter:
         if now - self._told < _TELL_SECONDS and step < plan.steps:
             return
         self._told = now
-        steps = step - self._first_step
-        seconds = max(now - self._started, 1e-9)
         per_step = plan.images_per_epoch / plan.steps_per_epoch
+        done, total = round(step * per_step), round(plan.steps * per_step)
+        # Of this session alone: a resumed one's first steps were made in another.
+        rate = (step - self._first_step) * per_step / max(now - self._started, 1e-9)
         self._on_progress(
             LoopProgress(
                 stage=plan.name,
-                done=round(step * per_step),
-                total=round(plan.steps * per_step),
+                done=done,
+                total=total,
                 epoch=self._epoch + 1,
                 epochs=plan.epochs,
                 loss=loss,
                 accuracy=accuracy,
-                images_per_second=steps * per_step / seconds,
-                seconds_left=(plan.steps - step) * seconds / max(steps, 1),
+                images_per_second=rate,
+                # What is left at that very rate.
+                seconds_left=(total - done) / rate,
             )
         )

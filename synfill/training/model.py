@@ -14,7 +14,8 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from synfill.errors import UsageError, suggest
+from synfill.devices import is_out_of_memory
+from synfill.errors import RunError, SynfillError, UsageError, suggest
 from synfill.training.networks import check_name, make_network, with_pretrained
 from synfill.training.networks import classifier_name as classifier_name
 from synfill.training.settings import ModelSettings
@@ -45,8 +46,9 @@ def build_model(settings: ModelSettings, classes: int, image_size: int, seed: in
         seed: Of the random weights.
 
     Raises:
-        UsageError: There is no such network, or it can't take images of this size.
-        RunError: The pretrained weights can't be had.
+        UsageError: There is no such network, it can't take images of this size, or it is no
+            classifier.
+        RunError: The pretrained weights can't be had, or the network fails for another reason.
     """
     check_name(settings)
     # Before anything is fetched: what a wrong size costs is seconds then, not gigabytes.
@@ -63,7 +65,9 @@ def rebuild_model(settings: ModelSettings, classes: int, image_size: int) -> nn.
     but nothing is fetched.
 
     Raises:
-        UsageError: There is no such network, or it can't take images of this size.
+        UsageError: There is no such network, it can't take images of this size, or it is no
+            classifier.
+        RunError: The network fails for another reason.
     """
     # Whether there are pretrained weights to be had plays no part any more.
     check_name(settings.model_copy(update={"pretrained": False}))
@@ -185,16 +189,44 @@ def _make_fitting(settings: ModelSettings, classes: int, image_size: int, seed: 
             network = make_network(settings, classes, image_size)
         _try(network, classes, image_size)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".!")
-        larger = [size for size in _USUAL_SIZES if size > image_size]
-        fitting = next((size for size in larger if _fits(settings, classes, size)), None)
-        raise UsageError(
-            f"{settings.name} can't take images of {image_size} x {image_size} pixels: {reason}.",
-            f"Set data.image_size, to {fitting} for example, or take another network."
-            if fitting
-            else "Set another data.image_size, or take another network.",
-        ) from error
+        raise _explain(error, settings, classes, image_size) from error
     return network
+
+
+def _explain(
+    error: Exception, settings: ModelSettings, classes: int, image_size: int
+) -> SynfillError:
+    """Why a network fails at its first image: for want of memory, because of the image's size (the
+    same code takes another one), or for a reason of its own.
+    """
+    name = settings.name
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".!")
+    size = f"{image_size} x {image_size} pixels"
+    if is_out_of_memory(error):
+        return RunError(
+            f"There isn't enough memory for {name} and one image of {size}.",
+            "Set a smaller data.image_size, or take a smaller network.",
+        )
+    nearest = sorted(_USUAL_SIZES, key=lambda usual: (usual < image_size, abs(usual - image_size)))
+    others = [usual for usual in nearest if usual != image_size]
+    fitting = next((other for other in others if _fits(settings, classes, other)), None)
+    if fitting is not None:
+        return UsageError(
+            f"{name} can't take images of {size}: {reason}.",
+            f"Set data.image_size, to {fitting} for example, or take another network.",
+        )
+    if isinstance(error, _NoClassifierError):
+        return UsageError(
+            f"model.name: {name} is no classifier of images: {reason}.", "Take another network."
+        )
+    return RunError(
+        f"{name} fails at its first image, of whatever size: {type(error).__name__}: {reason}.",
+        "Take another network, or other versions of the library that it is from.",
+    )
+
+
+class _NoClassifierError(ValueError):
+    """A network gives something else than one number a class."""
 
 
 def _fits(settings: ModelSettings, classes: int, image_size: int) -> bool:
@@ -218,5 +250,7 @@ def _try(network: nn.Module, classes: int, image_size: int) -> None:
         except Exception:
             # Some can't do without numbers: whether it was that shows when there are some.
             logits = network(torch.zeros_like(image, device="cpu"))
+    if not isinstance(logits, torch.Tensor):
+        raise _NoClassifierError(f"it gives a {type(logits).__name__}")
     if logits.shape != (1, classes):
-        raise ValueError(f"it gives an output of shape {tuple(logits.shape)}")
+        raise _NoClassifierError(f"it gives an output of shape {tuple(logits.shape)}")

@@ -25,6 +25,8 @@ Chunk = Sequence[bytes | None]
 """The bytes of some image files; None for those that can't be read."""
 
 DIGEST_BYTES = 16
+_AT_ONCE_BYTES = 16 << 20
+"""Decoded pixels that each thread holds at a time, where it is more than one image."""
 
 
 class PixelStore(Protocol):
@@ -148,22 +150,28 @@ def read_images(
         on_progress: Called with the number of images done.
     """
     digests = np.zeros((count, DIGEST_BYTES), dtype=np.uint8)
+    at_once = max(1, _AT_ONCE_BYTES // (3 * decoder.side**2))
     held = None if out is None else out.numpy()
     sums = np.zeros((2, 3), dtype=np.int64)
     bad: dict[int, str] = {}
 
     def look(first: int, chunk: Chunk) -> tuple[dict[int, str], NDArray[np.int64] | None]:
         reasons: dict[int, str] = {}
-        pixels = np.zeros((len(chunk), 3, decoder.side, decoder.side), dtype=np.uint8)
-        for position, data in enumerate(chunk):
-            digests[first + position] = file_digest(data)
-            try:
-                pixels[position] = decoder(data).numpy()
-            except ValueError as error:
-                reasons[first + position] = str(error)  # its pixels stay 0, adding nothing
-        if held is not None:
-            held[first : first + len(chunk)] = pixels
-        return reasons, pixel_sums(pixels) if first < counted else None
+        added = np.zeros((2, 3), dtype=np.int64) if first < counted else None
+        for start in range(0, len(chunk), at_once):
+            some = chunk[start : start + at_once]
+            pixels = np.zeros((len(some), 3, decoder.side, decoder.side), dtype=np.uint8)
+            for position, data in enumerate(some, first + start):
+                digests[position] = file_digest(data)
+                try:
+                    pixels[position - first - start] = decoder(data).numpy()
+                except ValueError as error:
+                    reasons[position] = str(error)  # its pixels stay 0, adding nothing
+            if held is not None:
+                held[first + start : first + start + len(some)] = pixels
+            if added is not None:
+                added += pixel_sums(pixels)
+        return reasons, added
 
     def finish(task: Future[tuple[dict[int, str], NDArray[np.int64] | None]]) -> None:
         reasons, added = task.result()

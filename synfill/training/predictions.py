@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -43,6 +44,21 @@ class Predictions:
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What is read back of one split.
+
+    Attributes:
+        rows: int64, shape (images,): the images' rows in their dataset's split.
+        labels: int64, shape (images,): the true classes.
+        probabilities: float32, shape (images, classes).
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
 
 
@@ -84,6 +100,52 @@ def merge_predictions(path: Path, parts: Sequence[Path]) -> None:
             with _reading(part):
                 table = pq.read_table(part)
             writer.write_table(table)
+
+
+def read_predictions(path: Path, seed: int, classes: Sequence[str]) -> dict[str, Said]:
+    """What one seed's file says of each split, checked.
+
+    Args:
+        path: The file of that seed alone.
+        seed: The seed.
+        classes: The class names, in the order of the probabilities.
+
+    Raises:
+        OSError: It isn't there, or is no regular file.
+        ValueError: It is damaged, or of something else.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("it is no regular file")
+    try:
+        table = pq.read_table(path, columns=list(_COLUMNS))
+    except pa.ArrowException as error:
+        raise ValueError(str(error).splitlines()[0]) from None
+    if not table.num_rows or {*table["seed"].unique().to_pylist()} != {seed}:
+        raise ValueError(f"it isn't of seed {seed}")
+    held = table["probabilities"].combine_chunks()
+    if not pa.types.is_list(held.type) or held.null_count:
+        raise ValueError("its probabilities are no lists")
+    lengths = pc.unique(pc.list_value_length(held)).to_pylist()
+    if lengths != [len(classes)]:
+        raise ValueError(f"its probabilities aren't of {len(classes)} classes")
+    flat = held.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    probabilities = flat.reshape(-1, len(classes))
+    if not ((probabilities >= 0) & (probabilities <= 1.001)).all() or not np.allclose(
+        probabilities.sum(axis=1), 1, atol=1e-2
+    ):
+        raise ValueError("its probabilities are none")
+    codes = pc.index_in(table["label"], value_set=pa.array(list(classes), pa.string()))
+    if codes.null_count or table["row"].null_count:
+        raise ValueError("its labels are of other classes")
+    splits = np.array(table["split"].to_pylist())
+    return {
+        split: Said(
+            table["row"].to_numpy()[splits == split],
+            codes.to_numpy().astype(np.int64)[splits == split],
+            probabilities[splits == split],
+        )
+        for split in dict.fromkeys(splits.tolist())
+    }
 
 
 @contextmanager

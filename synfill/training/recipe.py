@@ -42,13 +42,15 @@ _NO_PLACE = (
     "format", "dry_run", "push_to_hub", "repo_id", "private", "hub_revision", "create_pr",
     "commit_message",
 )  # fmt: skip
-# Keys that may be written shorter: what the short form stands for.
-_SHORT: Mapping[YamlPath, str] = {
+# Of a message: characters of a line, and lines.
+_LONGEST, _MOST = 400, 50
+SHORT_FORMS: Mapping[YamlPath, str] = {
     ("model",): "name",
     ("data", "long_tail"): "imbalance_factor",
     ("data", "synthetic"): "source",
     ("data", "test"): "split",
 }
+"""Keys that may be written shorter: what the short form stands for."""
 
 
 def read_recipe(
@@ -106,14 +108,15 @@ def check_recipe(
     draft.use_underscores(_BALANCE)
     values = draft.values
     filled = fill_in(values.get("methods"), values.get("stages"))
-    complete = values | ({"methods": filled} if "methods" in values else {})
+    # A copy: what a method takes over from a stage is its own, or a problem is looked for twice.
+    complete = values | ({"methods": _unshared(filled)} if "methods" in values else {})
     problems += _without_repeats(find_problems(Recipe, complete), values)
     problems += _problems_across(values)
     problems += _balance_problems(values, check_balance)
     if problems:
         raise UsageError(
             f"{where} can't be used:\n" + "\n".join(draft.tell(problems)),
-            "docs/recipes.md says what each key means; synfill recipes show demo prints an "
+            "synfill recipes help says what each key means; synfill recipes show demo prints an "
             "example.",
         )
     return Recipe.model_validate(complete)
@@ -217,8 +220,12 @@ class _Draft:
             if problem.meant:
                 key = f"{name}=" if problem.path in self.given else f"{problem.path[-1]}: "
                 text += f"; did you mean '{key}{problem.meant}'?"
+            if len(text) > _LONGEST:
+                text = f"{text[: _LONGEST - 3]}..."
             told.setdefault(text, (line or float("inf"), position))
-        return sorted(told, key=lambda text: told[text])
+        lines = sorted(told, key=lambda text: told[text])
+        more = [f"  and {len(lines) - _MOST:,} more"] if len(lines) > _MOST else []
+        return [*lines[:_MOST], *more]
 
     def _line(self, path: YamlPath) -> int | None:
         """The line of the key or of what holds it; 0 for the command line, None for the file."""
@@ -261,8 +268,8 @@ def _long_form(path: YamlPath, value: Any) -> Any:
     """A key's value as the mapping that an override reaches into."""
     if value is None or (path == ("data", "synthetic") and value in ("auto", "none")):
         return {}
-    if path in _SHORT and not isinstance(value, dict | list):
-        return {_SHORT[path]: value}
+    if path in SHORT_FORMS and not isinstance(value, dict | list):
+        return {SHORT_FORMS[path]: value}
     return value
 
 

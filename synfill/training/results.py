@@ -16,6 +16,7 @@ from typing import Any
 
 from synfill.errors import RunError
 from synfill.files import atomic_write
+from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 from synfill.training.metrics import SCALARS, Measured, TrainCounts
 
@@ -53,6 +54,8 @@ class Result:
         images_seen: Images that went through training, over all stages, each time counted.
         seconds: Seconds of training, over all stages, without what an earlier, stopped process
             lost.
+        versions: Of Python, synfill and the libraries with which it was trained; several where it
+            went on after an upgrade, none where that isn't known.
     """
 
     seed: int
@@ -61,6 +64,7 @@ class Result:
     steps: int
     images_seen: int
     seconds: float
+    versions: tuple[Mapping[str, str], ...] = ()
 
     def write(self, path: Path) -> None:
         """Write result.json. Its existence says that the seed is finished."""
@@ -74,21 +78,40 @@ class Result:
             RunError: It is damaged.
         """
         try:
-            content = json.loads(path.read_bytes())
+            content = parse_json(read_regular(path))
             validation = content["validation"]
             return Result(
-                seed=int(content["seed"]),
+                seed=_whole(content["seed"]),
                 test=Measured.from_json(content["test"]),
                 validation=Measured.from_json(validation) if validation is not None else None,
-                steps=int(content["steps"]),
-                images_seen=int(content["images_seen"]),
-                seconds=float(content["seconds"]),
+                steps=_whole(content["steps"]),
+                images_seen=_whole(content["images_seen"]),
+                seconds=_seconds(content["seconds"]),
+                # Earlier versions wrote none.
+                versions=tuple(
+                    {str(name): str(text) for name, text in one.items()}
+                    for one in content.get("versions", [])
+                ),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"{path} is damaged ({type(error).__name__}: {error}).",
                 f"Delete {path}: the same command trains this seed again.",
             ) from None
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+        raise ValueError(f"{value!r} is no whole number")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number of seconds")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{value!r} is no number of seconds")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -168,6 +191,7 @@ def metrics_json(
         "test": _measured_json(counts, [run.test for run in runs]),
         "validation": _measured_json(counts, validation) if validation else None,
         **cost_json(runs),
+        "versions": [list(run.versions) for run in runs],
         "definitions": DEFINITIONS,
     }
 

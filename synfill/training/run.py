@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,14 @@ from synfill.balancing.settings import (
     settings_of_recipe,
 )
 from synfill.devices import find_device
-from synfill.errors import Interrupted, UsageError
+from synfill.errors import Interrupted, RunError, UsageError
 from synfill.files import atomic_write
 from synfill.publish.destination import Destination, PushSettings
 from synfill.records import JsonObject
 from synfill.reporter import LogReporter, Reporter
+from synfill.training.budget import budget_in_effect
 from synfill.training.comparison import Subject, compare
-from synfill.training.folder import MethodFolder, RunFolder
+from synfill.training.folder import MethodFolder, RunFolder, SeedFolder
 from synfill.training.identity import (
     count_train,
     is_to_be_made,
@@ -31,8 +33,10 @@ from synfill.training.identity import (
     sees_synthetic,
 )
 from synfill.training.launch import is_main_process, start_accelerator
+from synfill.training.lengths import Lengths, find_lengths
 from synfill.training.matching import find_classes, label_of, match_classes
 from synfill.training.methods import OWN, place_of, stages_of
+from synfill.training.metrics import TrainCounts
 from synfill.training.parts import open_parts
 from synfill.training.predictions import merge_predictions
 from synfill.training.pushing import prepare_push, push_model
@@ -105,6 +109,12 @@ def run_train(settings: TrainSettings, reporter: Reporter) -> TrainResult:
         raise Interrupted(
             "Stopped. Every finished epoch is kept.", "The same command goes on from there."
         ) from None
+    except MemoryError as error:
+        raise RunError(
+            "Memory ran out outside of the training itself.",
+            "Set data.storage=stream, or a smaller data.image_size, or close other programs. Every "
+            "finished epoch is kept.",
+        ) from error
 
 
 @dataclass
@@ -146,8 +156,10 @@ class _Run:
 
     def run(self) -> TrainResult:
         """Everything that can be told before the data is read, then the rest."""
-        self.folder.check(self.identity, self.settings.overwrite)
+        # What isn't there comes before what an earlier run left: a wrong path in the recipe is
+        # no other setting.
         self._look_ahead()
+        self.folder.check(self.identity, self.settings.overwrite)
         self.device = find_device(self.settings.device)
         from synfill.training.model import check_model
 
@@ -229,11 +241,22 @@ class _Run:
         folders = {
             name: self.folder.method(name if self.is_comparison else None) for name in self.methods
         }
-        identities = {name: self._method_identity(name, data) for name in self.methods}
+        lengths = find_lengths(
+            self.recipe,
+            self.methods if self.is_comparison else {},
+            found,
+            self._data,
+            self.folder.balanced,
+            self.accelerator.num_processes,
+            self._note,
+        )
+        identities = {
+            name: self._method_identity(name, data, lengths.get(name)) for name in folders
+        }
         if self.is_main:
             # All are looked at before the first is trained.
             for name, folder in folders.items():
-                folder.check(identities[name], self.settings.overwrite)
+                self._check_folder(folder, identities[name])
             self.folder.claim(self.identity, recipe_yaml(self.recipe), self.settings.overwrite)
             for name, folder in folders.items():
                 folder.begin(identities[name], self.settings.overwrite)
@@ -242,11 +265,12 @@ class _Run:
             self._note(f"Training in {self.accelerator.num_processes} processes.")
         self.accelerator.wait_for_everyone()
         results = {
-            name: self._run_method(name, stages, folders[name], data)
+            name: self._run_method(name, stages, folders[name], data, lengths.get(name))
             for name, stages in self.methods.items()
         }
         counts = count_train(data, any(map(sees_synthetic, self.methods.values())))
-        subject = Subject(self.recipe.name, self.recipe.data.train, counts, len(data.test))
+        budget = budget_in_effect(self.recipe, list(self.methods.values()))
+        subject = Subject(self.recipe.name, self.recipe.data.train, counts, len(data.test), budget)
         comparison = compare(subject, results) if self.is_comparison else None
         if comparison is not None and self.is_main:
             write_json(self.out / "comparison.json", comparison.to_json())
@@ -330,10 +354,29 @@ class _Run:
                         f"Set {place.key}.batch_size={2 * processes} or more.",
                     )
 
-    def _method_identity(self, name: str, data: TrainingData) -> JsonObject:
+    def _check_folder(self, folder: MethodFolder, identity: JsonObject) -> None:
+        """Look whether a method's folder can be used; see `MethodFolder.check`."""
+        try:
+            folder.check(identity, self.settings.overwrite)
+        except UsageError as error:
+            if "epoch_steps" not in error.message:
+                raise
+            raise UsageError(
+                error.message,
+                "There each method made its own epochs, or an epoch had another length. "
+                f"{error.hint} budget=epochs takes up results of methods that made their own "
+                "epochs.",
+            ) from None
+
+    def _method_identity(
+        self, name: str, data: TrainingData, lengths: Lengths | None
+    ) -> JsonObject:
         stages = self.methods[name]
         unseen = () if sees_synthetic(stages) else ("synthetic",)
+        # Only where it changes anything: results of earlier versions stay what they are.
+        steps = {"epoch_steps": list(lengths.stored)} if lengths and any(lengths.stored) else {}
         return {
+            **steps,
             **self.identity,
             "stages": [stage.model_dump(mode="json") for stage in stages],
             "classes": list(data.classes),
@@ -348,6 +391,7 @@ class _Run:
         stages: Sequence[StageSettings],
         folder: MethodFolder,
         data: TrainingData,
+        lengths: Lengths | None,
     ) -> dict[int, Result]:
         from synfill.training.trial import Trial
 
@@ -355,10 +399,10 @@ class _Run:
         results = {}
         for seed in self.recipe.seeds:
             seed_folder = folder.seed(seed)
-            if seed_folder.result.is_file():
-                results[seed] = Result.read(seed_folder.result)
-                seed_folder.tidy()
-                self._note(f"{name}, seed {seed}: finished before. {_brief(results[seed])}")
+            finished = self._finished(name, seed, seed_folder, counts, data)
+            if finished is not None:
+                results[seed] = finished
+                self._note(f"{name}, seed {seed}: finished before. {_brief(finished)}")
             else:
                 started = time.monotonic()
                 trial = Trial(
@@ -368,6 +412,7 @@ class _Run:
                     model=self.recipe.model,
                     stages=stages,
                     keys=[place_of(self.recipe, name, at).key for at in range(len(stages))],
+                    epoch_steps=lengths.here if lengths else (None,) * len(stages),
                     hardware=self.recipe.hardware,
                     counts=counts,
                     data=data,
@@ -383,6 +428,36 @@ class _Run:
                 [folder.seed(seed).predictions for seed in results],
             )
         return results
+
+    def _finished(
+        self,
+        name: str,
+        seed: int,
+        folder: SeedFolder,
+        counts: TrainCounts,
+        data: TrainingData,
+    ) -> Result | None:
+        """What a seed gave that was finished before; None where it is to be trained."""
+        from synfill.training.finished import UnusableError, read_finished
+
+        if not os.path.lexists(folder.result):
+            return None
+        try:
+            result = read_finished(folder, seed, counts, data)
+        except UnusableError as error:
+            if self.is_main:
+                self.reporter.warn(
+                    f"{name}, seed {seed} was finished before, but {error} It is trained again."
+                )
+            # All look before what is left is cleared away.
+            self.accelerator.wait_for_everyone()
+            if self.is_main:
+                folder.clear()
+            self.accelerator.wait_for_everyone()
+            return None
+        if self.is_main:
+            folder.tidy()
+        return result
 
     def _note(self, text: str) -> None:
         if self.is_main:

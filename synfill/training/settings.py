@@ -32,12 +32,15 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Storage = Literal["auto", "memory", "stream"]
 Tracker = Literal["tensorboard", "wandb"]
 OnBadImage = Literal["error", "skip"]
+Budget = Literal["steps", "epochs"]
 
 NONE = "none"
 """What a recipe may say instead of null."""
 _PERCENT = re.compile(r"[0-9.]+ ?%")
 EPOCHS_OR_STEPS = "give either epochs or steps"
 MAX_SEED = 2**31 - 1
+MAX_COUNT = 2**31 - 1
+"""Of images and steps: no number of these is larger, and numpy takes all of them."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 """A name that becomes a folder: small letters, digits, `.`, `_`, `+` and `-`."""
 
@@ -57,7 +60,7 @@ class LongTailSettings(_Keys):
 
     imbalance_factor: float = Field(ge=1, allow_inf_nan=False)
     type: Shape = "exp"
-    largest: int | None = Field(None, ge=1)
+    largest: int | None = Field(None, ge=1, le=MAX_COUNT)
 
 
 class SyntheticSettings(_Keys):
@@ -254,9 +257,9 @@ class StageSettings(_Keys):
     sampling: Sampling = "as-is"
     trainable: Literal["all", "classifier"] | tuple[str, ...] = "all"
     reinit_classifier: bool = False
-    epochs: int | None = Field(None, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch_size: int = Field(128, ge=1)
+    epochs: int | None = Field(None, ge=1, le=1_000_000)
+    steps: int | None = Field(None, ge=1, le=MAX_COUNT)
+    batch_size: int = Field(128, ge=1, le=1 << 20)
     optimizer: OptimizerName = "sgd"
     lr: float = Field(0.1, gt=0, allow_inf_nan=False)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -269,7 +272,7 @@ class StageSettings(_Keys):
     label_smoothing: float = Field(0, ge=0, lt=1)
     augment: Augment = "crop-flip"
     mix: Mix = "none"
-    alpha: float = Field(1, gt=0, allow_inf_nan=False)
+    alpha: float = Field(1, ge=1e-3, le=1e3)
     loss: LossName = "cross-entropy"
 
     @field_validator("trainable", mode="after")
@@ -326,7 +329,7 @@ class HardwareSettings(_Keys):
     precision: Precision = "auto"
     channels_last: bool | None = None
     compile: bool = False
-    gradient_accumulation: int = Field(1, ge=1)
+    gradient_accumulation: int = Field(1, ge=1, le=1 << 20)
     trackers: tuple[Tracker, ...] = ()
 
 
@@ -342,6 +345,11 @@ class Recipe(_Keys):
         methods: Named lists of stages for comparisons. What a stage leaves out is as in the
             recipe's stage of the same position.
         compare: The methods that are run instead of the recipe's own stages, if any.
+        budget: How long the methods of a comparison train. steps: all take as many optimizer
+            steps as the recipe's own stages do on their own images (an epoch of any method counts
+            as many steps as one of the recipe's stage of the same position). epochs: each makes
+            its epochs over its own images, as published protocols have it, so that a method that
+            sees fewer images takes fewer steps.
         hardware: How it is computed.
     """
 
@@ -352,6 +360,7 @@ class Recipe(_Keys):
     stages: tuple[StageSettings, ...] = Field(min_length=1)
     methods: dict[Name, Annotated[tuple[StageSettings, ...], Field(min_length=1)]] = {}
     compare: tuple[str, ...] = ()
+    budget: Budget = "steps"
     hardware: HardwareSettings = HardwareSettings.model_validate({})
 
     @field_validator("model", mode="before")

@@ -21,6 +21,7 @@ from synfill.training.checkpoint import CheckpointFolder
 from synfill.training.classifier import save_classifier
 from synfill.training.evaluation import Preprocessing, evaluate
 from synfill.training.folder import SeedFolder
+from synfill.training.history import cost_of
 from synfill.training.loop import train_stages
 from synfill.training.meter import LoopProgress
 from synfill.training.metrics import TrainCounts, measure
@@ -49,6 +50,8 @@ class Trial:
         model: Which network.
         stages: What is done with it.
         keys: Where the recipe has each stage's settings ("stages.0"), for advice.
+        epoch_steps: For each stage the optimizer steps that an epoch counts as; None where it is
+            a pass over the stage's own images.
         hardware: How it is computed.
         counts: What the method trains on.
         data: All the images.
@@ -60,6 +63,7 @@ class Trial:
     model: ModelSettings
     stages: Sequence[StageSettings]
     keys: Sequence[str]
+    epoch_steps: Sequence[int | None]
     hardware: HardwareSettings
     counts: TrainCounts
     data: TrainingData
@@ -76,7 +80,7 @@ class Trial:
             reporter: Told how far it is.
 
         Raises:
-            RunError: The loss isn't finite, a checkpoint is damaged, or the disk is full.
+            RunError: The loss isn't finite, memory runs out, or the disk is full.
         """
         data, is_main = self.data, accelerator.is_main_process
         channels_last = self.hardware.channels_last
@@ -95,6 +99,7 @@ class Trial:
             if tracking is not None:
                 tracking.log(history)
 
+        checkpoints = CheckpointFolder(folder.checkpoints)
         history = train_stages(
             model,
             self.stages,
@@ -106,11 +111,13 @@ class Trial:
             keys=self.keys,
             seed=self.seed,
             accelerator=accelerator,
-            checkpoints=CheckpointFolder(folder.checkpoints),
+            checkpoints=checkpoints,
+            epoch_steps=self.epoch_steps,
             gradient_accumulation=self.hardware.gradient_accumulation,
             channels_last=channels_last,
             on_progress=lambda progress: self._tell(progress, reporter),
             on_epoch=on_epoch,
+            on_warning=lambda text: reporter.warn(f"{self._title}: {text}") if is_main else None,
         )
         if tracking is not None:
             tracking.close()
@@ -132,14 +139,15 @@ class Trial:
             split: measure(probabilities, sets[split].labels, sets[split].cells, self.counts)
             for split, probabilities in found.items()
         }
-        ends = {entry["stage"]: entry["step"] for entry in history}
+        steps, images_seen, seconds = cost_of(history)
         result = Result(
             seed=self.seed,
             test=measured["test"],
             validation=measured.get("validation"),
-            steps=sum(ends.values()),
-            images_seen=sum(entry["images"] for entry in history),
-            seconds=round(sum(entry["seconds"] for entry in history), 3),
+            steps=steps,
+            images_seen=images_seen,
+            seconds=seconds,
+            versions=tuple(checkpoints.versions),
         )
         if is_main:
             self._save(folder, model.to("cpu"), preprocessing, sets, found, result)

@@ -25,3 +25,17 @@ def test_wrong_names(cli):
         assert ran.code == 2
         assert "Did you mean 'demo'" in ran.err
     assert "Example" in cli("recipes", "copy", "--help").out
+
+
+def test_help_on_keys(cli, tmp_path):
+    shown = cli("recipes", "help", "stages.mix")
+    assert shown.code == 0
+    assert shown.out.splitlines()[0] == "stages.mix"
+    assert "one of none, mixup, cutmix" in shown.out and "default: none" in shown.out
+    everything = cli("recipes", "help").out
+    assert "data.long_tail.imbalance_factor" in everything and "hardware.trackers" in everything
+    assert "synfill balance --help" in cli("recipes", "help", "data.synthetic.balance.by").out
+    wrong = cli("recipes", "help", "stages.mixx")
+    assert wrong.code == 2 and "Did you mean 'stages.mix'?" in wrong.err
+    (tmp_path / "r.yaml").write_text("name: x\nstages: [{epoch: 3}]\ndata: {}\nmodel: resnet20\n")
+    assert "synfill recipes help" in cli("train", "r.yaml").err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -168,3 +170,58 @@ def test_bad_input_is_one_message(recipe, tmp_path, cli, arguments, code, words)
     assert ran.code == code, ran.err
     assert words in " ".join(ran.err.split())
     assert not (tmp_path / "out" / "seed-0").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["stages.0.epoch=3"], "did you mean 'epochs'"),
+        (["data.train=nowhere"], "nowhere"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_of_several_processes_one_tells_what_is_wrong(recipe, tmp_path, arguments, words):
+    command = [*COMMAND, str(recipe), "--out", str(tmp_path / "out"), *arguments]
+    told = []
+    for rank in ("0", "1"):
+        # As torchrun and accelerate start them; both end before they wait for each other.
+        env = os.environ | {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}
+        ran = subprocess.run(command, capture_output=True, text=True, env=env)
+        assert ran.returncode == 2, ran.stderr
+        told.append(ran.stderr + ran.stdout)
+    assert words in " ".join(told[0].split()) and told[1] == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_a_wide_table_is_cut_between_columns_never_inside_a_name(width, monkeypatch):
+    from results_fixtures import COUNTS, make_result
+    from rich.console import Console
+
+    from synfill.cli import train
+    from synfill.training.comparison import Subject, compare
+    from synfill.training.methods import METHODS
+    from synfill.training.recipe import read_recipe
+    from synfill.training.request import TrainResult
+
+    results = {
+        name: {seed: make_result(seed, (9, 7 - seed, at % 7)) for seed in range(3)}
+        for at, name in enumerate(METHODS)
+    }
+    subject = Subject("demo", "demo", COUNTS, 30)
+    result = TrainResult(
+        Path("runs/demo"), read_recipe("demo"), results, subject, compare(subject, results)
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    monkeypatch.setattr(train, "stdout", lambda: console)
+    train.show(result)
+    text = console.export_text()
+    assert "(budget: steps)" in " ".join(text.splitlines()[:2])
+    table = text[: text.index("mixup against ce")]
+    lines = [line.rstrip() for line in table.splitlines()]
+    assert max(map(len, lines)) <= width
+    for name in METHODS:
+        # Its first part tells the steps, and there are as many parts for each.
+        assert sum(line.startswith(f"{name} ") for line in lines) == table.count("\nce ")
+    values = [line for line in lines if line.startswith("synaug-mixup-retrain-real ")]
+    assert values[0].split()[1] == "100" and sum(line.count("±") for line in values) == 6
+    assert len(lines) == 1 + len(values) * (1 + len(METHODS)) + len(values) + (width < 100)

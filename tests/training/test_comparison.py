@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
@@ -25,8 +26,8 @@ def test_comparison_json():
     content = json.loads(json.dumps(content))
     assert [one["method"] for one in content] == ["ce", "synaug", "oversample"]
     for one in content:
-        assert set(one) == {"method", "seeds", *FIGURES, "difference", "steps", "images_seen",
-                            "seconds"}  # fmt: skip
+        assert set(one) == {"method", "budget", "seeds", *FIGURES, "difference", "steps",
+                            "images_seen", "seconds"}  # fmt: skip
         assert all(set(one[name]) == {"mean", "std", "ci95", "values"} for name in FIGURES)
         assert one["seeds"] == [0, 1, 2] and one["steps"] == [100] * 3
     assert content[0]["difference"] is None
@@ -55,10 +56,10 @@ def test_it_says_which_differences_are_larger_than_their_interval():
 def test_rows_for_a_terminal_leave_out_what_applies_to_nothing():
     comparison = compare(SUBJECT, RESULTS)
     assert comparison.columns() == [
-        "accuracy", "many", "medium", "few", "tail", "worst cell",
+        "steps", "accuracy", "many", "medium", "few", "tail", "worst cell",
         "accuracy - ce", "tail - ce", "worst cell - ce",
     ]  # fmt: skip
-    assert all(len(row) == 10 for row in comparison.rows())
+    assert all(len(row) == 11 for row in comparison.rows())
     bare = {name: of((10, 5, 1), (10, 5, 2), counts=WITHOUT_GROUPS) for name in ("ce", "synaug")}
     comparison = compare(Subject("x", "photos", WITHOUT_GROUPS, 30), bare)
     assert "worst cell" not in comparison.columns()
@@ -93,3 +94,16 @@ def test_a_single_method_is_a_table_too():
     comparison = compare(SUBJECT, {"recipe": RESULTS["ce"]})
     assert comparison.verdicts() == []
     assert len(comparison.rows()) == 1 and "recipe" in comparison.to_markdown()
+
+
+def test_the_lengths_are_told():
+    comparison = compare(SUBJECT, RESULTS)
+    assert "every method took the same optimizer steps (budget: steps)" in comparison.to_markdown()
+    assert {entry["budget"] for entry in comparison.to_json()} == {"steps"}
+    assert comparison.rows()[0][1] == "100"
+    other = compare(replace(SUBJECT, budget="epochs"), RESULTS)
+    assert "its epochs over its own images (budget: epochs)" in other.budget_told()
+    longer = {0: replace(RESULTS["synaug"][0], steps=180)}
+    mixed = compare(SUBJECT, {"ce": RESULTS["ce"], "retrained": longer})
+    assert "as many optimizer steps as one of the recipe's own stages" in mixed.budget_told()
+    assert "second stage's on top of the first one's" in mixed.to_markdown()

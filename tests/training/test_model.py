@@ -353,3 +353,35 @@ def test_pretrained_networks_are_shown_images_as_they_were_trained_on_them():
     other = ModelSettings(name="efficientnet_v2_l", pretrained=True)
     assert pretrained_statistics(other) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert pretrained_statistics(ModelSettings(name="resnet18")) is None
+
+
+class _Failing(torch.nn.Module):
+    """Fails in a way of its own, at whatever size or at all but one."""
+
+    def __init__(self, error, takes=None, out=3):
+        super().__init__()
+        self.fc = torch.nn.Linear(1, out)
+        self.error, self.takes = error, takes
+
+    def forward(self, images):
+        if images.shape[-1] != self.takes:
+            raise self.error
+        return self.fc(images.mean((1, 2, 3), keepdim=False)[:, None])
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "words"),
+    [
+        (_Failing(KeyError("rope")), RunError, "fails at its first image, of whatever size: KeyE"),
+        (_Failing(RuntimeError("[enforce fail] not enough memory: x")), RunError, "enough memory"),
+        (_Failing(MemoryError()), RunError, "enough memory for resnet8 and one image of 40 x 40"),
+        (_Failing(AssertionError("odd"), takes=64), UsageError, "can't take images of 40 x 40"),
+        (_Failing(ValueError(), takes=40, out=5), UsageError, "is no classifier.*shape \\(1, 5\\)"),
+    ],
+)
+def test_only_what_is_the_sizes_fault_is_called_so(monkeypatch, network, kind, words):
+    from synfill.training import model
+
+    monkeypatch.setattr(model, "make_network", lambda settings, classes, size: network)
+    with pytest.raises(kind, match=words):
+        model.build_model(ModelSettings(name="resnet8"), 3, 40, 0)

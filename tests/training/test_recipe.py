@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -328,6 +329,49 @@ def test_files_that_are_not_there(tmp_path, monkeypatch):
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
             read_recipe(name)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "r.yaml")
+    with pytest.raises(UsageError, match="is a pipe, not a recipe"):
+        read_recipe(str(tmp_path / "r.yaml"))
+
+
+def test_what_methods_share_with_the_stages_is_told_once(problems):
+    text = SMALL + "methods: {mine: [{epochs: 3}]}\n"
+    place = "(on the command line)"
+    assert problems(text, "stages.0.trainable=[1, [2]]") == [
+        f"stages.0.trainable.0 {place}: should be text, not 1",
+        f"stages.0.trainable.1 {place}: should be text, not a list",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stages.0.epochs=" + "9" * 400, "should be at most 1000000"),
+        ("stages.0.batch_size=99999999999999999999", "should be at most 1048576"),
+        ("stages.1.steps=99999999999999999999", "should be at most 2147483647"),
+        ("data.long_tail={imbalance_factor: 2, largest: 99999999999999}", "should be at most"),
+        ("stages.0.alpha=5e-324", "should be at least 0.001"),
+        ("stages.0.alpha=1e400", "should be at most 1000"),
+        ("stages.0.lr=nan", "should be"),
+        ("stages.0.lr=1e400", "should be a finite number"),
+        ("stages.0.warmup=-1e400", "should be"),
+        ("stages.0.momentum='nan'", "should be"),
+        ("hardware.gradient_accumulation=1e400", "should be"),
+        ("budget=epoch", "did you mean 'epochs'?"),
+    ],
+)
+def test_numbers_that_mean_nothing(problems, override, message):
+    assert message in problems(SMALL, override)[0]
+
+
+def test_a_message_stays_readable_whatever_is_in_the_recipe(problems):
+    (long,) = problems(SMALL, "model=" + "x" * 100_000)
+    assert len(long) <= 400
+    many = problems(SMALL, f"data.group=[{'1,' * 3000}1]")
+    assert len(many) == 51 and many[-1] == "and 2,951 more"
 
 
 def test_a_file_wins_over_a_shipped_recipe_of_its_name(tmp_path, monkeypatch):

@@ -3,10 +3,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +16,8 @@ from datasets_fixtures import make_imagefolder
 from training_fixtures import CLASSES, make_colours, write_recipe
 
 import synfill
-from synfill.errors import RunError, UsageError
+from synfill.errors import Interrupted, RunError, UsageError
+from synfill.reporter import LogReporter
 from synfill.training.recipe import read_recipe
 
 
@@ -373,3 +376,192 @@ def test_a_method_of_real_images_alone_makes_no_synthetic_ones(recipe, tmp_path,
     )
     assert result.subject.counts.synthetic == (0, 0, 0)
     assert not (tmp_path / "out" / "balanced").exists()
+
+
+def steps_of(out, *methods):
+    return [
+        json.loads((out / name / "seed-0" / "result.json").read_text())["steps"]
+        for name in methods
+    ]  # fmt: skip
+
+
+def test_every_method_of_a_comparison_takes_the_same_steps(recipe, tmp_path):
+    methods = ["ce", "oversample", "undersample", "synaug", "recipe"]
+    out = tmp_path / "out"
+    result = synfill.train(recipe, out=out, compare=methods, device="cpu")
+    assert steps_of(out, *methods) == [15, 15, 15, 15, 25]
+    assert result.comparison.subject.budget == "steps"
+    assert {entry["budget"] for entry in json.loads((out / "comparison.json").read_text())} == {
+        "steps"
+    }
+    # Alone, it is compared with what the recipe's own stages would see all the same.
+    again = synfill.train(recipe, out=tmp_path / "alone", compare=["ce"], device="cpu")
+    assert steps_of(tmp_path / "alone", "ce") == [15]
+    assert again.results["ce"][0].test == result.results["ce"][0].test
+    per_epoch = synfill.train(
+        recipe, out=tmp_path / "epochs", compare=methods[:4], overrides=["budget=epochs"],
+        device="cpu",
+    )  # fmt: skip
+    # 50 real images in batches of 16, the last two left to themselves; 12 of undersampling.
+    assert steps_of(tmp_path / "epochs", *methods[:4]) == [12, 12, 3, 15]
+    assert per_epoch.comparison.subject.budget == "epochs"
+
+
+def test_only_methods_whose_steps_change_are_other_methods(recipe, tmp_path):
+    """A folder of a version that knew no budget: each method made its own epochs."""
+    out = tmp_path / "out"
+    methods = ["ce", "synaug"]
+    synfill.train(recipe, out=out, compare=methods, overrides=["budget=epochs"], device="cpu")
+    for name in methods:
+        assert "epoch_steps" not in json.loads((out / name / "method.json").read_text())
+    before = (out / "synaug" / "seed-0" / "result.json").stat().st_mtime_ns
+    synfill.train(recipe, out=out, compare=["synaug", "recipe"], device="cpu")
+    assert (out / "synaug" / "seed-0" / "result.json").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match=r"epoch_steps: null -> \[5\]") as error:
+        synfill.train(recipe, out=out, compare=methods, device="cpu")
+    assert "budget=epochs takes up results" in error.value.hint
+
+
+def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_path, monkeypatch):
+    from synfill.training import loop
+
+    monkeypatch.setattr(loop, "_MOST_ENTRIES", 4)
+    overrides = ["stages=[{steps: 30, batch_size: 16, sampling: undersample}]"]
+    synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
+    lines = [json.loads(line) for line in (tmp_path / "out/seed-0/history.jsonl").open()]
+    told = [(line["epoch"], line["step"], line["images"]) for line in lines]
+    assert told == [(2, 10, 144), (4, 20, 144), (6, 30, 144)]
+
+
+def test_a_path_that_is_not_there_comes_before_other_settings(trained):
+    recipe, out, _ = trained
+    with pytest.raises(UsageError, match="nowhere-at-all") as error:
+        synfill.train(recipe, out=out, overrides=["data.train=nowhere-at-all"], device="cpu")
+    assert "other settings" not in error.value.message
+
+
+class Told(LogReporter):
+    """Keeps what a run says."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def finished(trained, tmp_path):
+    """A copy of the finished run, to be spoiled."""
+    recipe, out, _ = trained
+    return recipe, shutil.copytree(out, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("spoil", ["keys", "cut", "pipe", "gone-history"])
+def test_a_result_in_another_form_is_no_reason_to_train(finished, spoil):
+    recipe, out = finished
+    path = out / "seed-0" / "result.json"
+    content = json.loads(path.read_text())
+    metrics = json.loads((out / "metrics.json").read_text())
+    path.unlink()
+    match spoil:
+        case "keys":
+            # As of a version that knew other figures.
+            del content["test"]["macro_f1"]
+            path.write_text(json.dumps(content | {"new": 1}))
+        case "cut":
+            path.write_text(json.dumps(content)[:200])
+        case "pipe":
+            os.mkfifo(path)
+        case "gone-history":
+            (out / "seed-0" / "history.jsonl").unlink()
+            path.write_text(json.dumps(content))
+    (out / "metrics.json").write_text("{}")
+    before = (out / "seed-0/model/model.safetensors").stat().st_mtime_ns
+    told = Told()
+    synfill.train(recipe, out=out, seeds=(0, 1), device="cpu", reporter=told)
+    assert (out / "seed-0/model/model.safetensors").stat().st_mtime_ns == before
+    assert not any("trained again" in text for text in told.warnings)
+    again = json.loads((out / "metrics.json").read_text())
+    for key in ("test", "validation", "steps", "images_seen", "seconds"):
+        assert again[key] == metrics[key], key
+
+
+def test_where_nothing_says_what_it_took_both_files_are_named(finished):
+    recipe, out = finished
+    (out / "seed-0" / "result.json").write_text("{}")
+    (out / "seed-0" / "history.jsonl").write_text("[1]")
+    with pytest.raises(RunError, match=r"result\.json is damaged"):
+        synfill.train(recipe, out=out, device="cpu")
+
+
+def spoil_predictions(out, change):
+    path = out / "seed-0" / "predictions.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def other_column(table, name, values):
+    return table.set_column(table.schema.get_field_index(name), name, values)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda out: (out / "seed-0/predictions.parquet").unlink(), "there is no"),
+        (lambda out: os.truncate(out / "seed-0/predictions.parquet", 300), "can't be used"),
+        (lambda out: spoil_predictions(out, lambda t: t.slice(1)), "images are others"),
+        (
+            lambda out: spoil_predictions(
+                out, lambda t: other_column(t, "seed", pa.array([5] * len(t)))
+            ),
+            "isn't of seed 0",
+        ),
+        (
+            lambda out: spoil_predictions(
+                out,
+                lambda t: other_column(t, "probabilities", pa.array([[0.5, 0.5]] * len(t))),
+            ),
+            "aren't of 3 classes",
+        ),
+        (lambda out: (out / "seed-0/model/model.safetensors").unlink(), "holds no weights"),
+        (lambda out: (out / "seed-0/model/model.safetensors").write_bytes(b"x"), "is damaged"),
+        (lambda out: (out / "seed-0/model/config.json").write_text("{"), "is damaged"),
+    ],
+)  # fmt: skip
+def test_a_seed_whose_model_or_predictions_are_spoiled_is_trained_again(finished, spoil, words):
+    recipe, out = finished
+    expected = weights(out)
+    spoil(out)
+    told = Told()
+    synfill.train(recipe, out=out, seeds=(0, 1), device="cpu", reporter=told)
+    (warning,) = [text for text in told.warnings if "trained again" in text]
+    assert words in warning and "recipe, seed 0 was finished before" in warning
+    assert weights(out) == expected
+
+
+def test_a_damaged_checkpoint_is_told_and_the_run_goes_on_to_the_same_bytes(recipe, tmp_path):
+    out = tmp_path / "out"
+    synfill.train(recipe, out=tmp_path / "whole", device="cpu")
+
+    class Stop(LogReporter):
+        def progress(self, stage, *rest):
+            if "classifier" in stage:
+                raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        synfill.train(recipe, out=out, device="cpu", reporter=Stop())
+    folders = sorted((out / "seed-0" / "checkpoints").iterdir())
+    assert [folder.name for folder in folders] == ["stage-0-epoch-2", "stage-0-epoch-3"]
+    state = json.loads((folders[0] / "state.json").read_text())
+    state["versions"][0]["torch"] = "1.0"
+    (folders[0] / "state.json").write_text(json.dumps(state))
+    (folders[1] / "state.json").write_text("{}")
+    told = Told()
+    synfill.train(recipe, out=out, device="cpu", reporter=told)
+    damaged, upgraded = told.warnings
+    assert damaged.startswith("recipe, seed 0: The checkpoint") and "the one before" in damaged
+    assert "torch 1.0 ->" in upgraded
+    assert weights(out) == weights(tmp_path / "whole")
+    versions = json.loads((out / "seed-0/result.json").read_text())["versions"]
+    assert [one["torch"] == "1.0" for one in versions] == [True, False]
+    assert json.loads((out / "metrics.json").read_text())["versions"] == [versions]

@@ -1,0 +1,81 @@
+"""A seed that was finished before: its figures from what it left, or why it is trained again.
+
+The figures are computed anew from the stored probabilities, so that what earlier versions wrote
+down in another way is no reason to train. What the training took stands in result.json, or else in
+history.jsonl.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from synfill.errors import RunError, SynfillError
+from synfill.training.classifier import check_classifier
+from synfill.training.folder import SeedFolder
+from synfill.training.history import cost_of, read_history
+from synfill.training.metrics import TrainCounts, measure
+from synfill.training.pixels import ImageSet
+from synfill.training.predictions import Said, read_predictions
+from synfill.training.results import Result
+
+if TYPE_CHECKING:
+    from synfill.training.gather import TrainingData
+
+
+class UnusableError(Exception):
+    """What a finished seed left can't be used; its text says what and why."""
+
+
+def read_finished(folder: SeedFolder, seed: int, counts: TrainCounts, data: TrainingData) -> Result:
+    """The result of a seed that was finished before.
+
+    Args:
+        folder: The seed's folder, with a result.json.
+        seed: The seed.
+        counts: What its method trains on.
+        data: The images that it was tested on.
+
+    Raises:
+        UnusableError: Its model or its predictions are gone or damaged.
+        RunError: Both places that say what the training took are damaged.
+    """
+    try:
+        check_classifier(folder.model)
+    except SynfillError as error:
+        raise UnusableError(error.message) from None
+    path = folder.predictions
+    try:
+        found = read_predictions(path, seed, data.classes)
+        _check_rows(found, "test", data.test)
+        if data.validation is not None:
+            _check_rows(found, "validation", data.validation)
+    except FileNotFoundError:
+        raise UnusableError(f"there is no {path}.") from None
+    except (OSError, ValueError) as error:
+        raise UnusableError(f"{path} can't be used: {str(error).rstrip('.')}.") from None
+    measured = {
+        split: measure(found[split].probabilities, images.labels, images.cells, counts)
+        for split, images in (("test", data.test), ("validation", data.validation))
+        if images is not None
+    }
+    try:
+        stored = Result.read(folder.result)
+        return replace(stored, test=measured["test"], validation=measured.get("validation"))
+    except RunError as error:
+        try:
+            steps, images_seen, seconds = cost_of(read_history(folder.history))
+        except (OSError, ValueError):
+            raise error from None
+    return Result(seed, measured["test"], measured.get("validation"), steps, images_seen, seconds)
+
+
+def _check_rows(found: dict[str, Said], split: str, images: ImageSet) -> None:
+    """Whether the predictions are of just these images."""
+    said = found.get(split)
+    if said is None:
+        raise ValueError(f"it has no {split} images")
+    if len(said.rows) != len(images) or (said.rows != images.rows).any():
+        raise ValueError(f"its {split} images are others")
+    if (said.labels != images.labels).any():
+        raise ValueError(f"its {split} images have other labels")
