@@ -74,12 +74,21 @@ def parse_json(text: bytes | str) -> Any:
     if isinstance(text, bytes):
         # UnicodeDecodeError is a ValueError.
         text = text.decode("utf-8-sig")
+    check_depth(text)
+    return json.loads(text)
+
+
+def check_depth(text: str) -> None:
+    """Check that JSON, or lines of it, isn't nested more than 100 deep.
+
+    Raises:
+        ValueError: It is.
+    """
     depth = 0
     for found in _BRACKETS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
         if depth > _DEEPEST:
             raise ValueError(f"it is nested more than {_DEEPEST} deep")
-    return json.loads(text)
 
 
 def within(folder: Path, *parts: str) -> Path:
