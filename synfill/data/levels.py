@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from synfill.data.names import canonical_split, natural_key, sort_splits, split_of_file
 from synfill.data.rules import Rule, folder_parts
@@ -27,6 +27,8 @@ _NEARLY_ALL = 0.95
 """Share of the images that must lie below a level for it to be one that all of them have."""
 
 _SHOWN = 5
+_FEWEST = 2
+"""Folders that can tell classes apart."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def read_levels(top: Node, marks_split: Callable[[str], bool]) -> Reading:
             level, note = _level_of_one(root, below, roots, decided)
             notes += [note] if note else []
         rules.append(Rule(root, splits[root], class_at=level))
+    notes += _other_words(rules, roots)
     exact = all(canonical_split(name) == split for name, split in folders.items())
     is_plain = not base and exact and not any(rule.class_at for rule in rules)
     return Reading(tuple(rules), (), is_plain, tuple(notes))
@@ -222,18 +225,27 @@ def _class_levels(node: Node, left_out: int | None = None) -> list[int]:
     """
     levels = _levels(node)
     if not levels:
-        names = list(node.below)
-        return [0] if names and not all(map(is_generic, names)) else []
-    varying = [
-        level
-        for level, names in enumerate(levels)
-        if level != left_out and len(names) > 1 and not all(map(is_generic, names))
-    ]
+        return [0] if not all(map(is_generic, node.below)) else []
     kept: list[int] = []
-    for level in varying:
+    for level, names in enumerate(levels):
+        if level == left_out or len(names) < _FEWEST or all(map(is_generic, names)):
+            continue
         if not any(_divide_alike(node, earlier, level) for earlier in kept):
             kept.append(level)
     return kept
+
+
+def _other_words(rules: Iterable[Rule], roots: Mapping[str, Node]) -> list[str]:
+    """A note where folders one level below call the same classes otherwise: n01440764/tench."""
+    for rule in rules:
+        if rule.class_at is None or (below := rule.class_at + 1) >= len(_levels(roots[rule.root])):
+            continue
+        names = _names_at(roots[rule.root], below)
+        if len(names) >= _FEWEST and _divide_alike(roots[rule.root], rule.class_at, below):
+            other = replace(rule, class_at=below).pattern()
+            words = shorten(sorted(names, key=natural_key))
+            return [f"The same classes are called {words} one level below: --layout '{other}'."]
+    return []
 
 
 def _divide_alike(node: Node, first: int, second: int) -> bool:

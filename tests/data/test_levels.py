@@ -40,7 +40,6 @@ PLAIN = [
         {"train/cat/x": 3, "train/dog/x": 2, "test/cat/x": 2},
         {"train": {"cat": 3, "dog": 2}, "test": {"cat": 2}},
     ),
-    ({"n01/tench": 1, "n02/crab": 2}, {"train": {"n01": 1, "n02": 2}}),
 ]
 
 
@@ -207,6 +206,15 @@ def test_a_single_class_is_told(tmp_path):
         found, notes = read(make_tree(tmp_path / str(len(counts)) / next(iter(counts)), counts))
         assert list(found["train"]) == ["cat"]
         assert "There is only one class, 'cat'." in notes
+
+
+def test_other_words_for_the_same_classes_are_told(tmp_path):
+    root = make_tree(tmp_path, {"train/n01/tench": 1, "train/n02/crab": 2})
+    found, notes = read(root)
+    assert found == {"train": {"n01": 1, "n02": 2}}
+    told = "The same classes are called crab, tench one level below: --layout 'split/*/class'."
+    assert notes == (told,)
+    assert read(root, "split/*/class")[0] == {"train": {"tench": 1, "crab": 2}}
 
 
 def test_a_test_split_without_classes(tmp_path):
