@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,3 +181,36 @@ def _has_splits(counts: Counts | Mapping[str, Counts]) -> bool:
 
 def _by_split(counts: Counts | Mapping[str, Counts]) -> Mapping[str, Counts]:
     return counts if _has_splits(counts) else {"train": counts}  # type: ignore[return-value, dict-item]
+
+
+def make_files(root: Path, names: Iterable[str]) -> Path:
+    """Small images of one colour below a folder, which is made."""
+    root.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image_bytes(number, (4, 4)))
+    return root
+
+
+def make_tree(root: Path, counts: Mapping[str, int]) -> Path:
+    """Small images in folders, so many in each: {"train/cat": 3}."""
+    return make_files(
+        root,
+        (
+            f"{folder}/{k}.png" if folder else f"{k}.png"
+            for folder in counts
+            for k in range(counts[folder])
+        ),
+    )
+
+
+def write_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], **options: Any
+) -> None:
+    """A CSV file; `options` as csv.writer takes them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, **{"lineterminator": "\n", **options})
+        writer.writerow(header)
+        writer.writerows(rows)

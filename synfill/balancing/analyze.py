@@ -11,7 +11,7 @@ from synfill.balancing.histogram import Histogram, count_images
 from synfill.balancing.plot import Bar, draw_bars
 from synfill.data.labels import choose_label, choose_split, read_label_tables
 from synfill.data.longtail import Shape, keep_long_tail
-from synfill.data.source import Origin, open_source
+from synfill.data.source import FolderOptions, Origin, open_source
 from synfill.errors import UsageError
 from synfill.records import JsonObject, LabelTable
 
@@ -87,6 +87,9 @@ def analyze(
     group: str | Sequence[str] = (),
     config: str | None = None,
     image: str | None = None,
+    layout: str | None = None,
+    image_root: str | Path | None = None,
+    file_column: str | None = None,
     long_tail: float | None = None,
     long_tail_type: Shape = "exp",
     long_tail_max: int | None = None,
@@ -95,12 +98,17 @@ def analyze(
     """Count how a dataset's classes, groups and cells are filled, without reading an image.
 
     Args:
-        source: A folder, a Parquet file, a saved dataset, a Hub id (owner/name), or "demo".
+        source: A folder, a Parquet file, a table of image files and labels, a saved dataset, a
+            Hub id (owner/name), or "demo".
         split: A split, several, or "all"; by default train, or the only one.
         label: The class column; found by itself where only one column can be it.
         group: Group columns.
         config: The dataset's configuration, where it has several.
         image: The image column, where there are several.
+        layout: What each level of folders below the source names: "class", "split", "*" for
+            neither, or the name of the one folder that is meant, with "/" between.
+        image_root: The folder that the file names in a table of labels start from.
+        file_column: The column of a table of labels that names the image files.
         long_tail: Count a long-tailed subset of this imbalance factor (of the first split).
         long_tail_type: "exp" or "step".
         long_tail_max: Images of that subset's largest class.
@@ -110,7 +118,8 @@ def analyze(
         UsageError: The source, a split or a column doesn't exist.
         RunError: The source can't be read.
     """
-    opened = open_source(str(source), config=config, image=image)
+    folder = FolderOptions(layout, None if image_root is None else str(image_root), file_column)
+    opened = open_source(str(source), config=config, image=image, folder=folder)
     groups = (group,) if isinstance(group, str) else tuple(group)
     asked = (split,) if isinstance(split, str) or split is None else tuple(split)
     if "all" in asked:

@@ -123,7 +123,12 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
     target = _read_target(settings)
     by_groups = settings.by_groups
     book = _read_book(settings)
-    source = open_source(settings.source, config=settings.config, image=settings.image)
+    source = open_source(
+        settings.source,
+        config=settings.config,
+        image=settings.image,
+        folder=settings.folder_options,
+    )
     out = _choose_out(settings, source)
     for note in source.notes:
         reporter.note(note)

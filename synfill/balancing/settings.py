@@ -13,6 +13,8 @@ from typing import Any, Literal, Self, TypedDict
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synfill.data.longtail import Shape
+from synfill.data.rules import check_layout
+from synfill.data.source import FolderOptions
 from synfill.errors import UsageError
 from synfill.files import read_yaml
 from synfill.problems import across_fields, find_problems
@@ -43,6 +45,9 @@ class BalanceSettings(BaseModel):
     config: str | None = None
     split: str | None = None
     image: str | None = None
+    layout: str | None = None
+    image_root: str | None = None
+    file_column: str | None = None
     label: str | None = None
     group: tuple[str, ...] = ()
     long_tail: float | None = Field(None, ge=1)
@@ -106,6 +111,11 @@ class BalanceSettings(BaseModel):
     def _as_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int | float) else value
 
+    @field_validator("image_root", mode="before")
+    @classmethod
+    def _path_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
+
     @field_validator("dtype", mode="before")
     @classmethod
     def _long_name(cls, value: Any) -> Any:
@@ -130,6 +140,11 @@ class BalanceSettings(BaseModel):
         if problems:
             raise across_fields(problems)
         return self
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        """How a folder of image files is to be read."""
+        return FolderOptions(self.layout, self.image_root, self.file_column)
 
     @property
     def pixels(self) -> tuple[int, int] | None:
@@ -231,6 +246,9 @@ class BalanceOptions(TypedDict, total=False):
     config: str | None
     split: str | None
     image: str | None
+    layout: str | None
+    image_root: str | Path | None
+    file_column: str | None
     label: str | None
     group: str | tuple[str, ...] | list[str]
     long_tail: float | None
@@ -305,6 +323,7 @@ def balance_problems(values: JsonObject) -> list[tuple[str, str]]:
     settings = BalanceSettings.model_validate(values)
     # What is parsed where it is used; here, so that a recipe tells it before anything is loaded.
     for key, parse in (
+        ("layout", lambda: check_layout(settings.layout)),
         ("by", lambda: settings.by_groups),
         ("size", lambda: settings.pixels),
         ("replace", settings.replaced_shares),
@@ -354,6 +373,9 @@ def settings_of_recipe(data: DataSettings) -> JsonObject | None:
         "config": data.config,
         "split": data.split,
         "image": data.image,
+        "layout": data.layout,
+        "image_root": data.image_root,
+        "file_column": data.file_column,
         "label": data.label,
         "group": data.group or None,
         "long_tail": tail.imbalance_factor if tail else None,

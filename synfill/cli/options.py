@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 import typer
 
 _HUB = "The Hugging Face Hub"
+_FOLDERS = "Folders of image files"
 
 SourceArgument = Annotated[
     str | None,
     typer.Argument(
-        help="A folder of images (one subfolder a class, or a metadata file), a Parquet file or "
-        "folder, a saved dataset, a Hub id (owner/name or owner/name@revision), or demo. A path "
-        "wins over an id. Default: the current folder.",
+        help="A folder of images (one subfolder a class, or a table of labels beside them), such a "
+        "table itself (.csv, .tsv, .jsonl, .parquet), a Parquet file or folder, a saved dataset, "
+        "a Hub id (owner/name or owner/name@revision), or demo. A path wins over an id. Default: "
+        "the current folder.",
         show_default=False,
     ),
 ]
@@ -26,6 +28,34 @@ ConfigOption = Annotated[
     str | None, typer.Option(help="The dataset's configuration, where it has several.")
 ]
 ImageOption = Annotated[str | None, typer.Option(help="The image column, where there are several.")]
+LayoutOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What the folders below SOURCE name, level by level: class, split, * for neither, or "
+        "the name of the one folder that is meant: split/class, '*/class', class/images. Default: "
+        "found out and told.",
+        metavar="LEVEL/LEVEL/...",
+        rich_help_panel=_FOLDERS,
+    ),
+]
+ImageRootOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The folder that the file names in a table of labels start from. Default: the "
+        "table's own.",
+        metavar="FOLDER",
+        rich_help_panel=_FOLDERS,
+    ),
+]
+FileColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The column of a table of labels that names the image files, with or without folder "
+        "and extension. Default: the one whose values are files that are there.",
+        metavar="COLUMN",
+        rich_help_panel=_FOLDERS,
+    ),
+]
 LongTailOption = Annotated[
     float | None,
     typer.Option(

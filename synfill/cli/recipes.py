@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.output import say
+from synfill.cli.output import say, stdout
 
 recipes = typer.Typer(
     no_args_is_help=True,

@@ -211,14 +211,18 @@ def _type_name(column: Column) -> str:
     return str(column.feature.get("dtype") or column.feature.get("_type") or "nested")
 
 
+def may_be_label(name: str) -> bool:
+    """Whether a column's name isn't one for files, captions, sizes and the like."""
+    return name.lower() not in _NO_LABELS and not name.lower().endswith(_NO_LABEL_ENDINGS)
+
+
 def _could_be_label(source: Source, column: Column, groups: Sequence[str]) -> bool:
     name = column.name.lower()
     # Other floating-point columns are measurements: not even looked at.
     return (
         (column.kind in _KINDS or (name in CONVENTIONAL_LABELS and _holds_values(source, column)))
         and column.name not in groups
-        and name not in _NO_LABELS
-        and not name.endswith(_NO_LABEL_ENDINGS)
+        and may_be_label(name)
     )
 
 

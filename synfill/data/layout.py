@@ -4,11 +4,13 @@ image files of each in an order that doesn't depend on the file system.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from synfill.data.levels import Reading, describe, grow, read_levels, shorten
 from synfill.data.metadata import has_metadata
-from synfill.data.names import canonical_split, natural_key, sort_splits
+from synfill.data.names import natural_key, sort_splits
+from synfill.data.rules import Rule, folder_parts, parse_layout
 from synfill.data.tree import Tree, join
 from synfill.errors import UsageError
 
@@ -40,22 +42,52 @@ class Layout:
 
     Attributes:
         splits: The files of each split, train first.
-        folders: The split that each folder of a split stands for; {"": "train"} where there
-            are no split folders.
-        notes: What was passed over, as sentences.
+        rules: How its folders are read.
+        unclear: Where several levels of folders could name the classes: the error that says so.
+            The images have no class then.
+        notes: What was passed over, and what was taken for what, as sentences.
+        class_notes: Folders that a user might have taken for classes.
     """
 
     splits: dict[str, Files]
-    folders: dict[str, str]
+    rules: tuple[Rule, ...]
+    unclear: UsageError | None
     notes: tuple[str, ...]
+    class_notes: tuple[str, ...]
 
     @property
     def class_names(self) -> list[str]:
         """The class folders of all splits, sorted as torchvision and datasets do."""
         return sorted({c for files in self.splits.values() for c in set(files.classes) if c})
 
+    @property
+    def has_split_folders(self) -> bool:
+        """Whether folders tell the splits."""
+        return any(rule.tells_split for rule in self.rules)
 
-def _images(folders: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    @property
+    def folders(self) -> list[str]:
+        """Folders on the way to the classes, "" first: where a table of labels may stand."""
+        found = [""]
+        for rule in self.rules:
+            parts = folder_parts(rule.root)
+            found += ["/".join(parts[: end + 1]) for end in range(len(parts))]
+        return list(dict.fromkeys(found))
+
+    def place(self, path: str) -> tuple[str, str | None] | None:
+        """The split and the class of a file; None where no rule holds for it.
+
+        Args:
+            path: Where the file is, or would be, below the root.
+        """
+        folder = path.rpartition("/")[0]
+        for rule in self.rules:
+            if (parts := _parts_below(folder, rule.root)) is not None:
+                return rule.place(parts)
+        return None
+
+
+def image_names(folders: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Those of each folder's files that are images."""
     return {
         folder: [name for name in names if name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS]
@@ -63,17 +95,18 @@ def _images(folders: Mapping[str, list[str]]) -> dict[str, list[str]]:
     }
 
 
-def lay_out(spec: str, tree: Tree) -> Layout:
+def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
     """Find the splits, the classes, and the images.
 
     Args:
         spec: What the user gave, for messages.
         tree: What is in the folder.
+        layout: What each level of folders names (`--layout`); None to find out.
 
     Raises:
-        UsageError: There are no images.
+        UsageError: There are no images, or none where `layout` says.
     """
-    images = _images(tree.folders)
+    images = image_names(tree.folders)
     if not any(images.values()):
         empty = len(tree.folders) == 1 and not tree.folders[""]
         raise UsageError(
@@ -81,69 +114,138 @@ def lay_out(spec: str, tree: Tree) -> Layout:
             "Give a folder with a subfolder of images for each class, with a metadata.csv, or "
             "with Parquet files.",
         )
-    folders = _split_folders(tree, images)
+
+    def marks_split(folder: str) -> bool:
+        return has_metadata(tree, [folder]) or bool(tree.children(folder))
+
+    if layout is not None:
+        reading = Reading((parse_layout(layout),))
+    else:
+        reading = read_levels(grow(images), marks_split)
     # `datasets` leaves them out, too; but a class "..." is one that somebody may miss.
-    hidden = [folder for folder, names in _images(tree.hidden).items() if names]
+    hidden = [folder for folder, names in image_names(tree.hidden).items() if names]
     notes = [f"The hidden folder {folder} is left out, with its images." for folder in hidden]
-    splits: dict[str, Files] = {}
-    for folder, split in folders.items():
-        _list_split(tree, images, folder, splits.setdefault(split, Files()), notes)
-    if "" not in folders:
-        notes += _passed_over(images, folders)
-    ordered = {split: splits[split] for split in sort_splits(splits) if splits[split].paths}
-    return Layout(ordered, folders, tuple(notes))
+    splits, passed = _sort(images, reading.rules)
+    if layout is not None and not _reaches(splits, reading.rules[0]):
+        raise UsageError(
+            f"No image in '{spec}' lies so deep as --layout '{layout}' says.",
+            f"An image there: {next(_shown_images(images))}.",
+        )
+    for rule in reading.rules:
+        if rule.class_at == 0 and layout is None:
+            notes += _empty_folders(tree, images, rule.root)
+    beside = _beside(reading.rules) if layout is None else f"which --layout {layout} leaves out"
+    notes += _passed_over(passed, beside, reading.rules[0].root)
+    unclear = _unclear(spec, images, reading.others)
+    found = Layout(splits, reading.rules, unclear, tuple(notes), reading.notes)
+    if reading.is_plain or unclear is not None:
+        return found
+    told = describe(reading.rules, found.splits, found.class_names)
+    return replace(found, notes=(*notes, told))
 
 
-def _split_folders(tree: Tree, images: dict[str, list[str]]) -> dict[str, str]:
-    """The folders that stand for splits; the root alone where none does."""
-    top = [folder for folder in tree.children("") if _holds(tree, images, folder)]
-    told = {folder: split for folder in top if (split := canonical_split(folder))}
-    if not told:
-        return {"": "train"}
-    if len(told) == len(top):
-        return told
-    # Of vehicles, "train" is a class: a split's folder holds folders or metadata of its own,
-    # where it stands beside folders that are no splits.
-    train = [folder for folder, split in told.items() if split == "train"]
-    if has_metadata(tree, train) or any(tree.children(folder) for folder in train):
-        return told
-    return {"": "train"}
+def _parts_below(folder: str, root: str) -> list[str] | None:
+    """The names on the way from one folder to another below it; None if it isn't below."""
+    if folder == root:
+        return []
+    prefix = f"{root}/" if root else ""
+    return folder[len(prefix) :].split("/") if folder.startswith(prefix) else None
 
 
-def _passed_over(images: dict[str, list[str]], folders: dict[str, str]) -> list[str]:
-    """Notes on the images that stand beside the split folders."""
-    counts: dict[str, int] = {}
+def _sort(
+    images: Mapping[str, list[str]], rules: Sequence[Rule]
+) -> tuple[dict[str, Files], dict[str, int]]:
+    """The files of each split: those in no class first, then class by class; and of each folder
+    that no rule holds for, how many images are in it.
+    """
+    placed: dict[str, list[tuple[int, str | None, str]]] = {}
+    passed: dict[str, int] = {}
     for folder, names in images.items():
-        top = folder.partition("/")[0]
-        if names and top not in folders:
-            counts[top] = counts.get(top, 0) + len(names)
+        if not names:
+            continue
+        for number, rule in enumerate(rules):
+            parts = _parts_below(folder, rule.root)
+            place = rule.place(parts) if parts is not None else None
+            if place is not None:
+                placed.setdefault(place[0], []).append((number, place[1], folder))
+                break
+        else:
+            passed[folder] = len(names)
+    splits: dict[str, Files] = {}
+    for split in sort_splits(placed):
+        files = splits[split] = Files()
+        for _, label, folder in sorted(placed[split], key=_order):
+            names = sorted(images[folder], key=natural_key)
+            files.paths += [join(folder, name) for name in names]
+            files.classes += [label] * len(names)
+    return splits, passed
+
+
+def _order(placed: tuple[int, str | None, str]) -> tuple[object, ...]:
+    rule, label, folder = placed
+    return rule, label is not None, natural_key(label or ""), folder
+
+
+def _reaches(splits: Mapping[str, Files], rule: Rule) -> bool:
+    """Whether a rule gives some image what it is to tell."""
+    found = {label for files in splits.values() for label in files.classes}
+    return bool(splits) and (rule.class_at is None or found != {None})
+
+
+def _shown_images(images: Mapping[str, list[str]]) -> Iterator[str]:
+    return (join(folder, name) for folder, names in sorted(images.items()) for name in names)
+
+
+def _empty_folders(tree: Tree, images: dict[str, list[str]], root: str) -> list[str]:
+    """A note on the folders that could be classes but hold no image."""
+    prefix = f"{root}/" if root else ""
+    held = {
+        folder[len(prefix) :].partition("/")[0]
+        for folder, names in images.items()
+        if names and folder.startswith(prefix)
+    }
+    without = [join(root, n) for n in sorted(tree.children(root), key=natural_key) if n not in held]
+    return [f"Folders without images are no classes: {', '.join(without)}."] if without else []
+
+
+def _beside(rules: Sequence[Rule]) -> str:
+    """What images that no rule holds for are beside."""
+    if any(rule.tells_split for rule in rules):
+        return "beside the folders of the splits"
+    return f"beside the folder {rules[0].root}"
+
+
+def _passed_over(passed: Mapping[str, int], beside: str, root: str) -> list[str]:
+    """Notes on the images that no rule holds for, by the folder beside `root` they are in."""
+    counts: dict[str, int] = {}
+    for folder, count in passed.items():
+        top = "/".join(folder.split("/")[: root.count("/") + 1])
+        counts[top] = counts.get(top, 0) + count
     return [
-        f"{count} images in {f'the folder {top}' if top else 'no folder'}, beside the folders of "
-        "the splits, are passed over."
+        f"{count} images in {f'the folder {top}' if top else 'no folder'}, {beside}, are passed "
+        "over."
         for top, count in sorted(counts.items())
     ]
 
 
-def _list_split(
-    tree: Tree, images: dict[str, list[str]], folder: str, files: Files, notes: list[str]
-) -> None:
-    """Add the images of one split's folder: those in no class first, then class by class."""
-    _add(files, folder, images[folder], None)
-    without = []
-    for name in sorted(tree.children(folder), key=natural_key):
-        within = tree.within(join(folder, name))
-        if not any(images[below] for below in within):
-            without.append(join(folder, name))
-        for below in within:
-            _add(files, below, images[below], name)
-    if without:
-        notes.append(f"Folders without images are no classes: {', '.join(without)}.")
-
-
-def _add(files: Files, folder: str, names: list[str], label: str | None) -> None:
-    files.paths += [join(folder, name) for name in sorted(names, key=natural_key)]
-    files.classes += [label] * len(names)
-
-
-def _holds(tree: Tree, images: dict[str, list[str]], folder: str) -> bool:
-    return any(images[below] for below in tree.within(folder))
+def _unclear(
+    spec: str, images: Mapping[str, list[str]], readings: Sequence[tuple[Rule, ...]]
+) -> UsageError | None:
+    """The error that shows each way to read the folders."""
+    if not readings:
+        return None
+    lines = []
+    for rules in readings:
+        counts: dict[str, int] = {}
+        for files in _sort(images, rules)[0].values():
+            for label in files.classes:
+                if label is not None:
+                    counts[label] = counts.get(label, 0) + 1
+        named = [f"{name} ({counts[name]:,})" for name in sorted(counts, key=natural_key)]
+        lines.append(f"  --layout '{rules[0].pattern()}': classes {shorten(named)}")
+    told = "\n".join(lines)
+    return UsageError(
+        f"The folders of '{spec}' could be classes in {len(readings)} ways:\n{told}",
+        "Choose with --layout, or give a deeper folder. A folder's own name in --layout takes "
+        "only the images below it.",
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 import re
 from collections.abc import Collection, Sequence
@@ -11,26 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from synfill.data.features import plain_schema
+from synfill.data.tablefiles import read_table, typed
 from synfill.data.tree import Tree, join
 from synfill.errors import RunError, UsageError
-from synfill.reading import check_json_lines, read_regular
 
-_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _FILE_COLUMN = "file_name"
-_LARGEST = 1 << 30
-"""Bytes of a metadata file."""
-_INTEGER = r"^-?(0|[1-9][0-9]{0,14})(\.0)?$"
-_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
-_BOOLEAN = r"^(True|False|true|false|TRUE|FALSE)$"
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+class NoFileColumn(UsageError):
+    """No column of a metadata file holds the paths of its images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Metadata:
-    """What the metadata files of an ImageFolder say.
+    """What the metadata files of an ImageFolder, or other tables of its files, say.
 
     Attributes:
         table: Their columns without the one that names the files; one row a file.
@@ -43,7 +38,7 @@ class Metadata:
 
 def has_metadata(tree: Tree, folders: Sequence[str]) -> bool:
     """Whether a metadata file stands in one of the folders."""
-    return any(name in tree.folders[folder] for folder in folders for name in _NAMES)
+    return any(name in tree.folders[folder] for folder in folders for name in METADATA_NAMES)
 
 
 def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -> Metadata:
@@ -64,7 +59,7 @@ def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -
     tables: list[pa.Table] = []
     rows: dict[str, int] = {}
     for folder in dict.fromkeys(folders):
-        found = [name for name in _NAMES if name in tree.folders[folder]]
+        found = [name for name in METADATA_NAMES if name in tree.folders[folder]]
         if not found:
             continue
         if len(found) > 1:
@@ -73,7 +68,7 @@ def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -
                 "Keep one of them.",
             )
         path = tree.root / folder / found[0]
-        table = _read_table(path)
+        table = read_table(path)
         column = _file_column(path, table, folder, images)
         _collect_rows(path, table.column(column), folder, rows)
         tables.append(table.drop_columns([column]))
@@ -84,45 +79,7 @@ def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -
             f"The metadata files in {tree.root} don't fit together: {error}",
             "A column needs the same type in every split.",
         ) from error
-    return Metadata(_typed(whole), rows)
-
-
-def _read_table(path: Path) -> pa.Table:
-    """A metadata file as a table; a CSV's columns are all strings, its empty fields null."""
-    try:
-        content = read_regular(path, _LARGEST)
-        if path.suffix == ".csv":
-            table = _read_csv(content)
-        elif path.suffix == ".jsonl":
-            from pyarrow import json
-
-            # Arrow's own parser has no limit of depth: it ends the process.
-            check_json_lines(content)
-            # One block: a row that crosses the border of two can't be read.
-            block = json.ReadOptions(block_size=max(len(content), 1))
-            table = json.read_json(pa.BufferReader(content), read_options=block)
-        else:
-            import pyarrow.parquet as pq
-
-            table = pq.read_table(pa.BufferReader(content))
-        table.validate(full=True)
-        noted = table.schema.metadata
-        return table.cast(plain_schema(table.schema, str(path))).replace_schema_metadata(noted)
-    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
-        raise RunError(f"{path} can't be read: {error}", "Repair or remove it.") from error
-
-
-def _read_csv(content: bytes) -> pa.Table:
-    from pyarrow import csv as arrow_csv
-
-    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
-    header = next(csv.reader(lines), [])
-    options = arrow_csv.ConvertOptions(
-        column_types=dict.fromkeys(header, pa.string()), null_values=[""], strings_can_be_null=True
-    )
-    parse = arrow_csv.ParseOptions(newlines_in_values=True)
-    text = pa.BufferReader(content)
-    return arrow_csv.read_csv(text, convert_options=options, parse_options=parse)
+    return Metadata(typed(whole), rows)
 
 
 def _file_column(path: Path, table: pa.Table, folder: str, images: Collection[str]) -> str:
@@ -139,7 +96,7 @@ def _file_column(path: Path, table: pa.Table, folder: str, images: Collection[st
     if len(found) == 1:
         return str(found[0])
     told = f"several could: {', '.join(found)}" if found else "none holds paths of files in it"
-    raise UsageError(
+    raise NoFileColumn(
         f"{path} has no column '{_FILE_COLUMN}', and of its other columns {told}.",
         f"Name the column that holds each image's path '{_FILE_COLUMN}'; paths start from the "
         f"folder that {path.name} is in.",
@@ -160,34 +117,20 @@ def _collect_rows(path: Path, names: pa.ChunkedArray, folder: str, rows: dict[st
         rows[key] = first + number
 
 
+def plain_path(name: str) -> str | None:
+    """A path in a table without "./" and "\\"; None where it leaves the folder it starts from."""
+    plain = posixpath.normpath(name if "/" in name else name.replace("\\", "/"))
+    leaves = plain in (".", "..") or plain.startswith(("/", "../")) or "\0" in plain
+    return None if leaves or _WINDOWS_DRIVE.match(plain) else plain
+
+
 def _path_below_root(path: Path, line: int, name: object, folder: str) -> str:
     if not isinstance(name, str) or not name:
         raise RunError(f"{path} line {line} names no file.", "Remove the line, or name its image.")
-    plain = posixpath.normpath(name if "/" in name else name.replace("\\", "/"))
-    leaves = plain in (".", "..") or plain.startswith(("/", "../")) or "\0" in plain
-    if leaves or _WINDOWS_DRIVE.match(plain):
+    plain = plain_path(name)
+    if plain is None:
         raise RunError(
             f"{path} line {line} names a file outside the folder it is for: {name!r}.",
             "Paths start from the folder that the metadata file is in, and may not leave it.",
         )
     return join(folder, plain)
-
-
-def _typed(table: pa.Table) -> pa.Table:
-    """The table with integers, numbers and booleans that were written as text as such."""
-    for number, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            column = table.column(number)
-            if _all_match(column, _INTEGER):
-                column = column.cast(pa.float64()).cast(pa.int64())
-            elif _all_match(column, _NUMBER):
-                column = column.cast(pa.float64())
-            elif _all_match(column, _BOOLEAN):
-                column = pc.equal(pc.utf8_lower(column), "true")
-            table = table.set_column(number, field.name, column)
-    return table
-
-
-def _all_match(column: pa.ChunkedArray, pattern: str) -> bool:
-    # `all` of nothing but nulls is null: such a column stays as it is.
-    return bool(pc.all(pc.match_substring_regex(column, pattern)).as_py())

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from synfill.errors import UsageError
 from synfill.records import JsonObject
+
+if TYPE_CHECKING:
+    from synfill.data.tree import Tree
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How every source hands out its images."""
@@ -66,6 +69,25 @@ class Origin:
     is_local: bool
     revision: str = ""
     licence: str = ""
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a folder of images is to be read, where that isn't left to synfill.
+
+    Attributes:
+        layout: What each level of folders names, e.g. "*/split/class"; see `synfill.data.levels`.
+        image_root: The folder that a table's file names start from.
+        file_column: The column of a table that names the files.
+    """
+
+    layout: str | None = None
+    image_root: str | None = None
+    file_column: str | None = None
+
+
+AS_FOUND = FolderOptions()
+"""Nothing was said."""
 
 
 class Source(Protocol):
@@ -124,15 +146,22 @@ def image_column(columns: Sequence[Column]) -> Column:
     return next(c for c in with_one_image(tuple(columns), None) if c.kind == "image")
 
 
-def open_source(spec: str, *, config: str | None = None, image: str | None = None) -> Source:
+def open_source(
+    spec: str,
+    *,
+    config: str | None = None,
+    image: str | None = None,
+    folder: FolderOptions = AS_FOUND,
+) -> Source:
     """Open a dataset. Reads names, footers and metadata, but no image.
 
     Args:
-        spec: A folder or a Parquet file, `owner/name` or `owner/name@revision` on the Hub, or
-            `demo` for the built-in dataset. A local path wins over a Hub id; a folder named
-            demo is reached as ./demo.
+        spec: A folder, a Parquet file, or a table of image files and labels (.csv, .tsv, .jsonl,
+            .parquet); `owner/name` or `owner/name@revision` on the Hub; or `demo` for the built-in
+            dataset. A local path wins over a Hub id; a folder named demo is reached as ./demo.
         config: Which configuration, where the dataset has several.
         image: Which column holds the images, where several could.
+        folder: How a folder of image files is to be read.
 
     Raises:
         UsageError: There is no such dataset, or not enough was said to tell what is meant.
@@ -141,14 +170,16 @@ def open_source(spec: str, *, config: str | None = None, image: str | None = Non
     if spec == "demo":
         from synfill.data.demo import DemoSource
 
+        _refuse_folder(spec, folder)
         return DemoSource()
     if spec and os.path.exists(os.path.expanduser(spec)):
-        return _open_local(spec, config, image)
+        return _open_local(spec, config, image, folder)
     # Below a folder that is there, a missing one is a typo, not an id.
     is_path = os.path.isdir(os.path.dirname(spec)) if spec else False
     if not is_path and (hub := _HUB_ID.fullmatch(spec)):
         from synfill.data.hub import open_hub
 
+        _refuse_folder(spec, folder)
         return open_hub(hub["id"], revision=hub["revision"], config=config, image=image)
     raise UsageError(
         f"There is no folder or file '{spec}'.",
@@ -156,31 +187,116 @@ def open_source(spec: str, *, config: str | None = None, image: str | None = Non
     )
 
 
-def _open_local(spec: str, config: str | None, image: str | None) -> Source:
-    from synfill.data.imagefolder import open_imagefolder
+def _open_local(spec: str, config: str | None, image: str | None, folder: FolderOptions) -> Source:
     from synfill.data.parquet import open_parquet, parquet_files
+    from synfill.data.tablefiles import TABLE_SUFFIXES
     from synfill.data.tree import read_tree
 
     path = Path(spec).expanduser()
-    if path.is_file():
-        if path.suffix.lower() != ".parquet":
+    if not path.is_dir():
+        suffix = path.suffix.lower()
+        if suffix not in TABLE_SUFFIXES:
             raise UsageError(
-                f"'{spec}' is a file, but not a Parquet file.",
-                "Give a folder of images, a .parquet file, or a folder of them.",
+                f"'{spec}' is a file, but not a Parquet file nor another table of image files and "
+                "labels (.csv, .tsv, .jsonl).",
+                "Give a folder of images, a table of them, a .parquet file, or a folder of these.",
             )
-        return open_parquet(spec, path, [path.name], config=config, image=image)
+        if (
+            suffix == ".parquet"
+            and folder == AS_FOUND
+            and not (_names_files(path) and _holds_images(read_tree(path.parent)))
+        ):
+            return open_parquet(spec, path, [path.name], config=config, image=image)
+        _refuse_config(spec, config)
+        return _open_table(spec, path, image, folder)
     if (path / "dataset_dict.json").is_file() or (
         (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
     ):
         from synfill.data.saved import open_saved
 
         _refuse_config(spec, config)
+        _refuse_folder(spec, folder)
         return open_saved(spec, path, image=image)
     tree = read_tree(path)
-    if files := parquet_files(tree):
+    files = parquet_files(tree)
+    if files and not (_holds_images(tree) and all(_names_files(path / n) for n in files)):
+        _refuse_folder(spec, folder)
         return open_parquet(spec, path, files, config=config, image=image)
     _refuse_config(spec, config)
-    return open_imagefolder(spec, tree, image=image)
+    return _open_folder(spec, path, tree, image, folder)
+
+
+def _open_folder(
+    spec: str, path: Path, tree: Tree, image: str | None, folder: FolderOptions
+) -> Source:
+    from synfill.data.imagefolder import open_imagefolder
+    from synfill.data.tables import table_files
+    from synfill.data.tree import read_tree
+
+    tables = None
+    images = tree
+    if folder.image_root is not None:
+        images = read_tree(_image_root(folder.image_root, path))
+    if folder.image_root is not None or folder.file_column is not None:
+        tables = table_files(tree, images)
+    return open_imagefolder(spec, images, image=image, options=folder, tables=tables)
+
+
+def _open_table(spec: str, path: Path, image: str | None, folder: FolderOptions) -> Source:
+    from synfill.data.imagefolder import open_imagefolder
+    from synfill.data.metadata import METADATA_NAMES
+    from synfill.data.tables import TableFile
+    from synfill.data.tree import read_tree
+
+    if path.name in METADATA_NAMES and folder == AS_FOUND:
+        return open_imagefolder(spec, read_tree(path.parent), image=image)
+    where: str | None = ""
+    root = path.parent
+    if folder.image_root is not None:
+        root = _image_root(folder.image_root, path.parent)
+        # Paths in it start from the images' root, unless it lies below that.
+        inside = os.path.relpath(os.path.realpath(path.parent), os.path.realpath(root))
+        where = None if inside.startswith("..") else inside.replace(os.sep, "/").strip(".")
+    tree = read_tree(root)
+    if not _holds_images(tree):
+        raise UsageError(
+            f"There are no images in {root}, where the file names in '{spec}' start from.",
+            "Say where they are with --image-root.",
+        )
+    tables = [TableFile(path, path.name, where)]
+    return open_imagefolder(spec, tree, image=image, options=folder, tables=tables)
+
+
+def _image_root(given: str, beside: Path) -> Path:
+    """The folder that `--image-root` names: from the current folder, else from the source's."""
+    path = Path(given).expanduser()
+    for root in (path, beside / path):
+        if root.is_dir():
+            return root
+    raise UsageError(
+        f"There is no folder '{given}' (--image-root), neither here nor in {beside}.",
+        "Name the folder that the table's file names start from.",
+    )
+
+
+def _names_files(path: Path) -> bool:
+    """Whether a Parquet file holds no images, but columns that may name their files."""
+    import pyarrow.parquet as pq
+
+    from synfill.data.features import columns_of, schema_features
+
+    try:
+        schema = pq.read_schema(path)
+        kinds = {column.kind for column in columns_of(schema, schema_features(schema))}
+    except (pa.ArrowException, OSError, ValueError):
+        return False  # whoever reads it as data says what is wrong
+    return "image" not in kinds and bool(kinds & {"string", "int"})
+
+
+def _holds_images(tree: Tree) -> bool:
+    from synfill.data.layout import image_names
+
+    return any(image_names(tree.folders).values())
 
 
 def _refuse_config(spec: str, config: str | None) -> None:
@@ -189,3 +305,16 @@ def _refuse_config(spec: str, config: str | None) -> None:
             f"'{spec}' has no configurations, so --config {config} means nothing here.",
             "Leave --config out.",
         )
+
+
+def _refuse_folder(spec: str, folder: FolderOptions) -> None:
+    for option, value in (
+        ("--layout", folder.layout),
+        ("--image-root", folder.image_root),
+        ("--file-column", folder.file_column),
+    ):
+        if value is not None:
+            raise UsageError(
+                f"'{spec}' is no folder of image files, so {option} means nothing here.",
+                f"Leave {option} out.",
+            )

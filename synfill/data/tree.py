@@ -7,7 +7,10 @@ from pathlib import Path
 
 from synfill.errors import RunError
 
-_IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+# What macOS, Windows and storage boxes leave in folders.
+_IGNORED = frozenset(
+    {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
+)
 _OWN_RECORDS = frozenset({"run.json", "plan.parquet"})
 
 
@@ -21,7 +24,7 @@ class Tree:
             it, unsorted; a folder is named by its path below the root with '/' between.
             Hidden files and folders are left out.
         hidden: Hidden folders, with the names of the files directly in them.
-        notes: Links that were not followed, as sentences.
+        notes: Links that were not followed, and other folders left out, as sentences.
     """
 
     root: Path
@@ -60,7 +63,7 @@ def read_tree(root: Path) -> Tree:
 
     Links to folders are followed, but none to a folder that holds the link, and none twice to
     the same folder: a loop ends. synfill's own records (the folder `synfill` that a balanced
-    dataset carries) are no data and left out.
+    dataset carries) are no data and left out; so is, below the root, a balanced dataset itself.
 
     Raises:
         RunError: A folder can't be read.
@@ -69,11 +72,13 @@ def read_tree(root: Path) -> Tree:
     hidden: dict[str, list[str]] = {}
     notes: list[str] = []
     followed: set[str] = set()
+    made: set[str] = set()
     waiting = [""]
     while waiting:
         folder = waiting.pop()
         names, below, links, out_of_sight = _scan(root, folder)
-        if folder == "synfill" and not _OWN_RECORDS.isdisjoint(names):
+        if folder.rpartition("/")[2] == "synfill" and not _OWN_RECORDS.isdisjoint(names):
+            made.add(folder.rpartition("/")[0])
             continue
         folders[folder] = names
         for path in (join(folder, name) for name in sorted(out_of_sight)):
@@ -90,7 +95,22 @@ def read_tree(root: Path) -> Tree:
                 followed.add(target)
                 below.append(link)
         waiting += [join(folder, name) for name in sorted(below, reverse=True)]
+    made |= {path.rpartition("/")[0] for path in hidden if path.endswith("/.synfill")}
+    made.discard("")
+    for path in sorted(made):
+        notes.append(f"{path} is what `synfill balance` made: left out.")
+    if made:
+        folders = {name: held for name, held in folders.items() if not _is_below(name, made)}
     return Tree(root, folders, hidden, tuple(notes))
+
+
+def _is_below(folder: str, tops: set[str]) -> bool:
+    """Whether a folder is one of some others, or lies below one."""
+    while folder:
+        if folder in tops:
+            return True
+        folder = folder.rpartition("/")[0]
+    return False
 
 
 def _holds(folder: str, path: str) -> bool:

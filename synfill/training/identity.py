@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from synfill.training.gather import TrainingData
 
 
+_FOLDER_KEYS = ("layout", "image_root", "file_column")
+
+
 def recipe_identity(recipe: Recipe) -> JsonObject:
     """What of a recipe decides the results of all built-in methods and of its own stages."""
     content = recipe.model_dump(mode="json", include={"data", "model", "stages", "hardware"})
     for key in ("storage", "workers"):
         del content["data"][key]
     del content["hardware"]["trackers"]
+    # Where they aren't given, a run is the one that it was before there were such keys.
+    for section in (content["data"], content["data"]["test"]):
+        for key in _FOLDER_KEYS if isinstance(section, dict) else ():
+            if section[key] is None:
+                del section[key]
     return {"name": recipe.name, **content}
 
 

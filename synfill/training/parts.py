@@ -100,7 +100,9 @@ def open_parts(data: DataSettings, synthetic: str | None) -> Parts:
     """
     notes: list[str] = []
     with _keys_for_options("data"):
-        source = open_source(data.train, config=data.config, image=data.image)
+        source = open_source(
+            data.train, config=data.config, image=data.image, folder=data.folder_options
+        )
         split = choose_split(source, data.split)
         label = choose_label(source, data.label, data.group)
         if label is None:
@@ -137,11 +139,12 @@ def _keys_for_options(section: str) -> Iterator[None]:
 
 def _named(text: str, section: str) -> str:
     def key(match: re.Match[str]) -> str:
-        name = match["name"]
-        where = section if name in ("split", "config") else "data"
+        name = match["name"].replace("-", "_")
+        where = "data" if name in ("image", "label") else section
         return f"e.g. {where}.{name}=" if match["example"] else f"{where}.{name}"
 
-    return re.sub(r"(?P<example>e\.g\. )?--(?P<name>split|config|image|label)(?(1) |\b)", key, text)
+    names = "split|config|image-root|image|label|layout|file-column"
+    return re.sub(rf"(?P<example>e\.g\. )?--(?P<name>{names})(?(1) |\b)", key, text)
 
 
 def _synthetic_rows(source: Source, split: str) -> NDArray[np.bool_]:
@@ -258,7 +261,12 @@ def _find_test(
     if isinstance(data.test, TestSettings):
         key = "data.test.split"
         with _keys_for_options("data.test"):
-            source = open_source(data.test.source, config=data.test.config, image=data.image)
+            source = open_source(
+                data.test.source,
+                config=data.test.config,
+                image=data.image,
+                folder=data.test.folder_options,
+            )
         wanted = data.test.split
         if wanted is None:
             wanted = source.splits[0] if len(source.splits) == 1 else "test"

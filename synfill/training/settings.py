@@ -10,6 +10,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -19,6 +20,9 @@ from pydantic import (
 )
 
 from synfill.data.longtail import Shape
+from synfill.data.rules import check_layout
+from synfill.data.source import FolderOptions
+from synfill.errors import UsageError
 from synfill.problems import across_fields
 
 StageData = Literal["real", "synthetic", "real+synthetic"]
@@ -47,6 +51,18 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")
 
 class _Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _checked_layout(value: str | None) -> str | None:
+    try:
+        check_layout(value)
+    except UsageError as error:
+        raise ValueError(f"{error.message.rstrip('.')}. {error.hint}") from None
+    return value
+
+
+Layout = Annotated[str | None, AfterValidator(_checked_layout)]
+"""What each level of folders names: "split/class"."""
 
 
 class LongTailSettings(_Keys):
@@ -103,11 +119,20 @@ class TestSettings(_Keys):
         source: The dataset.
         split: Its split; None for test, or the only one.
         config: Its configuration, where it has several.
+        layout, image_root, file_column: As in `data`.
     """
 
     source: str
     split: str | None = None
     config: str | None = None
+    layout: Layout = None
+    image_root: str | None = None
+    file_column: str | None = None
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        """How a folder of image files is to be read."""
+        return FolderOptions(self.layout, self.image_root, self.file_column)
 
 
 class DataSettings(_Keys):
@@ -118,6 +143,9 @@ class DataSettings(_Keys):
         config: Its configuration, where it has several.
         split: Its training split; None for train, or the only one.
         image: The image column, where there are several.
+        layout: What each level of folders names, for a folder of image files: split/class.
+        image_root: The folder that the file names in a table of labels start from.
+        file_column: The column of a table of labels that names the image files.
         label: The class column; None for the only one that can be it.
         group: Group columns (a sensitive or spurious attribute).
         long_tail: Keep only a long-tailed subset of the real training images.
@@ -139,6 +167,9 @@ class DataSettings(_Keys):
     config: str | None = None
     split: str | None = None
     image: str | None = None
+    layout: Layout = None
+    image_root: str | None = None
+    file_column: str | None = None
     label: str | None = None
     group: tuple[str, ...] = ()
     long_tail: LongTailSettings | None = None
@@ -195,6 +226,11 @@ class DataSettings(_Keys):
         if isinstance(value, str) and _PERCENT.fullmatch(value):
             raise ValueError(f"a share is written as a number between 0 and 1, not as {value}")
         return value
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        """How a folder of image files is to be read."""
+        return FolderOptions(self.layout, self.image_root, self.file_column)
 
     @model_validator(mode="after")
     def _groups_beside_classes(self) -> Self:

@@ -33,7 +33,7 @@ def test_a_hidden_folder_with_images_is_noted(tmp_path):
     (folder / ".git" / "HEAD").write_text("x")
     source = open_source(str(folder))
     assert source.count("train") == 1
-    assert source.notes == ("The hidden folder train/..b is left out, with its images.",)
+    assert source.notes[0] == "The hidden folder train/..b is left out, with its images."
 
 
 def test_splits_share_their_classes(tmp_path):
