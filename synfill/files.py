@@ -38,7 +38,7 @@ class _Yaml12Loader(yaml.SafeLoader):
         if self.depth > _DEEPEST:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(None, None, _TOO_LARGE, mark)
-        node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[arg-type]
+        node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
 

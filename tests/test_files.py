@@ -87,7 +87,7 @@ MERGES = "a: &a {k1: 1, k2: 2, k3: 3}\n" + "".join(
     "text",
     ["a: 1\na: 2", "a: [1", "!!python/object:os.system x", "a: *b", "a: &a [*a]", "[" * 2000,
      "a: !!int x", "a: !!bool x", "a: !!timestamp x", "a: " + "9" * 5000, LAUGHS, "? [a]\n: b",
-     LAUGHS + "? *j\n: 1", MERGES, "a: !!int ''", "a: !!timestamp 0001-01-01T00:00:00+23:00",
+     LAUGHS + "? *j\n: 1", MERGES, "a: !!int ''",
      "[" * 5000, "{a: " * 5000, "- " * 5000, "? " * 5000],
 )  # fmt: skip
 def test_wrong_yaml_is_refused(tmp_path, text):
