@@ -24,9 +24,23 @@ import yaml
 from synfill.errors import RunError, UsageError
 from synfill.reading import read_regular
 
+_DEEPEST = 50
+_MOST_NODES = 200_000
+_TOO_LARGE = "too large or too deeply nested"
+
 
 class _Yaml12Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's scalars: `no` is a word, `3e-4` a number, a key stands once."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        # Here: what is nested thousands deep takes the parser itself minutes.
+        self.depth = getattr(self, "depth", 0) + 1
+        if self.depth > _DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(None, None, _TOO_LARGE, mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node] | None) -> yaml.MappingNode:
         # Here, and not when the mapping is made: `<<` has mixed others' keys in by then.
@@ -84,8 +98,6 @@ YamlPath = tuple[str, ...]
 """Where a value stands: ("stages", "0", "epochs")."""
 
 _MANY_FILES = 1000
-_DEEPEST = 50
-_MOST_NODES = 200_000
 
 
 @dataclass(frozen=True)
@@ -161,10 +173,9 @@ def parse_yaml(text: str, where: str) -> YamlDocument:
         if node is not None and content is not None:
             # Once more: `<<` has given mappings the keys of others, which keep their lines.
             lines = _find_lines(node)
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+    except yaml.YAMLError as error:
         raise UsageError(
-            f"{where} is not valid YAML: {reason}", "Correct the place that is named."
+            f"{where} is not valid YAML: {error}", "Correct the place that is named."
         ) from None
     except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
         # What the constructors raise for `!!int x`, `!!bool x`, `!!timestamp x`, `!!int ""`.
@@ -188,7 +199,7 @@ def _find_lines(root: yaml.Node) -> dict[YamlPath, int]:
             waiting.append((inner, value))
         # An alias may stand for a list that holds the alias itself, or for a million others.
         if len(path) > _DEEPEST or len(waiting) > _MOST_NODES or len(lines) > _MOST_NODES:
-            raise yaml.constructor.ConstructorError(None, None, "too large or too deeply nested")
+            raise yaml.constructor.ConstructorError(None, None, _TOO_LARGE)
     return lines
 
 

@@ -77,16 +77,30 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
+MERGES = "a: &a {k1: 1, k2: 2, k3: 3}\n" + "".join(
+    f"{after}: &{after} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
+    for before, after in itertools.pairwise("abcdefghi")
+)
+
+
 @pytest.mark.parametrize(
     "text",
     ["a: 1\na: 2", "a: [1", "!!python/object:os.system x", "a: *b", "a: &a [*a]", "[" * 2000,
-     "a: !!int x", "a: !!bool x", "a: !!timestamp x", "a: " + "9" * 5000, LAUGHS, "? [a]\n: b"],
+     "a: !!int x", "a: !!bool x", "a: !!timestamp x", "a: " + "9" * 5000, LAUGHS, "? [a]\n: b",
+     LAUGHS + "? *j\n: 1", MERGES, "a: !!int ''",
+     "[" * 5000, "{a: " * 5000, "- " * 5000, "? " * 5000],
 )  # fmt: skip
 def test_wrong_yaml_is_refused(tmp_path, text):
     path = tmp_path / "f.yaml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"f\.yaml"):
         read_yaml(path, "a file")
+
+
+def test_yaml_in_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "f.yaml")
+    with pytest.raises(UsageError, match="it is a pipe"):
+        read_yaml(tmp_path / "f.yaml", "a file")
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
