@@ -16,10 +16,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -107,17 +109,36 @@ class HubServer:
         self.before: Callable[[str], None] = lambda request: None
         self.lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._handler = handler
+        self.connections: set[socket.socket] = set()
+        self._listen(0)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> HubServer:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def _listen(self, port: int) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
+        self._server.daemon_threads = True
+
+    def die(self) -> None:
+        """End as a killed server does: no new connection is taken, and all there are break."""
+        self.__exit__()
+        with self.lock:
+            open_ones = list(self.connections)
+        for connection in open_ones:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        """Listen again, at the same address."""
+        self._listen(int(self.url.rpartition(":")[2]))
+        self.__enter__()
 
     def environment(self, home: Path, token: str | None = None) -> dict[str, str]:
         """The environment of a client: this server, its own caches, its own login."""
@@ -150,6 +171,16 @@ class HubServer:
 class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.hub.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.hub.connections.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
+
     # Headers and body leave in one packet: with Nagle's algorithm each answer would take 40 ms.
     wbufsize = -1
 

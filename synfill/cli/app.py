@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -13,6 +14,8 @@ import typer
 from synfill import __version__
 from synfill.cli.output import VERBOSITY, show_error
 from synfill.errors import SynfillError
+from synfill.masking import masked_streams
+from synfill.transport import check_endpoint
 
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
@@ -44,6 +47,8 @@ def _options(
     ] = False,
 ) -> None:
     set_verbosity(verbose, quiet)
+    # huggingface_hub, which much else loads, doesn't survive some of these.
+    check_endpoint()
 
 
 def set_verbosity(verbose: bool, quiet: bool) -> None:
@@ -55,8 +60,8 @@ def set_verbosity(verbose: bool, quiet: bool) -> None:
 def main() -> None:
     """Run the command line; every error ends in one message and its exit code.
 
-    0 for success, 2 for wrong use, 1 for a failed run, 130 for Ctrl-C. SYNFILL_DEBUG=1 lets
-    tracebacks through.
+    0 for success, 2 for wrong use, 1 for a failed run, 130 for Ctrl-C. SYNFILL_DEBUG=1 prints the
+    traceback too.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal or file that can't hold a character gets its number, not a crash.
@@ -65,6 +70,12 @@ def main() -> None:
     # torch's threads otherwise spin while they wait for each other, which on a busy machine makes
     # small models ten times slower (seen: 2 instead of 30 images a second). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Also what libraries print, and tracebacks: with a password in HF_ENDPOINT, say.
+    with masked_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         # Registers the commands; here, so that app.py can be imported by each of them.
         import synfill.cli.analyze
@@ -80,9 +91,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if os.environ.get("SYNFILL_DEBUG") == "1":
-            raise
         message, hint, code = _explain(error)
+        if os.environ.get("SYNFILL_DEBUG") == "1":
+            # Not raised again: the interpreter would print it, past the masks.
+            traceback.print_exception(error)
         show_error(message, hint)
         sys.exit(code)
 

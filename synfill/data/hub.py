@@ -22,6 +22,7 @@ from synfill.data.source import Origin, Source
 from synfill.files import format_bytes
 from synfill.patience import transport_error
 from synfill.records import JsonObject
+from synfill.transport import prepare_client
 
 if TYPE_CHECKING:
     from synfill.data.saved import ArrowSource
@@ -45,6 +46,7 @@ def open_hub(id: str, *, revision: str | None, config: str | None, image: str | 
             isn't clear.
         RunError: There is no such dataset, no access to it, no connection, or it can't be read.
     """
+    prepare_client()
     try:
         listing = _list(id, revision)
         if listing is None:

@@ -12,6 +12,7 @@ from synfill.patience import Tell, ask, failures
 from synfill.publish.explain import explain
 from synfill.publish.kinds import DATASET, Kind
 from synfill.publish.listing import RUN, LocalFolder, RemoteFile, is_of_run, list_remote
+from synfill.transport import prepare_client
 
 _ID = re.compile(r"(?:(?P<namespace>[^/]+)/)?(?P<name>[^/]+)")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
@@ -112,6 +113,7 @@ def check_destination(
         UsageError: The id can't be, or the repository isn't the user's or holds something else.
         RunError: Not logged in, or the Hub can't be asked.
     """
+    prepare_client()
     try:
         return _check(settings, source_name, identity, local, tell, kind)
     except failures() as error:
