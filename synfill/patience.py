@@ -113,11 +113,13 @@ def _understood(question: Callable[[], Result]) -> Result:
     """Call the Hub.
 
     Raises:
-        BadAnswer: A library can't make sense of the answer: null, [], {}, parts of another type.
+        BadAnswer: A library can't make sense of the answer: a page, null, [], {}, other types.
         Exception: Whatever else it raises.
     """
     try:
         return question()
+    except json.JSONDecodeError as error:
+        raise BadAnswer("the Hub's answer is no JSON but something else, a page perhaps") from error
     except (AttributeError, AssertionError, LookupError, TypeError) as error:
         # Raised by our own code it is a mistake of ours.
         where, _ = list(traceback.walk_tb(error.__traceback__))[-1]
@@ -152,8 +154,7 @@ def may_pass(error: BaseException) -> bool:
         return error.response.status_code in PASSING or is_of_storage(error.response)
     if isinstance(error, transport_error() | ConnectionError | TimeoutError):
         return True
-    # An answer that isn't JSON, or hasn't the Hub's headers, is the page of a server in between.
-    if isinstance(error, json.JSONDecodeError | errors.FileMetadataError):
+    if _is_page(error):
         return True
     if isinstance(error, OSError) and str(error).startswith("Consistency check failed"):
         # A download of another size than was told.
@@ -182,6 +183,8 @@ def reason(error: BaseException) -> str:
     found = next((e for e in _chain(error) if isinstance(e, GaveUp)), None)
     if found is not None:
         return f"nothing that the Hub was asked has succeeded for {duration(found.seconds)}"
+    if any(_is_page(e) for e in _chain(error)):
+        return "the Hub's answer has not the form that it should have"
     if may_pass(error):
         return "the connection to the Hub failed"
     text = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -216,6 +219,13 @@ def is_of_storage(response: Any) -> bool:
     url = str(response.url)
     elsewhere = urlsplit(url).hostname != urlsplit(constants.ENDPOINT).hostname
     return is_signed(url) or elsewhere
+
+
+def _is_page(error: BaseException) -> bool:
+    """Whether an answer isn't JSON, or hasn't the Hub's headers: a server in between made it."""
+    from huggingface_hub.errors import FileMetadataError
+
+    return isinstance(error, json.JSONDecodeError | FileMetadataError)
 
 
 def _is_unreachable(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from hub_store import (
 ID = r"(?P<id>[^/]+/[^/]+)"
 API = rf"/api/(?P<kind>datasets|models)/{ID}"
 PAGES = rf"/(?P<kind>datasets/)?{ID}"
+_EXPIRED = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 _PAGE = b"<html><body><h1>Service Temporarily Unavailable</h1></body></html>"
 
 
@@ -54,10 +55,14 @@ class Fault:
     Attributes:
         pattern: A regular expression, searched for in "METHOD /path".
         kind: "503"; "429" (with Retry-After); "403" (out of quota); "cut" (the connection ends
-            before anything is done); "lost" (all is done, but the answer is lost); "slow".
+            before anything is done); "lost" (all is done, but the answer is lost); "slow";
+            "504" (all is done, and the answer is lost on a gateway); "body" (all is done, and
+            the answer is another one); "expired" (as the storage refuses an old address);
+            "damage" (its headers are right, its content is made of the right one by `body`).
         every: Only every so many-th matching request.
         times: How often at most.
         seconds: For "429": what Retry-After says; for "slow": how slow.
+        body: For "body": the answer, or what makes it of the right one; for "403": the answer.
     """
 
     pattern: str
@@ -65,6 +70,7 @@ class Fault:
     every: int = 1
     times: int = 1 << 30
     seconds: float = 0
+    body: bytes | Callable[[bytes], bytes] = b""
     seen: int = 0
     done: int = 0
 
@@ -97,6 +103,7 @@ class HubServer:
         served: Bytes of answers, by route ("resolve", "tree", ...).
         received: Bytes of file content that were uploaded over LFS.
         requests: "METHOD /path -> status" of every request; the status "cut" for none.
+        has_storage: Whether files over LFS are behind signed addresses, as they are on the Hub.
         before: Called with "METHOD /path" before each request is done.
     """
 
@@ -107,6 +114,7 @@ class HubServer:
         self.received = 0
         self.requests: list[str] = []
         self.before: Callable[[str], None] = lambda request: None
+        self.has_storage = False
         self.lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"hub": self})
         self._handler = handler
@@ -125,6 +133,8 @@ class HubServer:
     def _listen(self, port: int) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
         self._server.daemon_threads = True
+        # Connections that broke are what some tests are about.
+        vars(self._server)["handle_error"] = lambda *_: None
 
     def die(self) -> None:
         """End as a killed server does: no new connection is taken, and all there are break."""
@@ -218,13 +228,24 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer(_PAGE, "text/html", int(kind), after)
             if kind == "403":
                 text = json.dumps({"error": "Private repository storage limit reached"})
-                answer = Answer(text.encode(), status=403)
+                said = fault.body if isinstance(fault.body, bytes) else b""
+                answer = Answer(said or text.encode(), status=403)
             route = "fault"
+        elif kind == "expired":
+            route, answer = "fault", Answer(_EXPIRED, "application/xml", 403)
         else:
             route, answer = self._route(url.path, parse_qs(url.query), body)
         if kind == "lost":
             self._cut(request)
             return
+        if kind == "504":
+            answer = Answer(_PAGE, "text/html", 504)
+        if kind == "body" and fault:
+            answer = Answer(fault.body(answer.body) if callable(fault.body) else fault.body)
+        if kind == "damage" and fault and callable(fault.body) and self.command != "HEAD":
+            # Under the right one's headers, but for its length.
+            told = tuple(h for h in answer.headers if h[0] != "Content-Length")
+            answer = replace(answer, body=fault.body(answer.body), headers=told)
         hub.requests.append(f"{request} -> {answer.status}")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
@@ -420,6 +441,19 @@ class _Handler(BaseHTTPRequestHandler):
         entry = repo.commits[oid].get(parts["path"])
         if entry is None:
             raise Refused(404, "Entry not found", "EntryNotFound")
+        if self.hub.has_storage and entry.lfs:
+            headers = [
+                ("X-Repo-Commit", oid),
+                ("X-Linked-Size", str(entry.size)),
+                ("X-Linked-Etag", f'"{entry.etag}"'),
+                # Another host, as there: the client doesn't take its login to it.
+                (
+                    "Location",
+                    f"{self.hub.url.replace('127.0.0.1', 'localhost')}/storage/{entry.sha256}"
+                    "?X-Amz-Signature=geheim",
+                ),
+            ]
+            return Answer(b"", status=302, headers=tuple(headers))
         data = self.hub.store.read(entry)
         headers = [
             ("X-Repo-Commit", oid),
@@ -428,6 +462,17 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         if entry.lfs:
             headers += [("X-Linked-Size", str(entry.size)), ("X-Linked-Etag", f'"{entry.etag}"')]
+        return self._part(data, headers)
+
+    def _storage(
+        self, user: User | None, parts: dict[str, str], query: dict[str, list[str]], body: bytes
+    ) -> Answer:
+        if query.get("X-Amz-Signature") != ["geheim"]:
+            raise Refused(403, "SignatureDoesNotMatch")
+        data = (self.hub.store.root / parts["oid"]).read_bytes()
+        return self._part(data, [("ETag", '"of-the-storage"'), ("Accept-Ranges", "bytes")])
+
+    def _part(self, data: bytes, headers: list[tuple[str, str]]) -> Answer:
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             headers.append(("Content-Length", str(len(data))))
@@ -517,6 +562,7 @@ _ROUTES: dict[str, tuple[str, str, Callable[..., Answer]]] = {
         _Handler._resolve,
     ),
     "validate": ("POST", r"/api/validate-yaml", _Handler._validate),
+    "storage": ("GET|HEAD", r"/storage/(?P<oid>[0-9a-f]+)", _Handler._storage),
 }  # fmt: skip
 
 __all__ = ["Fault", "HubServer", "Repo", "User"]

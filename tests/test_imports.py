@@ -18,6 +18,7 @@ BOTTOM = {
     "reading",
     "masking",
     "transport",
+    "downloads",
 }
 # Which of the others one of these may know.
 BELOW = {
@@ -25,6 +26,7 @@ BELOW = {
     "devices": {"errors"},
     "reading": {"errors"},
     "patience": {"masking"},
+    "downloads": {"errors", "patience"},
     "transport": {"errors", "masking", "patience"},
 }
 # The composers, which know several rooms; everything else of `balancing` and `training` is pure.

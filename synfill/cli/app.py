@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from synfill import __version__
-from synfill.cli.output import VERBOSITY, show_error
+from synfill.cli.output import VERBOSITY, hide_bars, show_error
 from synfill.errors import SynfillError
 from synfill.masking import masked_streams
 from synfill.transport import check_endpoint
@@ -55,6 +55,8 @@ def set_verbosity(verbose: bool, quiet: bool) -> None:
     """Take -v and -q, before the command's name or after it."""
     VERBOSITY.verbose |= verbose
     VERBOSITY.quiet |= quiet
+    if VERBOSITY.quiet or not sys.stderr.isatty():
+        hide_bars()
 
 
 def main() -> None:
