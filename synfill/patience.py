@@ -12,9 +12,13 @@ import json
 import random
 import re
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from synfill.masking import is_signed, mask
 
 Result = TypeVar("Result")
 Tell = Callable[[str], None]
@@ -22,7 +26,18 @@ Tell = Callable[[str], None]
 
 # 412: another commit was made meanwhile, which may be one whose answer was lost.
 PASSING = frozenset({408, 412, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-_TOKEN = re.compile(r"\bhf_\w{4,}|(?<=://)[^/\s@]+@")
+
+
+class GaveUp(ConnectionError):
+    """Nothing that the Hub was asked has succeeded for a long time.
+
+    Args:
+        seconds: How long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing succeeded for {duration(seconds)}")
+        self.seconds = seconds
 
 
 class BadAnswer(ConnectionError):
@@ -41,7 +56,7 @@ class Patience:
         tries: How often to ask in all.
         first_wait: Seconds before the second try; each further wait is twice as long.
         longest_wait: Seconds to wait at most, unless the Hub itself says more.
-        longest_told: Seconds that the Hub may tell to wait; if it says more, the run ends.
+        longest_told: Seconds that the Hub may tell to wait; if it says more, the call fails.
         unreachable: Whether to go on too where no connection can be made at all.
     """
 
@@ -53,6 +68,7 @@ class Patience:
 
 
 PATIENCE = Patience()
+_LONGEST_LINE = 400
 
 
 def ask(
@@ -74,7 +90,7 @@ def ask(
     """
     for attempt in range(1, patience.tries + 1):
         try:
-            return question()
+            return _understood(question)
         except failures() as error:
             response = response_of(error)
             told = told_wait(response) if response is not None else None
@@ -91,6 +107,25 @@ def ask(
             )
         time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def _understood(question: Callable[[], Result]) -> Result:
+    """Call the Hub.
+
+    Raises:
+        BadAnswer: A library can't make sense of the answer: a page, null, [], {}, other types.
+        Exception: Whatever else it raises.
+    """
+    try:
+        return question()
+    except json.JSONDecodeError as error:
+        raise BadAnswer("the Hub's answer is no JSON but something else, a page perhaps") from error
+    except (AttributeError, AssertionError, LookupError, TypeError) as error:
+        # Raised by our own code it is a mistake of ours.
+        where, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+        if str(where.f_globals.get("__name__", "")).partition(".")[0] == "synfill":
+            raise
+        raise BadAnswer("the Hub's answer has not the form that it should have") from error
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -113,12 +148,16 @@ def may_pass(error: BaseException) -> bool:
     """Whether asking again may help: the Hub is busy, or the connection broke."""
     from huggingface_hub import errors
 
-    if isinstance(error, errors.OfflineModeIsEnabled):
+    if isinstance(error, errors.OfflineModeIsEnabled | GaveUp):
         return False
     if isinstance(error, errors.HfHubHTTPError):
-        return error.response.status_code in PASSING
-    if isinstance(error, transport_error() | ConnectionError | TimeoutError | json.JSONDecodeError):
-        # An answer that isn't JSON is the error page of a server in between.
+        return error.response.status_code in PASSING or is_of_storage(error.response)
+    if isinstance(error, transport_error() | ConnectionError | TimeoutError):
+        return True
+    if _is_page(error):
+        return True
+    if isinstance(error, OSError) and str(error).startswith("Consistency check failed"):
+        # A download of another size than was told.
         return True
     return error.__cause__ is not None and may_pass(error.__cause__)
 
@@ -129,11 +168,23 @@ def reason(error: BaseException) -> str:
         return plain(str(error))
     response = response_of(error)
     if response is not None:
+        said = f"the Hub answered with status {response.status_code}"
         if response.status_code == 429:
-            return "the Hub says that there were too many requests"
-        if response.status_code == 412:
-            return "another commit was made meanwhile"
-        return f"the Hub answered with status {response.status_code}"
+            said = "the Hub says that there were too many requests"
+        elif response.status_code == 412:
+            said = "another commit was made meanwhile"
+        elif is_of_storage(response):
+            said = (
+                f"the Hub's storage answered with status {response.status_code}: the address that "
+                "the Hub gave has expired, or isn't accepted"
+            )
+        told = told_wait(response) or 0
+        return f"{said}, and to wait {duration(told)}" if told >= 60 else said
+    found = next((e for e in _chain(error) if isinstance(e, GaveUp)), None)
+    if found is not None:
+        return f"nothing that the Hub was asked has succeeded for {duration(found.seconds)}"
+    if any(_is_page(e) for e in _chain(error)):
+        return "the Hub's answer has not the form that it should have"
     if may_pass(error):
         return "the connection to the Hub failed"
     text = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -141,12 +192,40 @@ def reason(error: BaseException) -> str:
 
 
 def plain(text: str) -> str:
-    """The text without tokens: those that look like one, and the one in use."""
-    from huggingface_hub import get_token
+    """The text in one line of bearable length, without tokens and the like."""
+    line = " ".join(mask(text).split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
 
-    text = _TOKEN.sub("***", text)
-    token = get_token()
-    return text.replace(token, "***") if token else text
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: 45 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def is_of_storage(response: Any) -> bool:
+    """Whether a read was refused by the storage behind the Hub, not by the Hub.
+
+    It knows nothing of anyone's rights: the address that the Hub gave is the permission, for some
+    minutes. Asking the Hub for another one helps. (What is sent there may be refused for more
+    reasons.)
+    """
+    from huggingface_hub import constants
+
+    is_read = response.request.method in ("GET", "HEAD")
+    if not is_read or response.status_code not in (400, 401, 403, 410):
+        return False
+    url = str(response.url)
+    elsewhere = urlsplit(url).hostname != urlsplit(constants.ENDPOINT).hostname
+    return is_signed(url) or elsewhere
+
+
+def _is_page(error: BaseException) -> bool:
+    """Whether an answer isn't JSON, or hasn't the Hub's headers: a server in between made it."""
+    from huggingface_hub.errors import FileMetadataError
+
+    return isinstance(error, json.JSONDecodeError | FileMetadataError)
 
 
 def _is_unreachable(error: BaseException) -> bool:

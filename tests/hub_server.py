@@ -16,11 +16,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,8 @@ class Fault:
         kind: "503"; "429" (with Retry-After); "403" (out of quota); "cut" (the connection ends
             before anything is done); "lost" (all is done, but the answer is lost); "slow";
             "504" (all is done, and the answer is lost on a gateway); "body" (all is done, and
-            the answer is another one); "expired" (as the storage refuses an old address).
+            the answer is another one); "expired" (as the storage refuses an old address);
+            "damage" (its headers are right, its content is made of the right one by `body`).
         every: Only every so many-th matching request.
         times: How often at most.
         seconds: For "429": what Retry-After says; for "slow": how slow.
@@ -100,6 +103,7 @@ class HubServer:
         served: Bytes of answers, by route ("resolve", "tree", ...).
         received: Bytes of file content that were uploaded over LFS.
         requests: "METHOD /path -> status" of every request; the status "cut" for none.
+        has_storage: Whether files over LFS are behind signed addresses, as they are on the Hub.
         before: Called with "METHOD /path" before each request is done.
     """
 
@@ -110,19 +114,41 @@ class HubServer:
         self.received = 0
         self.requests: list[str] = []
         self.before: Callable[[str], None] = lambda request: None
+        self.has_storage = False
         self.lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._handler = handler
+        self.connections: set[socket.socket] = set()
+        self._listen(0)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> HubServer:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def _listen(self, port: int) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
+        self._server.daemon_threads = True
+        # Connections that broke are what some tests are about.
+        vars(self._server)["handle_error"] = lambda *_: None
+
+    def die(self) -> None:
+        """End as a killed server does: no new connection is taken, and all there are break."""
+        self.__exit__()
+        with self.lock:
+            open_ones = list(self.connections)
+        for connection in open_ones:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        """Listen again, at the same address."""
+        self._listen(int(self.url.rpartition(":")[2]))
+        self.__enter__()
 
     def environment(self, home: Path, token: str | None = None) -> dict[str, str]:
         """The environment of a client: this server, its own caches, its own login."""
@@ -155,6 +181,16 @@ class HubServer:
 class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.hub.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.hub.connections.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
+
     # Headers and body leave in one packet: with Nagle's algorithm each answer would take 40 ms.
     wbufsize = -1
 
@@ -206,6 +242,10 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer(_PAGE, "text/html", 504)
         if kind == "body" and fault:
             answer = Answer(fault.body(answer.body) if callable(fault.body) else fault.body)
+        if kind == "damage" and fault and callable(fault.body) and self.command != "HEAD":
+            # Under the right one's headers, but for its length.
+            told = tuple(h for h in answer.headers if h[0] != "Content-Length")
+            answer = replace(answer, body=fault.body(answer.body), headers=told)
         hub.requests.append(f"{request} -> {answer.status}")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
@@ -404,6 +444,19 @@ class _Handler(BaseHTTPRequestHandler):
         entry = repo.commits[oid].get(parts["path"])
         if entry is None:
             raise Refused(404, "Entry not found", "EntryNotFound")
+        if self.hub.has_storage and entry.lfs:
+            headers = [
+                ("X-Repo-Commit", oid),
+                ("X-Linked-Size", str(entry.size)),
+                ("X-Linked-Etag", f'"{entry.etag}"'),
+                # Another host, as there: the client doesn't take its login to it.
+                (
+                    "Location",
+                    f"{self.hub.url.replace('127.0.0.1', 'localhost')}/storage/{entry.sha256}"
+                    "?X-Amz-Signature=geheim",
+                ),
+            ]
+            return Answer(b"", status=302, headers=tuple(headers))
         data = self.hub.store.read(entry)
         headers = [
             ("X-Repo-Commit", oid),
@@ -412,6 +465,17 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         if entry.lfs:
             headers += [("X-Linked-Size", str(entry.size)), ("X-Linked-Etag", f'"{entry.etag}"')]
+        return self._part(data, headers)
+
+    def _storage(
+        self, user: User | None, parts: dict[str, str], query: dict[str, list[str]], body: bytes
+    ) -> Answer:
+        if query.get("X-Amz-Signature") != ["geheim"]:
+            raise Refused(403, "SignatureDoesNotMatch")
+        data = (self.hub.store.root / parts["oid"]).read_bytes()
+        return self._part(data, [("ETag", '"of-the-storage"'), ("Accept-Ranges", "bytes")])
+
+    def _part(self, data: bytes, headers: list[tuple[str, str]]) -> Answer:
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             headers.append(("Content-Length", str(len(data))))
@@ -519,6 +583,7 @@ _ROUTES: dict[str, tuple[str, str, Callable[..., Answer]]] = {
         _Handler._resolve,
     ),
     "validate": ("POST", r"/api/validate-yaml", _Handler._validate),
+    "storage": ("GET|HEAD", r"/storage/(?P<oid>[0-9a-f]+)", _Handler._storage),
 }  # fmt: skip
 
 __all__ = ["Fault", "HubServer", "Repo", "User"]

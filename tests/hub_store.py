@@ -5,6 +5,7 @@ Content lies on disk, by its SHA-256; histories are kept in memory. Speaks no HT
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -131,7 +132,11 @@ class Store:
     def user(self, authorization: str | None) -> User | None:
         if authorization is None:
             return None
-        found = self.users.get(authorization.removeprefix("Bearer "))
+        token = authorization.removeprefix("Bearer ")
+        if token.startswith("Basic "):
+            # From an address with a name and a password; the password is the token here.
+            token = base64.b64decode(token.removeprefix("Basic ")).decode().partition(":")[2]
+        found = self.users.get(token)
         if found is None:
             raise Refused(401, "Invalid credentials in Authorization header")
         return found
@@ -222,8 +227,6 @@ class Store:
                 raise Refused(400, f"Invalid path: {path}")
             match operation["key"]:
                 case "file":
-                    import base64
-
                     data = base64.b64decode(value["content"])
                     if path == "README.md" and (problems := card_problems(data.decode())):
                         raise Refused(400, "Invalid metadata in README.md: " + "; ".join(problems))

@@ -17,6 +17,19 @@ BOTTOM = {
     "markdown",
     "reading",
     "lock",
+    "masking",
+    "transport",
+    "downloads",
+}
+# Which of the others one of these may know.
+BELOW = {
+    "files": {"errors", "reading"},
+    "devices": {"errors"},
+    "reading": {"errors"},
+    "lock": {"errors"},
+    "patience": {"masking"},
+    "downloads": {"errors", "patience"},
+    "transport": {"errors", "masking", "patience"},
 }
 # The composers, which know several rooms; everything else of `balancing` and `training` is pure.
 COMPOSERS = {
@@ -63,9 +76,7 @@ def test_imports_run_one_way(path):
     room = name.partition("/")[0].removesuffix(".py")
     rooms = set(imported_rooms(path))
     if room in BOTTOM:
-        below = {name: {"errors"} for name in ("devices", "reading", "lock")}
-        below["files"] = {"errors", "reading"}
-        assert rooms <= below.get(room, set())
+        assert rooms <= BELOW.get(room, set())
     elif name in COMPOSERS:
         assert "cli" not in rooms
     elif room in ALLOWED:

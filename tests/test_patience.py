@@ -54,4 +54,4 @@ def test_waits_grow_and_end(monkeypatch):
 def test_no_token_in_a_text(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "unusual-token")
     text = "Bearer hf_abcDEF123 of https://me:pass@host/x and unusual-token."
-    assert plain(text) == "Bearer *** of https://***host/x and ***."
+    assert plain(text) == "Bearer *** of https://***@host/x and ***."

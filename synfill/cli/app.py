@@ -7,14 +7,17 @@ import errno
 import io
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from synfill import __version__
-from synfill.cli.output import VERBOSITY, show_error
+from synfill.cli.output import VERBOSITY, hide_bars, show_error
 from synfill.cli.stopping import CTRL_C, STOPPING, code_of
 from synfill.errors import SynfillError, UsageError
+from synfill.masking import masked_streams
+from synfill.transport import check_endpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -49,24 +52,34 @@ def _options(
     ] = False,
 ) -> None:
     set_verbosity(verbose, quiet)
+    # huggingface_hub, which much else loads, doesn't survive some of these.
+    check_endpoint()
 
 
 def set_verbosity(verbose: bool, quiet: bool) -> None:
     """Take -v and -q, before the command's name or after it."""
     VERBOSITY.verbose |= verbose
     VERBOSITY.quiet |= quiet
+    if VERBOSITY.quiet or not sys.stderr.isatty():
+        hide_bars()
 
 
 def main() -> None:
     """Run the command line; every error ends in one message and its exit code.
 
-    0 for success, 2 for wrong use, 1 for a failed run, 130 for Ctrl-C. SYNFILL_DEBUG=1 lets
-    tracebacks through.
+    0 for success, 2 for wrong use, 1 for a failed run, 130 for Ctrl-C. SYNFILL_DEBUG=1 prints the
+    traceback too.
     """
     _prepare_streams()
     # torch's threads otherwise spin while they wait for each other, which on a busy machine makes
     # small models ten times slower (seen: 2 instead of 30 images a second). Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Also what libraries print, and tracebacks: with a password in HF_ENDPOINT, say.
+    with masked_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         # Registers the commands; here, so that app.py can be imported by each of them.
         import synfill.cli.analyze
@@ -79,14 +92,15 @@ def main() -> None:
         import synfill.cli.train  # noqa: F401
 
         STOPPING.running()
-        _run()
+        _run_command()
     except KeyboardInterrupt:
         STOPPING.tell()
         sys.exit(STOPPING.exit_code)
     except Exception as error:
-        if os.environ.get("SYNFILL_DEBUG") == "1":
-            raise
         message, hint, code = _explain(error)
+        if os.environ.get("SYNFILL_DEBUG") == "1":
+            # Not raised again: the interpreter would print it, past the masks.
+            traceback.print_exception(error)
         if STOPPING.is_asked and not isinstance(error, SynfillError):
             # What an interrupted import or a closed terminal raised, and not what the user did.
             STOPPING.tell()
@@ -127,7 +141,7 @@ class _Lenient(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _run() -> None:
+def _run_command() -> None:
     """Run the command, and bring what it printed to where it goes.
 
     Raises:

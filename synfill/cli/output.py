@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,26 @@ class Verbosity:
 
 
 VERBOSITY = Verbosity()
+
+
+def hide_bars() -> None:
+    """Keep libraries from drawing progress bars: under -q, and where there is no terminal.
+
+    By their own variables, which they read when they are loaded; those that are loaded are told.
+    """
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        os.environ[name] = "1"
+    for library, function in (
+        ("huggingface_hub.utils.tqdm", "disable_progress_bars"),
+        ("datasets.utils.tqdm", "disable_progress_bars"),
+        ("transformers.utils.logging", "disable_progress_bar"),
+        ("diffusers.utils.logging", "disable_progress_bar"),
+    ):
+        if library in sys.modules:
+            with warnings.catch_warnings():
+                # Said where the variable decides already.
+                warnings.simplefilter("ignore")
+                vars(sys.modules[library])[function]()
 
 
 def stdout(piped_width: int | None = None) -> Console:

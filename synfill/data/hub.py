@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +17,26 @@ from typing import TYPE_CHECKING
 from synfill.data.card import licence_of, read_card
 from synfill.data.configs import NamesNoParquet, check_configs, split_files
 from synfill.data.hub_errors import explain_hub, is_offline
-from synfill.data.hub_files import HubFiles, Listing, ask_hub, list_files, remembered_files
+from synfill.data.hub_files import (
+    HubFiles,
+    Listing,
+    ask_hub,
+    download_card,
+    list_files,
+    remembered_files,
+)
 from synfill.data.names import origin_name
 from synfill.data.parquet import make_source, parquet_names
 from synfill.data.source import Origin, Source
+from synfill.downloads import DamagedDownload, fetch_checked
 from synfill.files import format_bytes
 from synfill.patience import transport_error
 from synfill.records import JsonObject
+from synfill.transport import prepare_client
 
 if TYPE_CHECKING:
+    import datasets
+
     from synfill.data.saved import ArrowSource
 
 CONVERTED = "refs/convert/parquet"
@@ -45,10 +58,11 @@ def open_hub(id: str, *, revision: str | None, config: str | None, image: str | 
             isn't clear.
         RunError: There is no such dataset, no access to it, no connection, or it can't be read.
     """
+    prepare_client()
     try:
         listing = _list(id, revision)
         if listing is None:
-            return _load(id, revision, config, image)
+            return _load(id, revision, config, image, {})
         card = _card(listing)
         if names := parquet_names(listing.sizes):
             with suppress(NamesNoParquet):
@@ -63,7 +77,7 @@ def open_hub(id: str, *, revision: str | None, config: str | None, image: str | 
     # `datasets` follows patterns to files of this machine, too.
     check_configs(id, card)
     _LOG.warning("%s isn't stored as Parquet: all of it is downloaded (%s).", id, size)
-    return _load(id, revision, config, image)
+    return _load(id, revision, config, image, listing.hashes)
 
 
 def _list(id: str, revision: str | None) -> Listing | None:
@@ -75,7 +89,10 @@ def _list(id: str, revision: str | None) -> Listing | None:
             raise
         # Without a connection, what an earlier run has downloaded does.
         listing = remembered_files(id, revision)
-        if listing is not None and parquet_names(listing.sizes):
+        converted = remembered_files(id, CONVERTED) if revision is None else None
+        if listing is not None and any(
+            parquet_names(one.sizes) for one in (listing, converted) if one is not None
+        ):
             return listing
         from datasets import config
 
@@ -86,17 +103,9 @@ def _list(id: str, revision: str | None) -> Listing | None:
 
 def _card(listing: Listing) -> JsonObject:
     """The header of the dataset's card; empty where it has none."""
-    from huggingface_hub import hf_hub_download
-
     if "README.md" not in listing.sizes:
         return {}
-    path = ask_hub(
-        "Reading the dataset's card",
-        lambda: hf_hub_download(
-            listing.id, "README.md", repo_type="dataset", revision=listing.commit
-        ),
-    )
-    card, notes = read_card(Path(path).parent)
+    card, notes = read_card(download_card(listing))
     for note in notes:
         _LOG.warning("%s", note)
     return card
@@ -128,12 +137,19 @@ def _converted(id: str) -> Listing | None:
     """The Hub's own conversion to Parquet; None where there is none, or not all of it."""
     from huggingface_hub import HfApi
 
-    refs = ask_hub(
-        "Looking for a conversion", lambda: HfApi().list_repo_refs(id, repo_type="dataset")
-    )
-    if all(ref.ref != CONVERTED for ref in refs.converts):
-        return None
-    listing = list_files(id, CONVERTED)
+    def find() -> bool:
+        refs = HfApi().list_repo_refs(id, repo_type="dataset")
+        return any(ref.ref == CONVERTED for ref in refs.converts)
+
+    listing: Listing | None
+    try:
+        if not ask_hub("Looking for a conversion", find):
+            return None
+        listing = list_files(id, CONVERTED)
+    except (transport_error(), OSError) as error:
+        listing = remembered_files(id, CONVERTED) if is_offline(error) else None
+        if listing is None:
+            raise
     # Of large datasets only the beginning is converted.
     is_partial = any("/partial-" in f"/{name}" for name in listing.sizes)
     return None if is_partial or not parquet_names(listing.sizes) else listing
@@ -158,15 +174,17 @@ def _converted_layout(names: list[str]) -> JsonObject:
     }
 
 
-def _load(id: str, revision: str | None, config: str | None, image: str | None) -> ArrowSource:
-    """Download a dataset through `datasets`, or take it from its cache."""
+def _load(
+    id: str, revision: str | None, config: str | None, image: str | None, hashes: Mapping[str, str]
+) -> ArrowSource:
+    """Download a dataset through `datasets`, or take it from its cache; `hashes` as listed."""
     import datasets
 
     from synfill.data.saved import ArrowSource
 
     try:
         builder = datasets.load_dataset_builder(id, name=config, revision=revision)
-        builder.download_and_prepare()
+        _prepare(id, builder, hashes)
         held = builder.as_dataset()
     except (
         datasets.exceptions.DatasetsError,
@@ -189,6 +207,32 @@ def _load(id: str, revision: str | None, config: str | None, image: str | None) 
     tables = {str(split): part.data.table for split, part in held.items()}
     features = next(iter(held.values())).features.to_dict()
     return ArrowSource(origin, tables, features, image=image, folders=caches)
+
+
+def _prepare(id: str, builder: datasets.DatasetBuilder, hashes: Mapping[str, str]) -> None:
+    """Let `datasets` download and convert, and compare what it has downloaded.
+
+    Raises:
+        RunError: A file arrives damaged again and again.
+        Exception: What `datasets` raises.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE).resolve()
+    folder = folder / repo_folder_name(repo_id=id, repo_type="dataset") / "snapshots"
+    # What was converted from damaged files isn't used either.
+    modes = iter(("reuse_dataset_if_exists", "reuse_cache_if_exists"))
+
+    def fetch() -> Path:
+        builder.download_and_prepare(download_mode=next(modes))
+        return folder / str(builder.hash)
+
+    try:
+        fetch_checked(id, "dataset", fetch, lambda folder: hashes)
+    except DamagedDownload:
+        shutil.rmtree(builder.cache_dir, ignore_errors=True)
+        raise
 
 
 def _cached_licence(id: str, commit: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from synfill.errors import RunError, SynfillError, UsageError
-from synfill.patience import transport_error
+from synfill.patience import BadAnswer, GaveUp, is_of_storage, plain, reason, transport_error
 
 
 def is_offline(error: BaseException) -> bool:
     """Whether it is the way to the Hub that failed, or the Hub as a whole."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    if isinstance(error, HfHubHTTPError):
+    if isinstance(error, HfHubHTTPError | BadAnswer):
         return False
     # An HTTP error without an answer from the Hub is one of the way there.
     if isinstance(error, transport_error() | ConnectionError):
@@ -40,6 +40,12 @@ def explain_hub(id: str, revision: str | None, error: Exception) -> SynfillError
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return _not_found(id)
+    if said := _reason_of_an_outage(error):
+        return RunError(
+            f"The dataset '{id}' can't be read: {said}.",
+            "Check the connection (a proxy, or a page of the network to log in at, may answer in "
+            "the Hub's place; so may a wrong HF_ENDPOINT), and run the same command again.",
+        )
     if is_offline(error):
         return RunError(
             f"The dataset '{id}' is no local folder, and the Hub can't be reached to look for it.",
@@ -47,16 +53,27 @@ def explain_hub(id: str, revision: str | None, error: Exception) -> SynfillError
         )
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
-        if status == 401:
+        if status == 401 and not is_of_storage(error.response):
             return RunError(
                 f"The Hub doesn't accept the token with which '{id}' was asked for.",
                 "Run: hf auth login --force   (or correct HF_TOKEN, which comes first)",
             )
         return RunError(
-            f"The dataset '{id}' can't be read: the Hub answered with status {status}.",
-            "Try again later; https://status.huggingface.co tells of troubles.",
+            f"The dataset '{id}' can't be read: {reason(error)}.",
+            "Run the same command again later; https://status.huggingface.co tells of troubles.",
         )
     return _explain_datasets(id, revision, error)
+
+
+def _reason_of_an_outage(error: BaseException | None) -> str:
+    """What came in an answer's place, where that is known; else ""."""
+    from huggingface_hub.errors import FileMetadataError
+
+    while error is not None:
+        if isinstance(error, BadAnswer | GaveUp | FileMetadataError):
+            return reason(error)
+        error = error.__cause__
+    return ""
 
 
 def _gated(id: str) -> RunError:
@@ -80,7 +97,7 @@ def _explain_datasets(id: str, revision: str | None, error: Exception) -> Synfil
     from datasets.exceptions import DatasetNotFoundError
 
     text = str(error)
-    first_line = text.splitlines()[0] if text else type(error).__name__
+    first_line = plain(text.splitlines()[0]) if text else type(error).__name__
     if "gated" in text:
         return _gated(id)
     if "Config name is missing" in text or "BuilderConfig" in text:
@@ -99,7 +116,7 @@ def _explain_datasets(id: str, revision: str | None, error: Exception) -> Synfil
         return RunError(f"The dataset '{id}' has no revision '{revision}'.", "Check its name.")
     if isinstance(error, DatasetNotFoundError):
         return _not_found(id)
-    cause = f" ({str(error.__cause__).splitlines()[0]})" if str(error.__cause__ or "") else ""
+    cause = f" ({plain(str(error.__cause__))})" if str(error.__cause__ or "") else ""
     return RunError(
         f"The dataset '{id}' can't be loaded: {first_line}{cause}", "See its page on the Hub."
     )

@@ -4,26 +4,34 @@ ordinary cache. Knows nothing of what is in them.
 
 from __future__ import annotations
 
+import glob
+import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
+
+import pyarrow.parquet as pq
 
 from synfill.data.hub_errors import explain_hub
+from synfill.data.hub_ranges import FooterGuess, RemoteFile, fetch_footer, fetch_range
 from synfill.data.parquet import reading_parquet
+from synfill.downloads import fetch_checked, listed_hash
 from synfill.errors import SynfillError
 from synfill.files import atomic_write, safe_name
-from synfill.patience import Patience, ask, transport_error
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfFileSystem
+from synfill.patience import BadAnswer, Patience, ask, transport_error
+from synfill.reading import parse_json, read_regular
 
 Result = TypeVar("Result")
 _LOG = logging.getLogger("synfill")
-_THREADS = 16
+_THREADS = 8
+_PATIENCE = Patience(tries=4, first_wait=1, longest_told=300, unreachable=False)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,14 @@ class Listing:
         id: `owner/name`.
         commit: The commit.
         sizes: Every file -> its bytes.
+        hashes: Every file -> the SHA-256 of its content, or git's own hash of it (40 digits).
+            Empty in what earlier versions remembered.
     """
 
     id: str
     commit: str
     sizes: dict[str, int]
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,40 +65,32 @@ class HubFiles:
     listing: Listing
     names: Sequence[str]
     threads: int = _THREADS
+    _guess: FooterGuess = field(default_factory=FooterGuess)
 
     def open(self, name: str) -> Path | IO[bytes]:
         """The file in the cache, or one that fetches exactly what is read from it."""
         cached = self._cached(name)
         if cached is not None:
             return cached
-        file: IO[bytes] = _file_system().open(
-            f"datasets/{self.listing.id}@{self.listing.commit}/{name}",
-            "rb",
-            # The default reads ahead by megabytes: most of a file, for one of its columns.
-            block_size=1 << 16,
-            cache_type="none",
-        )
-        return file
+        file: Any = RemoteFile(self.listing.sizes[name], partial(self._fetch, name))
+        return file  # type: ignore[no-any-return]
+
+    def footer(self, name: str) -> pq.FileMetaData:
+        """The file's footer, and nothing else of it."""
+        cached = self._cached(name)
+        if cached is not None:
+            return pq.read_metadata(cached)
+        size = self.listing.sizes[name]
+        end = fetch_footer(partial(self._fetch, name), size, self._guess)
+        return pq.read_metadata(io.BytesIO(end))
 
     def folder(self) -> Path:
-        """The snapshot in the cache; what isn't in it is downloaded, once."""
-        from huggingface_hub import snapshot_download
-
+        """The snapshot in the cache; what isn't in it is downloaded, once, and compared."""
         cached = [self._cached(name) for name in self.names]
         if cached[0] is not None and None not in cached:
             return cached[0].parents[self.names[0].count("/")]
         with self.reading(self.listing.id):
-            return Path(
-                ask_hub(
-                    "The download",
-                    lambda: snapshot_download(
-                        self.listing.id,
-                        repo_type="dataset",
-                        revision=self.listing.commit,
-                        allow_patterns=[*self.names, "README.md"],
-                    ),
-                )
-            )
+            return download(self.listing, [*self.names, "README.md"])
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
@@ -95,12 +98,22 @@ class HubFiles:
         try:
             with reading_parquet(f"{self.listing.id}/{name}"):
                 yield
+        except transport_error() as error:
+            raise explain_hub(self.listing.id, self.listing.commit, error) from error
         except SynfillError as error:
             # What the net raises is an OSError too, and no damage of the file.
             cause = error.__cause__
             if isinstance(cause, transport_error() | ConnectionError | FileNotFoundError):
                 raise explain_hub(self.listing.id, self.listing.commit, cause) from cause
             raise
+
+    def _fetch(self, name: str, first: int, end: int) -> bytes:
+        from huggingface_hub import hf_hub_url
+
+        listing = self.listing
+        url = hf_hub_url(listing.id, name, repo_type="dataset", revision=listing.commit)
+        size = listing.sizes[name]
+        return ask_hub(f"Reading {name}", lambda: fetch_range(url, size, first, end))
 
     def _cached(self, name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
@@ -113,38 +126,113 @@ class HubFiles:
 
 def ask_hub(what: str, question: Callable[[], Result]) -> Result:
     """Call the Hub, and call again if it is busy; not if there is no connection at all."""
-    return ask(what, question, _LOG.warning, Patience(tries=4, first_wait=1, unreachable=False))
+    return ask(what, question, _LOG.warning, _PATIENCE)
+
+
+def download(listing: Listing, names: Sequence[str]) -> Path:
+    """Download files of a dataset into the cache, compared with the Hub's listing.
+
+    Returns:
+        The snapshot's folder.
+
+    Raises:
+        RunError: A file arrives damaged again and again.
+        Exception: What huggingface_hub raises.
+    """
+    from huggingface_hub import snapshot_download
+
+    def fetch() -> Path:
+        return Path(
+            snapshot_download(
+                listing.id,
+                repo_type="dataset",
+                revision=listing.commit,
+                allow_patterns=[glob.escape(name) for name in names],
+            )
+        )
+
+    return fetch_checked(
+        listing.id,
+        "dataset",
+        lambda: ask_hub("The download", fetch),
+        lambda folder: listing.hashes,
+    )
+
+
+def download_card(listing: Listing) -> Path:
+    """Download a dataset's README.md into the cache, compared; the snapshot's folder.
+
+    Raises:
+        RunError: It arrives damaged again and again.
+        Exception: What huggingface_hub raises.
+    """
+    from huggingface_hub import hf_hub_download
+
+    def fetch() -> Path:
+        path = hf_hub_download(
+            listing.id, "README.md", repo_type="dataset", revision=listing.commit
+        )
+        return Path(path).parent
+
+    return fetch_checked(
+        listing.id,
+        "dataset",
+        lambda: ask_hub("Reading the dataset's card", fetch),
+        lambda folder: listing.hashes,
+    )
 
 
 def list_files(id: str, revision: str | None) -> Listing:
     """Ask the Hub what is in a repository, and remember it for when there is no connection.
 
     Raises:
+        BadAnswer: Again and again its answers are something else.
         Exception: What huggingface_hub raises.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, RepoFile
 
-    info = ask_hub(
-        "Looking for the dataset",
-        lambda: HfApi().dataset_info(id, revision=revision, timeout=30),
+    def look() -> Any:
+        info = HfApi().dataset_info(id, revision=revision, timeout=30)
+        if not _COMMIT.fullmatch(str(info.sha)):
+            raise BadAnswer("the Hub's answer names no commit")
+        return info
+
+    info = ask_hub("Looking for the dataset", look)
+
+    def list_tree() -> list[Any]:
+        tree = HfApi().list_repo_tree(id, repo_type="dataset", revision=info.sha, recursive=True)
+        found = [entry for entry in tree if isinstance(entry, RepoFile)]
+        for entry in found:
+            if not isinstance(entry.path, str) or not _is_size(entry.size):
+                raise BadAnswer("the Hub lists a file without its name or size")
+        if info.siblings and not found:
+            raise BadAnswer("the Hub lists no files where it says that there are some")
+        return found
+
+    found = ask_hub("Listing its files", list_tree)
+    listing = Listing(
+        id,
+        info.sha,
+        {entry.path: entry.size for entry in found},
+        {entry.path: listed_hash(entry) for entry in found},
     )
-    commit = str(info.sha)
-    root = f"datasets/{id}@{commit}"
-    # Through the file system, which keeps it: no file's size is asked for again.
-    found: Any = ask_hub("Listing its files", lambda: _file_system().find(root, detail=True))
-    sizes = {path.removeprefix(f"{root}/"): int(entry["size"]) for path, entry in found.items()}
-    listing = Listing(id, commit, sizes)
     with atomic_write(_memory(id, revision)) as file:
         file.write(json.dumps(asdict(listing)).encode())
     return listing
 
 
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def remembered_files(id: str, revision: str | None) -> Listing | None:
     """The last answer of `list_files`; None where there is none."""
     try:
-        content = json.loads(_memory(id, revision).read_bytes())
-        return Listing(content["id"], content["commit"], content["sizes"])
-    except (OSError, ValueError, TypeError, KeyError):
+        content = parse_json(read_regular(_memory(id, revision)))
+        sizes = {str(name): int(size) for name, size in content["sizes"].items()}
+        hashes = {str(name): str(found) for name, found in content.get("hashes", {}).items()}
+        return Listing(str(content["id"]), str(content["commit"]), sizes, hashes)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -153,9 +241,3 @@ def _memory(id: str, revision: str | None) -> Path:
 
     name = safe_name(f"{id}@{revision or 'main'}")
     return Path(constants.HF_HOME) / "synfill" / f"{name}.json"
-
-
-def _file_system() -> HfFileSystem:
-    from huggingface_hub import HfFileSystem
-
-    return HfFileSystem()

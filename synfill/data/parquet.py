@@ -43,6 +43,9 @@ class Files(Protocol):
     def open(self, name: str) -> Path | IO[bytes]:
         """A file, to read its footer or a column."""
 
+    def footer(self, name: str) -> pq.FileMetaData:
+        """A file's footer."""
+
     def folder(self) -> Path:
         """A folder that holds all the files, to read whole rows."""
 
@@ -61,6 +64,10 @@ class LocalFiles:
     def open(self, name: str) -> Path:
         """The file's path. Raises NotRegular for a pipe or a device: Arrow would wait."""
         return regular(self.root / name)
+
+    def footer(self, name: str) -> pq.FileMetaData:
+        """The file's footer."""
+        return pq.read_metadata(self.root / name)
 
     def folder(self) -> Path:
         """The folder."""
@@ -260,7 +267,7 @@ def make_source(
 def _read_footers(files: Files, names: Sequence[str]) -> list[_Shard]:
     def read(name: str) -> pq.FileMetaData:
         with files.reading(name):
-            return pq.read_metadata(files.open(name))
+            return files.footer(name)
 
     with ThreadPoolExecutor(files.threads) as pool:
         footers = list(pool.map(read, names))
@@ -341,7 +348,9 @@ def _iter_wanted(
 def _open(file: Path | IO[bytes], shard: _Shard) -> pq.ParquetFile:
     # Reading ahead is done by Arrow's own threads, and one of them that lets go of a remote file
     # while Python is ending aborts the process.
-    return pq.ParquetFile(file, metadata=shard.footer, pre_buffer=False)
+    return pq.ParquetFile(
+        file, metadata=shard.footer, pre_buffer=False, page_checksum_verification=True
+    )
 
 
 @contextmanager

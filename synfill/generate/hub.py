@@ -14,6 +14,7 @@ from typing import Final
 
 from synfill.errors import RunError
 from synfill.patience import transport_error
+from synfill.transport import prepare_client
 
 REPO_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """What an owner/name on the Hub looks like."""
@@ -42,6 +43,7 @@ def snapshot(repo: str, revision: str | None, patterns: Sequence[str], what: str
         Unreachable: Offline and not cached.
         RunError: No such repository or revision, or no access to it.
     """
+    prepare_client()
     from huggingface_hub import errors, snapshot_download
 
     def find(local: bool) -> Path:

@@ -17,6 +17,7 @@ from synfill.publish.kinds import DATASET, Kind
 from synfill.publish.listing import LocalFolder
 from synfill.publish.names import check_branch, check_message, default_name, split_id
 from synfill.publish.remote import RUN, Seen, read_record, see
+from synfill.transport import prepare_client
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def check_destination(
         UsageError: The id can't be, or the repository isn't the user's or holds something else.
         RunError: Not logged in, or the Hub can't be asked.
     """
+    prepare_client()
     try:
         return _check(settings, source_name, identity, local, tell, kind)
     except failures() as error:

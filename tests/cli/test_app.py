@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import synfill
+from synfill.cli.app import main
 
 
 def test_version_and_help(cli):
@@ -47,7 +48,9 @@ def test_the_module_runs_as_the_command():
     assert done.stdout == f"synfill {synfill.__version__}\n"
 
 
-def test_a_mistake_of_our_own_says_so_and_keeps_the_traceback_for_debugging(cli, monkeypatch):
+def test_a_mistake_of_our_own_says_so_and_keeps_the_traceback_for_debugging(
+    cli, monkeypatch, capsys
+):
     def fail(*_, **__):
         raise KeyError("boom")
 
@@ -57,8 +60,10 @@ def test_a_mistake_of_our_own_says_so_and_keeps_the_traceback_for_debugging(cli,
     assert "mistake in synfill" in ran.err
     assert "SYNFILL_DEBUG=1" in ran.err
     monkeypatch.setenv("SYNFILL_DEBUG", "1")
-    with pytest.raises(KeyError):
-        cli("analyze", ".")
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown and "in fail" in shown and "mistake in synfill" in shown
 
 
 def test_env_tells_versions_and_never_the_token(cli, monkeypatch):

@@ -89,7 +89,7 @@ def test_retry_after_is_heeded(alice, hub, finished):
     assert "status 429. Asking again in 77 s" in ran.err
     hub.faults.append(Fault("whoami", "429", times=1, seconds=66))
     ran = alice("push", finished)
-    assert "too many requests. Trying again in 66 s" in ran.err
+    assert "status 429. Asking again in 66 s" in ran.err
     hub.faults.append(Fault("whoami", "429", times=1, seconds=5000))
     ran = alice("push", finished)
     assert ran.code == 1
