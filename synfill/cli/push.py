@@ -32,7 +32,7 @@ def push(
     create_pr: CreatePrOption = None,
     commit_message: CommitMessageOption = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a dataset of another origin there.")
+        bool, typer.Option("--overwrite", help="Replace what others put or changed there.")
     ] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,

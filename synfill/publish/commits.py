@@ -6,7 +6,7 @@ Sent with huggingface_hub's `create_commit`, which transfers only what the Hub h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -82,57 +82,69 @@ class Sender:
             RunError: Someone else committed meanwhile, or a .gitignore there keeps files out.
             Exception: What huggingface_hub raises.
         """
-        for batch in make_batches(self._local, changes):
-            seen = self._commit(revision, seen, batch)
+        *batches, last = make_batches(self._local, changes)
+        for batch in batches:
+            oid = self._commit(revision, seen, batch)
+            now = see(self._to.kind, self._to.id, oid, self._tell)
+            if not self._is_made(now.files, seen.files, batch):
+                raise self._changed()
+            seen = now
+        self._commit(revision, seen, last)
 
-    def _commit(self, revision: str | None, seen: Seen, batch: Batch) -> Seen:
-        kind, id = self._to.kind, self._to.id
+    def _commit(self, revision: str | None, seen: Seen, batch: Batch) -> str:
+        """Make a commit on what was seen; its id."""
 
-        def question() -> Seen | None:
+        def question() -> str:
             try:
-                self._create(revision, seen.sha, batch, False, _IGNORE in seen.files)
+                return self._create(revision, seen.sha, batch, False, _IGNORE in seen.files)
             except failures() as error:
                 # The commit may have been made, and only its answer lost.
-                now = see(kind, id, revision, _silent, _ONCE_MORE)
+                try:
+                    now = see(self._to.kind, self._to.id, revision, _silent, _ONCE_MORE)
+                except failures():
+                    # A second commit on the same parent is refused: trying does no harm.
+                    raise error from None
                 if now.sha == seen.sha:
                     raise error
                 if self._is_made(now.files, seen.files, batch):
-                    return now
-                raise RunError(
-                    f"Someone else changed {id} while this was sent, and nothing of theirs was "
-                    "replaced.",
-                    "Look at what they did.",
-                ) from error
-            return None
+                    return now.sha
+                raise self._changed() from error
 
-        made = ask_hub("The upload", question, self._tell)
-        if made is not None:
-            return made
-        now = see(kind, id, revision, self._tell)
-        if not self._is_made(now.files, seen.files, batch):
-            left = [n for n in batch.add if not self._is_there(n, now.files)]
-            raise RunError(
-                f"{id} was pushed to, but {len(left) or len(batch.remove):,} files there are not "
-                f"as they are here: {', '.join((left or batch.remove)[:5])}.",
-                "Someone else may write to it.",
-            )
-        return now
+        return ask_hub("The upload", question, self._tell)
 
-    def open_pull_request(self, seen: Seen, changes: Changes) -> tuple[str, Seen]:
+    def _changed(self) -> RunError:
+        return RunError(
+            f"Someone else changed {self._to.id} while this was sent, and nothing of theirs was "
+            "replaced.",
+            "Look at what they did.",
+        )
+
+    def open_pull_request(
+        self, seen: Seen, changes: Changes, announce: Callable[[], None]
+    ) -> tuple[str, int]:
         """Open a pull request with the first of the commits, or find the one that is open.
 
         One that was opened by a lost answer isn't opened twice, nor by the same push again.
 
+        Args:
+            seen: What main holds.
+            changes: What the push does to it.
+            announce: Called before the first file is sent, if any is.
+
         Returns:
-            Its ref, and what it holds.
+            Its ref, and how many files were sent.
         """
         batch = make_batches(self._local, changes)[0]
-        kind, id = self._to.kind, self._to.id
+        sent = 0
 
         def question() -> str:
+            nonlocal sent
             found = self._find_pull_request(seen.files, changes)
             if found is not None:
                 return found
+            if not sent:
+                announce()
+            sent = len(batch.add)
             try:
                 return self._create(None, seen.sha, batch, True, _IGNORE in seen.files)
             except failures() as error:
@@ -141,8 +153,7 @@ class Sender:
                     raise error
                 return found
 
-        ref = ask_hub("The pull request", question, self._tell)
-        return ref, see(kind, id, ref, self._tell)
+        return ask_hub("The pull request", question, self._tell), sent
 
     def _find_pull_request(self, before: Mapping[str, RemoteFile], changes: Changes) -> str | None:
         """The user's newest open pull request of this title that holds nothing but this push."""

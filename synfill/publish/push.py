@@ -145,22 +145,45 @@ def _push(local: LocalFolder, destination: Destination, tell: Tell) -> Pushed:
     changes = _plan(local, destination, seen, tell)
     for note in changes.notes:
         tell(note)
-    revision, url, sent = branch or "main", destination.url, len(changes.add)
+    revision, url, sent = branch or "main", destination.url, 0
     if changes.add or changes.remove:
         message = destination.settings.commit_message
         message = message or f"{kind.title}, by synfill {__version__}"
         sender = Sender(local, destination, message, tell)
-        _tell_sending(local, changes, tell)
+        rest = changes
         if destination.settings.create_pr:
-            revision, seen = sender.open_pull_request(seen, changes)
+            revision, sent = sender.open_pull_request(
+                seen, changes, lambda: _tell_sending(local, changes, tell)
+            )
             url = f"{destination.url}/discussions/{revision.rpartition('/')[2]}"
-            changes = _plan(local, destination, seen, tell)
-        if changes.add or changes.remove:
-            sender.send(revision, seen, changes)
+            seen = see(kind, id, revision, tell)
+            rest = _plan(local, destination, seen, tell)
+        if rest.add or rest.remove:
+            if not sent:
+                _tell_sending(local, rest, tell)
+            sender.send(revision, seen, rest)
+        sent += len(rest.add)
+        _compare(local, id, see(kind, id, revision, tell), changes)
     count, size = len(local.files), local.bytes
     if changes.keep:
         count, size = count - 1, size - local.files[CARD]
     return Pushed(kind, id, url, revision, count, size, sent, bool(changes.keep))
+
+
+def _compare(local: LocalFolder, id: str, seen: Seen, changes: Changes) -> None:
+    """Hold what is there now against what should be.
+
+    Raises:
+        RunError: It isn't the same.
+    """
+    left = [name for name in local.missing_in(seen.files) if name not in changes.keep]
+    left += [name for name in changes.remove if name in seen.files]
+    if left:
+        raise RunError(
+            f"{id} was pushed to, but {len(left):,} files there are not as they are here: "
+            f"{', '.join(left[:5])}.",
+            "Someone else may write to it.",
+        )
 
 
 def _make(destination: Destination, tell: Tell) -> None:

@@ -313,4 +313,12 @@ def test_a_bad_token_is_found_before_anything_is_made(hub, alice, pets, sd_model
     assert ran.code == 2
     assert "who can't write to bob/pets" in ran.err
     assert alice("balance", source, "--repo-id", "x").code == 2
+    for option, value, words in (
+        ("--hub-revision", "a..b", "can't be the name of a branch"),
+        ("--hub-revision", "", "can't be the name of a branch"),
+        ("--commit-message", " ", "message is blank"),
+        ("--repo-id", "hf_secretOfAlice", "looks like an access token"),
+    ):
+        ran = alice(*command, option, value)
+        assert ran.code == 2 and words in ran.err, ran.err
     assert not (alice.folder / "photos-balanced").exists()

@@ -1,6 +1,7 @@
 """What others do between the questions and the push, and while it is sent."""
 
 import re
+import threading
 from dataclasses import replace
 
 import pytest
@@ -95,22 +96,25 @@ def test_a_commit_of_someone_else_during_the_push_is_not_replaced(alice, hub, fi
 def test_of_two_pushes_at_once_the_second_is_told(alice, hub, finished):
     assert alice("push", finished).code == 0
     others = [make_finished(alice.folder / f"other-{n}", seed=n) for n in (1, 2)]
-    hub.faults.append(Fault("preupload", "slow", seconds=1.5))
+    # Both have looked at the repository when the first of them goes on.
+    barrier = threading.Barrier(2)
+    waited = []
+
+    def before(request):
+        if "preupload" in request and len(waited) < 2:
+            waited.append(request)
+            barrier.wait(60)
+
+    hub.before = before
     started = [alice.start("push", other, ID, "--overwrite") for other in others]
     said = [process.communicate(timeout=120)[1] for process in started]
     codes = [process.returncode for process in started]
-    if codes != [0, 0]:
-        assert sorted(codes) == [0, 1], said
-        assert "Someone else changed" in said[codes.index(1)]
-        assert len(hub.commits(ID)) == 3
-        winner = others[codes.index(0)]
-    else:
-        # One was through before the other had looked.
-        assert len(hub.commits(ID)) == 4
-        winner = next(o for o in others if (o / "synfill/run.json").read_bytes()
-                      == hub.files(ID)["synfill/run.json"])  # fmt: skip
+    assert sorted(codes) == [0, 1], said
+    assert "Someone else changed" in said[codes.index(1)]
+    assert len(hub.commits(ID)) == 3
     there = {n: c for n, c in hub.files(ID).items() if n.startswith("data/")}
-    assert there == {f"data/{p.name}": p.read_bytes() for p in (winner / "data").iterdir()}
+    winner = others[codes.index(0)] / "data"
+    assert there == {f"data/{path.name}": path.read_bytes() for path in winner.iterdir()}
 
 
 def test_each_of_several_commits_is_pinned(alice, hub):
@@ -133,6 +137,7 @@ def test_each_of_several_commits_is_pinned(alice, hub):
     ran = alice("push", many, ID)
     assert ran.code == 0, ran.err
     assert "(1,000 are there already)" in ran.err
+    assert "all 2,105 files" in ran.out and "1,105 of them came with this push" in ran.out
     there = hub.files(ID)
     assert all(there[name] == name.encode() for name in names)
     assert len(hub.commits(ID)) == 6 and hub.store.repos[ID].empty_commits == 0

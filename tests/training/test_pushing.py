@@ -56,12 +56,15 @@ for source in sys.argv[1:]:
 @pytest.fixture
 def out(tmp_path):
     """What `synfill train` leaves, with random weights."""
-    out = tmp_path / "out"
+    return make_run(tmp_path / "out")
+
+
+def make_run(out, first_seed=0):
     settings = ModelSettings(name="resnet8")
     results = {seed: make_result(seed, (9, 5, seed)) for seed in (0, 1)}
     for seed, result in results.items():
         save_classifier(
-            out / f"seed-{seed}/model", build_model(settings, 3, 32, seed), settings,
+            out / f"seed-{seed}/model", build_model(settings, 3, 32, first_seed + seed), settings,
             COUNTS.classes, 32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), {"seed": seed},
         )  # fmt: skip
         result.write(out / f"seed-{seed}/result.json")
@@ -137,6 +140,52 @@ def test_a_recipe_replaces_its_own_model_and_no_other(push):
     assert "README.md" not in elsewhere and "came with this push" in elsewhere
     assert another.startswith("2 alice/pets is there already and holds the model of another run")
     assert "came with this push" in overwritten
+
+
+def change(hub, files, record=None):
+    """Commit to the repository, as someone else does; `record` alters its run.json."""
+    repo = hub.store.repos[f"models/{ID}"]
+    there = dict(repo.commits[repo.resolve("main")])
+    if record is not None:
+        content = json.loads(hub.store.read(there["synfill/run.json"]))
+        record(content)
+        files = files | {"synfill/run.json": json.dumps(content).encode()}
+    for name, content in files.items():
+        there[name] = hub.store.add(content, name.endswith(".safetensors"))
+    repo.commit("refs/heads/main", there, "someone else")
+
+
+def test_only_the_classifier_is_pushed(hub, push, out, tmp_path):
+    (out / "seed-0/model/.env").write_text("TOKEN=x")
+    (tmp_path / "secret").write_text("secret")
+    (out / "seed-0/model/notes.txt").symlink_to(tmp_path / "secret")
+    (said,) = push(to())
+    assert "holds all 6 files" in said
+    assert not {".env", "notes.txt"} & set(hub.files(f"models/{ID}"))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_newly_trained_model_replaces_itself_and_nothing_of_others(hub, push, out, listed):
+    push(to())
+    theirs = {"README.md": b"# Mine", "notes.md": b"notes", "synfill/notes.md": b"notes"}
+    change(hub, theirs, None if listed else lambda record: record.pop("files"))
+    make_run(out, first_seed=7)
+    (said,) = push(to())
+    assert "holds all 5 files" in said and "an edited README.md" in said
+    files = hub.files(f"models/{ID}")
+    assert files["model.safetensors"] == (out / "seed-0/model/model.safetensors").read_bytes()
+    assert files.items() >= theirs.items()
+    push(to(overwrite=True))
+    files = hub.files(f"models/{ID}")
+    assert b"model-index:" in files["README.md"] and files["notes.md"] == b"notes"
+
+
+def test_weights_that_someone_changed_there_are_not_replaced_unasked(hub, push, out):
+    push(to())
+    change(hub, {"model.safetensors": b"better"})
+    (said,) = push(to())
+    assert said.startswith("1 ") and "not as the earlier push left it: model.safetensors" in said
+    assert hub.files(f"models/{ID}")["model.safetensors"] == b"better"
 
 
 def test_what_can_be_told_before_the_training(hub, push):
