@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synfill.errors import RunError
-from synfill.patience import BadAnswer
+from synfill.patience import READING, BadAnswer, ask
 
 _THREADS = 4
 _LOG = logging.getLogger("synfill")
@@ -92,6 +92,21 @@ def content_hash(path: Path, like: str) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
         return digest.hexdigest()
+
+
+def list_hashes(repo: str, repo_type: str, commit: str) -> dict[str, str]:
+    """Ask the Hub for the hashes of a repository's files: path -> as of `listed_hash`.
+
+    Raises:
+        Exception: What huggingface_hub raises; BadAnswer where the answer makes no sense.
+    """
+    from huggingface_hub import HfApi, RepoFile
+
+    def question() -> dict[str, str]:
+        tree = HfApi().list_repo_tree(repo, repo_type=repo_type, revision=commit, recursive=True)
+        return {entry.path: listed_hash(entry) for entry in tree if isinstance(entry, RepoFile)}
+
+    return ask(f"Listing the files of {repo}", question, _LOG.warning, READING)
 
 
 def listed_hash(entry: Any) -> str:

@@ -68,6 +68,8 @@ class Patience:
 
 
 PATIENCE = Patience()
+READING = Patience(tries=4, first_wait=1, longest_told=300, unreachable=False)
+"""Where nothing is lost by giving up, and a cache may do without any connection."""
 _LONGEST_LINE = 400
 
 
@@ -120,12 +122,20 @@ def _understood(question: Callable[[], Result]) -> Result:
         return question()
     except json.JSONDecodeError as error:
         raise BadAnswer("the Hub's answer is no JSON but something else, a page perhaps") from error
-    except (AttributeError, AssertionError, LookupError, TypeError) as error:
-        # Raised by our own code it is a mistake of ours.
-        where, _ = list(traceback.walk_tb(error.__traceback__))[-1]
-        if str(where.f_globals.get("__name__", "")).partition(".")[0] == "synfill":
+    except (AttributeError, AssertionError, LookupError, TypeError, ValueError) as error:
+        if not _trips_over_an_answer(error):
             raise
         raise BadAnswer("the Hub's answer has not the form that it should have") from error
+
+
+def _trips_over_an_answer(error: Exception) -> bool:
+    """Whether huggingface_hub raised it while it read an answer, not anyone a mistake of theirs."""
+    where, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+    module = str(where.f_globals.get("__name__", ""))
+    if isinstance(error, ValueError):
+        # Most of them say what is wrong with what it was asked; not those on dates.
+        return module == "huggingface_hub.utils._datetime"
+    return module.partition(".")[0] in ("huggingface_hub", "httpx", "httpx2")
 
 
 def failures() -> tuple[type[Exception], ...]:

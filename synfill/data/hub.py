@@ -183,7 +183,10 @@ def _load(
     from synfill.data.saved import ArrowSource
 
     try:
-        builder = datasets.load_dataset_builder(id, name=config, revision=revision)
+        builder = ask_hub(
+            "Loading the dataset",
+            lambda: datasets.load_dataset_builder(id, name=config, revision=revision),
+        )
         _prepare(id, builder, hashes)
         held = builder.as_dataset()
     except (
@@ -225,7 +228,8 @@ def _prepare(id: str, builder: datasets.DatasetBuilder, hashes: Mapping[str, str
     modes = iter(("reuse_dataset_if_exists", "reuse_cache_if_exists"))
 
     def fetch() -> Path:
-        builder.download_and_prepare(download_mode=next(modes))
+        mode = next(modes)
+        ask_hub("The download", lambda: builder.download_and_prepare(download_mode=mode))
         return folder / str(builder.hash)
 
     try:

@@ -24,13 +24,12 @@ from synfill.data.parquet import reading_parquet
 from synfill.downloads import fetch_checked, listed_hash
 from synfill.errors import SynfillError
 from synfill.files import atomic_write, safe_name
-from synfill.patience import BadAnswer, Patience, ask, transport_error
+from synfill.patience import READING, BadAnswer, ask, transport_error
 from synfill.reading import parse_json, read_regular
 
 Result = TypeVar("Result")
 _LOG = logging.getLogger("synfill")
 _THREADS = 8
-_PATIENCE = Patience(tries=4, first_wait=1, longest_told=300, unreachable=False)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -126,7 +125,7 @@ class HubFiles:
 
 def ask_hub(what: str, question: Callable[[], Result]) -> Result:
     """Call the Hub, and call again if it is busy; not if there is no connection at all."""
-    return ask(what, question, _LOG.warning, _PATIENCE)
+    return ask(what, question, _LOG.warning, READING)
 
 
 def download(listing: Listing, names: Sequence[str]) -> Path:

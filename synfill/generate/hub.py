@@ -7,17 +7,29 @@ here. huggingface_hub is imported only when something is fetched.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from synfill.downloads import fetch_checked, list_hashes
 from synfill.errors import RunError
-from synfill.patience import transport_error
+from synfill.patience import (
+    READING,
+    BadAnswer,
+    GaveUp,
+    ask,
+    is_of_storage,
+    reason,
+    transport_error,
+)
 from synfill.transport import prepare_client
 
 REPO_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """What an owner/name on the Hub looks like."""
+
+_LOG: Final = logging.getLogger("synfill")
 
 CONFIG_FILES: Final = ("model_index.json", "README.md", "*/config.json", "scheduler/*.json")
 """What is read to resolve a model: a few kilobytes, no weights."""
@@ -43,7 +55,6 @@ def snapshot(repo: str, revision: str | None, patterns: Sequence[str], what: str
         Unreachable: Offline and not cached.
         RunError: No such repository or revision, or no access to it.
     """
-    prepare_client()
     from huggingface_hub import errors, snapshot_download
 
     def find(local: bool) -> Path:
@@ -55,13 +66,37 @@ def snapshot(repo: str, revision: str | None, patterns: Sequence[str], what: str
 
     with hub_errors(repo, revision, what):
         try:
-            return find(local=False)
+            return fetch(repo, what, lambda: find(local=False))
         except errors.HfHubHTTPError:
             raise
-        except (errors.OfflineModeIsEnabled, transport_error()):
+        except (ConnectionError, transport_error()) as error:
             # Its releases 1.x ask for the list of files even where a commit is named that is in
             # the cache, and fail without it.
-            return find(local=True)
+            try:
+                return find(local=True)
+            except errors.LocalEntryNotFoundError:
+                raise error from None
+
+
+def fetch(repo: str, what: str, download: Callable[[], Path]) -> Path:
+    """Download model files into the cache, and compare them with what the Hub lists.
+
+    Args:
+        repo: owner/name.
+        what: What is fetched, for the messages.
+        download: Downloads what isn't in the cache; gives the snapshot's folder.
+
+    Raises:
+        RunError: A file arrives damaged again and again.
+        Exception: What `download` raises at last, where asking again didn't help.
+    """
+    prepare_client()
+    return fetch_checked(
+        repo,
+        "model",
+        lambda: ask(f"Fetching the {what}", download, _LOG.warning, READING),
+        lambda folder: list_hashes(repo, "model", folder.name),
+    )
 
 
 @contextlib.contextmanager
@@ -95,17 +130,22 @@ def hub_errors(repo: str, revision: str | None, what: str) -> Iterator[None]:
     except (
         errors.HfHubHTTPError,
         errors.LocalEntryNotFoundError,
-        errors.OfflineModeIsEnabled,
+        # Offline mode, no answer for too long, or one that makes no sense.
+        ConnectionError,
         # A proxy's refusal comes through as such.
         transport_error(),
     ) as error:
         # What is not in the cache is reported as that, and why it wasn't fetched as its cause.
-        refused = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
-        if isinstance(refused, errors.HfHubHTTPError):
-            reason = f"HTTP status {refused.response.status_code}"
+        cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error
+        if isinstance(cause, errors.HfHubHTTPError) and not is_of_storage(cause.response):
+            said = f"HTTP status {cause.response.status_code}"
+        elif isinstance(
+            cause, errors.HfHubHTTPError | errors.FileMetadataError | BadAnswer | GaveUp
+        ):
+            said = reason(cause)
         else:
-            reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no connection"
-        raise _unreachable(repo, what, reason) from error
+            said = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no connection"
+        raise _unreachable(repo, what, said) from error
 
 
 def _unreachable(repo: str, what: str, reason: str) -> Unreachable:

@@ -16,7 +16,7 @@ from typing import Any
 
 from synfill.devices import is_out_of_memory
 from synfill.errors import RunError, UsageError
-from synfill.generate.hub import CONFIG_FILES, hub_errors, snapshot
+from synfill.generate.hub import CONFIG_FILES, fetch, hub_errors, snapshot
 from synfill.generate.modelfolder import check_weights, read_model_folder
 from synfill.generate.resolve import ResolvedModel, lora_file
 from synfill.generate.schedulers import build_scheduler
@@ -70,16 +70,17 @@ def _weights_folder(model: ResolvedModel) -> Path:
 
     # A preset is resolved without a commit when the Hub can't be reached; now it must be.
     revision = model.revision or snapshot(model.source, None, CONFIG_FILES, "model").name
+
+    def download() -> Path:
+        return Path(
+            DiffusionPipeline.download(
+                model.source, revision=revision, use_safetensors=True, variant=model.variant
+            )
+        )
+
     try:
         with hub_errors(model.source, revision, "model"):
-            return Path(
-                DiffusionPipeline.download(
-                    model.source,
-                    revision=revision,
-                    use_safetensors=True,
-                    variant=model.variant,
-                )
-            )
+            return fetch(model.source, "model", download)
     except OSError as error:
         if "safetensors" not in str(error):
             raise RunError(

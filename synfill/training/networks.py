@@ -22,6 +22,7 @@ from synfill.training.augment import Channels
 from synfill.training.cifar_resnet import CifarResNet
 from synfill.training.networknames import TIMM, cifar_depth, network_problem
 from synfill.training.settings import ModelSettings
+from synfill.transport import prepare_client
 
 # Their builders give a second output for training, which no loss here has a use for.
 _WITH_AUXILIARY_HEADS: Final = ("googlenet", "inception_v3")
@@ -91,6 +92,7 @@ def with_pretrained(
         if not name.startswith(TIMM):
             _load_torchvision(network, name, image_size)
             return network
+        prepare_client()
         network = _make_timm(name.removeprefix(TIMM), classes, image_size, pretrained=True)
     # timm keeps the pretrained one where the number of classes happens to be the same.
     layer: Any = network.get_submodule(classifier_name(network))

@@ -54,6 +54,7 @@ def test_a_flipped_byte_in_a_dataset_that_is_loaded_whole(alice, hub, tmp_path):
     put = hub.store.put_folder
     put(ID, make_imagefolder(tmp_path / "folder", {"train": {"cat": 5, "dog": 3}}))
     hub.faults.append(Fault(r"GET .*\.png", "damage", body=flipped, every=3))
+    hub.faults.append(Fault(r"GET .*\.png", "body", body=b"<html>", times=1))
     err = is_clear(alice("analyze", ID))
     assert "isn't what the Hub lists" in err
     hub.faults[0].times = hub.faults[0].done + 1
