@@ -20,7 +20,7 @@ from synfill.publish.listing import RUN, LocalFolder, list_files
 from synfill.publish.push import Pushed, push_folder
 from synfill.records import JsonObject
 from synfill.reporter import Reporter
-from synfill.training.folder import RECIPE, RunFolder
+from synfill.training.folder import CONFUSION, CURVES, RECIPE, SIZES, RunFolder
 from synfill.training.metrics import TrainCounts
 from synfill.training.modelcard import ModelCard, write_model_card
 from synfill.training.recipe import recipe_yaml
@@ -28,6 +28,12 @@ from synfill.training.results import Result, write_json
 from synfill.training.settings import Recipe
 
 METRICS = "metrics.json"
+PICTURES = {
+    "accuracy by class size": SIZES,
+    "confusion matrix": CONFUSION,
+    "learning curves": CURVES,
+}
+"""The pictures that go with a model: what they show, and their names."""
 AGAIN = "The same command sends the rest. What was trained is kept, and not trained again."
 
 
@@ -72,7 +78,10 @@ def push_model(
         Interrupted: It was stopped with Ctrl-C.
     """
     shown = public_recipe(recipe)
-    card = ModelCard(destination.id, shown, counts, tuple(results.values()), __version__)
+    pictures = {
+        what: name for what, name in PICTURES.items() if (RunFolder(out).path / name).is_file()
+    }
+    card = ModelCard(destination.id, shown, counts, tuple(results.values()), __version__, pictures)
     seed = next(iter(results))
     record: JsonObject = {
         "synfill": __version__,
@@ -85,7 +94,8 @@ def push_model(
     with _staging(RunFolder(out).work / "push") as folder:
         for file in sorted(method.seed(seed).model.iterdir()):
             _link(file, folder / file.name)
-        _link(method.path / METRICS, folder / METRICS)
+        for name in (METRICS, *pictures.values()):
+            _link(method.path / name, folder / name)
         (folder / RECIPE).write_text(recipe_yaml(shown), encoding="utf-8")
         (folder / "README.md").write_text(write_model_card(card), encoding="utf-8")
         entries = sorted(os.listdir(folder))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ from synfill.training.matching import find_classes, label_of, match_classes
 from synfill.training.methods import OWN, place_of, stages_of
 from synfill.training.metrics import TrainCounts
 from synfill.training.parts import open_parts
+from synfill.training.plots import draw_comparison, draw_method
 from synfill.training.predictions import merge_predictions
 from synfill.training.pushing import prepare_push, push_model
 from synfill.training.recipe import read_recipe, recipe_yaml
@@ -276,6 +277,7 @@ class _Run:
             write_json(self.out / "comparison.json", comparison.to_json())
             with atomic_write(self.out / "comparison.md") as file:
                 file.write(comparison.to_markdown().encode())
+            self._draw(lambda: draw_comparison(self.out))
         return TrainResult(self.out, self.recipe, results, subject, comparison)
 
     def _gather(self) -> TrainingData:
@@ -427,7 +429,15 @@ class _Run:
                 folder.path / "predictions.parquet",
                 [folder.seed(seed).predictions for seed in results],
             )
+            self._draw(lambda: draw_method(folder))
         return results
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        """Pictures are an extra: where what they show is damaged, the run's figures stand."""
+        try:
+            draw()
+        except (OSError, ValueError) as error:
+            self.reporter.warn(f"The pictures can't be drawn: {str(error).rstrip('.')}.")
 
     def _finished(
         self,
