@@ -214,7 +214,7 @@ def draw_sizes(title: str, metrics: dict[str, JsonObject]) -> bytes:
         half = np.array([entry["accuracy"]["ci95"] or 0.0 for entry in classes])
         color = _COLORS[at % len(_COLORS)]
         alone = len(metrics) == 1
-        points = {"color": color, "ms": 5 if len(classes) <= 100 else 3}
+        points: dict[str, Any] = {"color": color, "ms": 5 if len(classes) <= 100 else 3}
         if alone and len(classes) <= _MOST_NAMED:
             axes.errorbar(real, mean, half, fmt="o", capsize=2, elinewidth=1, **points)
             for entry, x, y in zip(classes, real, mean, strict=True):

@@ -460,10 +460,18 @@ def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_pat
     assert told == [(2, 10, 144), (4, 20, 144), (6, 30, 144)]
 
 
-def test_a_path_that_is_not_there_comes_before_other_settings(trained):
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.train=./nowhere", "data.test.source=./nowhere",
+        "data.synthetic={balance: {target: uniform, model: ./nowhere}}",
+        "data.synthetic={balance: {target: uniform, prompts: ./nowhere}}",
+    ],
+)  # fmt: skip
+def test_a_path_that_is_not_there_comes_before_other_settings(trained, override):
     recipe, out, _ = trained
-    with pytest.raises(UsageError, match="nowhere-at-all") as error:
-        synfill.train(recipe, out=out, overrides=["data.train=nowhere-at-all"], device="cpu")
+    with pytest.raises(UsageError, match=r"There is no.*'\./nowhere'") as error:
+        synfill.train(recipe, out=out, overrides=[override], device="cpu")
     assert "other settings" not in error.value.message
 
 
