@@ -42,7 +42,7 @@ COMPOSERS = {
     f"training/{name}.py"
     for name in (
         "classifier", "gather", "imagefiles", "parts", "pushing", "reading", "request",
-        "run", "settings",
+        "run", "scoring", "settings",
     )
 }  # fmt: skip
 ALLOWED = {

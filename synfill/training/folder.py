@@ -31,7 +31,10 @@ _SEED = re.compile(r"seed-\d+")
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """The files of a trained classifier."""
 _HISTORY = "history.jsonl"
-_OF_A_METHOD = (METHOD, "metrics.json", "predictions.parquet")
+CURVES, CONFUSION, SIZES = "learning-curves.png", "confusion.png", "class-sizes.png"
+COMPARED = "comparison.png"
+"""The pictures of a method, and of a comparison (which has SIZES, too)."""
+_OF_A_METHOD = (METHOD, "metrics.json", "predictions.parquet", CURVES, CONFUSION, SIZES)
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,7 @@ class RunFolder:
             for folder in (self.path, *self.path.iterdir()):
                 if (folder / METHOD).is_file() and not folder.is_symlink():
                     MethodFolder(folder).clear()
-            for name in ("comparison.json", "comparison.md"):
+            for name in ("comparison.json", "comparison.md", COMPARED, SIZES):
                 (self.path / name).unlink(missing_ok=True)
         _write(self.path / RUN, identity)
         with atomic_write(self.path / RECIPE) as file:

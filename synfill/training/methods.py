@@ -21,8 +21,10 @@ OWN = "recipe"
 """The method that is the recipe's own stages."""
 
 _SEED_FOLDER = re.compile(r"seed-\d+")
-_TAKEN_FILES = ("balanced", "recipe.yaml", "run.json", "metrics.json", "predictions.parquet",
-                "comparison.md", "comparison.json", "skipped.csv")  # fmt: skip
+_TAKEN_FILES = ("balanced", "recipe.yaml", "run.json", "method.json", "metrics.json",
+                "predictions.parquet", "comparison.md", "comparison.json", "skipped.csv",
+                "trackers", "learning-curves.png", "confusion.png", "class-sizes.png",
+                "comparison.png")  # fmt: skip
 
 
 @dataclass(frozen=True)

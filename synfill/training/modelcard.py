@@ -6,8 +6,8 @@ is depends on those images, on pretrained weights, and on who trained it. The ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from huggingface_hub import EvalResult, ModelCardData
 
@@ -44,6 +44,7 @@ class ModelCard:
         counts: What the classifier was trained on.
         runs: The results of all seeds; the first one's weights are those in the repository.
         version: synfill's version.
+        pictures: The files of pictures beside the card, by what they show.
     """
 
     id: str
@@ -51,6 +52,7 @@ class ModelCard:
     counts: TrainCounts
     runs: tuple[Result, ...]
     version: str
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 def hub_id(source: str) -> str:
@@ -181,6 +183,7 @@ def _results(card: ModelCard) -> str:
             f"{card.runs[0].seed}. {spread_told}",
             _figures(rows, one),
             "The confusion matrix and every seed's figures are in `metrics.json`.",
+            *(f"![{escape(shown)}]({file})" for shown, file in card.pictures.items()),
         ]
     )
 

@@ -114,7 +114,7 @@ def open_parts(data: DataSettings, synthetic: str | None) -> Parts:
             )
         whole = read_label_table(source, split, label, data.group)
     notes.extend(source.notes)
-    marks = _synthetic_rows(source, split)
+    marks = synthetic_rows(source, split)
     made = _find_synthetic(data, synthetic, source, whole, marks, label, notes)
     real = _cut(data, whole.take(np.flatnonzero(~marks)), notes)
     if not len(real):
@@ -147,7 +147,7 @@ def _named(text: str, section: str) -> str:
     return re.sub(rf"(?P<example>e\.g\. )?--(?P<name>{names})(?(1) |\b)", key, text)
 
 
-def _synthetic_rows(source: Source, split: str) -> NDArray[np.bool_]:
+def synthetic_rows(source: Source, split: str) -> NDArray[np.bool_]:
     """Which rows the dataset itself marks as synthetic; bool, shape (rows,)."""
     if not _has_marks(source):
         return np.zeros(source.count(split), dtype=bool)
@@ -204,7 +204,7 @@ def _find_synthetic(
         )
     with _keys_for_options("data.synthetic"):
         table = read_label_table(source, split, _label_in(source, label, data.group), data.group)
-    rows = np.flatnonzero(_synthetic_rows(source, split))
+    rows = np.flatnonzero(synthetic_rows(source, split))
     if not len(rows):
         raise UsageError(
             f"The split '{split}' of {spec} has no synthetic image.",
@@ -342,7 +342,7 @@ def _real_part(
     notes: list[str],
 ) -> Part:
     """Images that a classifier is measured on: none of them may be synthetic."""
-    made = int(np.count_nonzero(_synthetic_rows(source, split)))
+    made = int(np.count_nonzero(synthetic_rows(source, split)))
     if made:
         raise UsageError(
             f"The {role} split '{split}' of {source.origin.location} has {made} synthetic images: "

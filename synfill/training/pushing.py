@@ -21,7 +21,7 @@ from synfill.publish.push import Pushed, push_folder
 from synfill.publish.remote import RUN, hash_file
 from synfill.records import JsonObject
 from synfill.reporter import Reporter
-from synfill.training.folder import CONFIG, RECIPE, WEIGHTS, RunFolder
+from synfill.training.folder import CONFIG, CONFUSION, CURVES, RECIPE, SIZES, WEIGHTS, RunFolder
 from synfill.training.metrics import TrainCounts
 from synfill.training.modelcard import ModelCard, write_model_card
 from synfill.training.recipe import recipe_yaml
@@ -29,6 +29,12 @@ from synfill.training.results import Result, write_json
 from synfill.training.settings import Recipe
 
 METRICS = "metrics.json"
+PICTURES = {
+    "accuracy by class size": SIZES,
+    "confusion matrix": CONFUSION,
+    "learning curves": CURVES,
+}
+"""The pictures that go with a model: what they show, and their names."""
 AGAIN = "The same command sends the rest. What was trained is kept, and not trained again."
 
 
@@ -73,7 +79,10 @@ def push_model(
         Interrupted: It was stopped with Ctrl-C.
     """
     shown = public_recipe(recipe)
-    card = ModelCard(destination.id, shown, counts, tuple(results.values()), __version__)
+    pictures = {
+        what: name for what, name in PICTURES.items() if (RunFolder(out).path / name).is_file()
+    }
+    card = ModelCard(destination.id, shown, counts, tuple(results.values()), __version__, pictures)
     seed = next(iter(results))
     record: JsonObject = {
         "synfill": __version__,
@@ -86,7 +95,8 @@ def push_model(
     with _staging(RunFolder(out).work / "push") as folder:
         for name in (CONFIG, WEIGHTS):
             _link(method.seed(seed).model / name, folder / name)
-        _link(method.path / METRICS, folder / METRICS)
+        for name in (METRICS, *pictures.values()):
+            _link(method.path / name, folder / name)
         (folder / RECIPE).write_text(recipe_yaml(shown), encoding="utf-8")
         (folder / "README.md").write_text(write_model_card(card), encoding="utf-8")
         sizes = {name: (folder / name).stat().st_size for name in sorted(os.listdir(folder))}

@@ -70,7 +70,7 @@ class TrainResult:
         if self.comparison is not None:
             return [
                 *self.comparison.verdicts(),
-                f"The whole table: {self.out / 'comparison.md'}",
+                f"The whole table: {self.out / 'comparison.md'}, its picture: comparison.png.",
             ]
         model = RunFolder(self.out).method(None).seed(self.recipe.seeds[0]).model
         counts = self.subject.counts
@@ -78,7 +78,7 @@ class TrainResult:
             f"Trained on {sum(counts.real):,} real and {sum(counts.synthetic):,} synthetic images "
             f"of {len(counts.classes)} classes, tested on {self.subject.test_images:,} real ones.",
             f"The figures are in {self.out / 'metrics.json'}, what was said of every test image "
-            "in predictions.parquet.",
+            "in predictions.parquet, pictures beside them.",
             *([f"Use the model: synfill predict {model} IMAGES"] if model.is_dir() else []),
             *(self.pushed.summary() if self.pushed is not None else []),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from synfill.publish.destination import Destination, PushSettings
 from synfill.records import JsonObject
 from synfill.reporter import LogReporter, Reporter
 from synfill.training.budget import budget_in_effect
+from synfill.training.checks import check_networks, look_ahead
 from synfill.training.comparison import Subject, compare
 from synfill.training.folder import MethodFolder, RunFolder, SeedFolder
 from synfill.training.identity import (
@@ -34,10 +35,9 @@ from synfill.training.identity import (
 )
 from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.lengths import Lengths, find_lengths
-from synfill.training.matching import find_classes, label_of, match_classes
 from synfill.training.methods import OWN, place_of, stages_of
 from synfill.training.metrics import TrainCounts
-from synfill.training.parts import open_parts
+from synfill.training.plots import draw_comparison, draw_method
 from synfill.training.predictions import merge_predictions
 from synfill.training.pushing import prepare_push, push_model
 from synfill.training.recipe import read_recipe, recipe_yaml
@@ -158,7 +158,7 @@ class _Run:
         """Everything that can be told before the data is read, then the rest."""
         # What isn't there comes before what an earlier run left: a wrong path in the recipe is
         # no other setting.
-        self._look_ahead()
+        look_ahead(self._data, self.recipe.data, self.methods)
         self.folder.check(self.identity, self.settings.overwrite)
         self.device = find_device(self.settings.device)
         from synfill.training.model import check_model
@@ -182,33 +182,6 @@ class _Run:
         counts = result.subject.counts
         pushed = push_model(self.out, destination, self.recipe, counts, runs, self.reporter)
         return replace(result, pushed=pushed)
-
-    def _look_ahead(self) -> None:
-        """Find what is wrong with the data as far as labels tell, before torch is imported, and
-        before images are made for hours.
-        """
-        data = self._data
-        # Images that are still to be made can be of every class that the real ones name.
-        are_to_be_made = is_to_be_made(data)
-        if are_to_be_made:
-            data = data.model_copy(update={"synthetic": "none"})
-        parts = open_parts(data, None)
-        classes = find_classes([part.table for part in parts.train])
-        if are_to_be_made:
-            classes = label_of(parts.real.table).names
-        for part in parts.all:
-            try:
-                match_classes(part.table, classes, part.describe(), part.key)
-            except UsageError as error:
-                if self._data == self.recipe.data:
-                    raise
-                methods = ", ".join(self.methods)
-                raise UsageError(
-                    error.message,
-                    f"No method here ({methods}) looks at synthetic images. If these have such "
-                    f"classes, compare with one that does: --compare {','.join(self.methods)},"
-                    f"synaug. Otherwise: {error.hint}",
-                ) from None
 
     @property
     def _data(self) -> DataSettings:
@@ -237,7 +210,7 @@ class _Run:
         found = TrainLabels(data.classes, data.train.labels, data.train.cells, data.train.synthetic)
         # Again, where images that can't be used were left out.
         self._check_stages(found)
-        self._check_networks(data)
+        check_networks(self.recipe, self.methods, data, self.accelerator.num_processes)
         folders = {
             name: self.folder.method(name if self.is_comparison else None) for name in self.methods
         }
@@ -276,6 +249,7 @@ class _Run:
             write_json(self.out / "comparison.json", comparison.to_json())
             with atomic_write(self.out / "comparison.md") as file:
                 file.write(comparison.to_markdown().encode())
+            self._draw(lambda: draw_comparison(self.out))
         return TrainResult(self.out, self.recipe, results, subject, comparison)
 
     def _gather(self) -> TrainingData:
@@ -329,30 +303,6 @@ class _Run:
                     if warning not in self.told and self.is_main:
                         self.reporter.warn(warning)
                     self.told.add(warning)
-
-    def _check_networks(self, data: TrainingData) -> None:
-        """Whether the network takes the images, and has the parts that the stages name."""
-        from synfill.training.model import choose_trainable, learns_from_one, rebuild_model
-        from synfill.training.sampling import choose, smallest_share
-
-        labels, synthetic = data.train.labels, data.train.synthetic
-        network = rebuild_model(self.recipe.model, len(data.classes), data.image_size)
-        for name, stages in self.methods.items():
-            for position, stage in enumerate(stages):
-                place = place_of(self.recipe, name, position)
-                try:
-                    choose_trainable(network, stage.trainable)
-                except UsageError as error:
-                    raise UsageError(f"{place.key}.{error.message}", error.hint) from None
-                processes = self.accelerator.num_processes
-                share = smallest_share(stage, choose(stage.data, synthetic), labels, processes)
-                if share == 1 and not learns_from_one(network, data.image_size):
-                    raise UsageError(
-                        f"{place.title}: the batch normalization of {self.recipe.model.name} "
-                        "can't be trained on a single image, which is each process's share of a "
-                        f"batch of {stage.batch_size}.",
-                        f"Set {place.key}.batch_size={2 * processes} or more.",
-                    )
 
     def _check_folder(self, folder: MethodFolder, identity: JsonObject) -> None:
         """Look whether a method's folder can be used; see `MethodFolder.check`."""
@@ -427,7 +377,15 @@ class _Run:
                 folder.path / "predictions.parquet",
                 [folder.seed(seed).predictions for seed in results],
             )
+            self._draw(lambda: draw_method(folder))
         return results
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        """Pictures are an extra: where what they show is damaged, the run's figures stand."""
+        try:
+            draw()
+        except (OSError, ValueError) as error:
+            self.reporter.warn(f"The pictures can't be drawn: {str(error).rstrip('.')}.")
 
     def _finished(
         self,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hub_store import card_problems
 from huggingface_hub import ModelCard as HubCard
@@ -70,3 +72,9 @@ def test_many_classes_are_folded():
     counts = TrainCounts(names, (5,) * 100, (0,) * 100)
     text = write_model_card(card((make_result(0, (9,) * 100, counts),), counts))
     assert "| ... 40 more |" in text and text.count("| class ") == 61
+
+
+def test_pictures_that_lie_beside_the_card_are_shown():
+    assert "![" not in write_model_card(card())
+    text = write_model_card(replace(card(), pictures={"confusion matrix": "confusion.png"}))
+    assert "![confusion matrix](confusion.png)" in text

@@ -47,8 +47,8 @@ def weights(out, seed=0):
 def test_what_a_run_leaves(trained, colours):
     _, out, result = trained
     assert sorted(p.name for p in out.iterdir()) == [
-        "method.json", "metrics.json", "predictions.parquet", "recipe.yaml", "run.json",
-        "seed-0", "seed-1",
+        "class-sizes.png", "confusion.png", "learning-curves.png", "method.json", "metrics.json",
+        "predictions.parquet", "recipe.yaml", "run.json", "seed-0", "seed-1",
     ]  # fmt: skip
     assert sorted(p.name for p in (out / "seed-0").iterdir()) == [
         "history.jsonl", "model", "predictions.parquet", "result.json",
@@ -74,6 +74,30 @@ def test_what_a_run_leaves(trained, colours):
     found = classifier.predict([image["bytes"] for image in images])
     np.testing.assert_allclose(found, np.stack(own.probabilities), atol=1e-5)
     assert result.results["recipe"][0].test.accuracy == metrics["test"]["accuracy"]["values"][0]
+
+
+def test_pictures_are_drawn_from_what_is_on_disk_alike(trained, tmp_path):
+    from synfill.training.folder import MethodFolder
+    from synfill.training.plots import draw_method
+
+    recipe, out, _ = trained
+    names = ["class-sizes.png", "confusion.png", "learning-curves.png"]
+    before = {name: (out / name).read_bytes() for name in names}
+    copy = shutil.copytree(out, tmp_path / "copy")
+    for path in copy.rglob("history.jsonl"):
+        # Times are in no picture.
+        lines = [json.loads(line) | {"seconds": 9.0, "images_per_second": 1.0}
+                 for line in path.open()]  # fmt: skip
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name in names:
+        (copy / name).unlink()
+    draw_method(MethodFolder(copy))
+    assert {name: (copy / name).read_bytes() for name in names} == before
+    # A history that is damaged costs the picture, not the run.
+    (copy / "seed-0" / "history.jsonl").write_text("x")
+    told = Told()
+    synfill.train(recipe, out=copy, seeds=(0, 1), device="cpu", reporter=told)
+    assert any("pictures can't be drawn" in text for text in told.warnings)
 
 
 def test_the_history_has_an_entry_for_every_epoch(trained):
@@ -149,6 +173,8 @@ def test_comparing(recipe, tmp_path):
     assert difference == pytest.approx(
         np.subtract(entries[-1]["accuracy"]["values"], entries[0]["accuracy"]["values"]).tolist()
     )
+    assert {"comparison.png", "class-sizes.png"} <= {path.name for path in out.iterdir()}
+    assert (out / "ce" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
     text = (out / "comparison.md").read_text()
     assert all(f"| {name}" in text or name in text for name in methods)
 
@@ -336,7 +362,8 @@ def test_overwrite_leaves_nothing_of_other_settings_in_the_folder(colours, tmp_p
         synfill.train(recipe, out=out, compare=["synaug"], **changed)
     synfill.train(recipe, out=out, compare=["synaug"], overwrite=True, **changed)
     assert sorted(path.name for path in out.iterdir()) == [
-        "comparison.json", "comparison.md", "recipe.yaml", "run.json", "synaug",
+        "class-sizes.png", "comparison.json", "comparison.md", "comparison.png", "recipe.yaml",
+        "run.json", "synaug",
     ]  # fmt: skip
 
 
@@ -433,10 +460,18 @@ def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_pat
     assert told == [(2, 10, 144), (4, 20, 144), (6, 30, 144)]
 
 
-def test_a_path_that_is_not_there_comes_before_other_settings(trained):
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.train=./nowhere", "data.test.source=./nowhere",
+        "data.synthetic={balance: {target: uniform, model: ./nowhere}}",
+        "data.synthetic={balance: {target: uniform, prompts: ./nowhere}}",
+    ],
+)  # fmt: skip
+def test_a_path_that_is_not_there_comes_before_other_settings(trained, override):
     recipe, out, _ = trained
-    with pytest.raises(UsageError, match="nowhere-at-all") as error:
-        synfill.train(recipe, out=out, overrides=["data.train=nowhere-at-all"], device="cpu")
+    with pytest.raises(UsageError, match=r"There is no.*'\./nowhere'") as error:
+        synfill.train(recipe, out=out, overrides=[override], device="cpu")
     assert "other settings" not in error.value.message
 
 
