@@ -76,7 +76,12 @@ class OutputFolder:
         self._may_overwrite = False
         self._replacing = Replacing(path, ())
 
-    def state(self, identity: Mapping[str, object], overwrite: bool) -> State:
+    def state(
+        self,
+        identity: Mapping[str, object],
+        overwrite: bool,
+        unsure: Collection[str] = (),
+    ) -> State:
         """What a run of this identity finds here. Changes nothing.
 
         Without the lock it is what was true a moment ago: `take` the folder and ask again.
@@ -84,6 +89,7 @@ class OutputFolder:
         Args:
             identity: What decides the result, by setting.
             overwrite: Whether what stands in the way may be replaced.
+            unsure: Keys of the identity that aren't known yet: they count as unchanged.
 
         Returns:
             "new": the run starts from nothing; "resume": it goes on; "extend": it takes over the
@@ -95,23 +101,23 @@ class OutputFolder:
         """
         self._may_overwrite = overwrite
         self._check_links()
-        started = self.started = self._read_state(identity, overwrite)
+        started = self.started = self._read_state(identity, overwrite, unsure)
         if started is not None:
             self.shards = self.work / started.shards
-            changed = differences(started.identity, identity)
+            changed = differences(started.identity, identity, unsure)
             if not changed:
                 return "resume"
-            if is_more_of(started.identity, identity):
+            if is_more_of(started.identity, identity, unsure):
                 return "extend"
             self._refuse(overwrite, "an unfinished run with other settings", changed)
             return "new"
         finished = self.read_finished(overwrite)
         if finished is not None:
-            changed = differences(finished.identity, identity)
+            changed = differences(finished.identity, identity, unsure)
             # Its commit was cut off, and this process has just completed it.
-            if not changed and (not overwrite or self._completed == as_json(identity)):
+            if not changed and (not overwrite or self._completed == finished.identity):
                 return "finished"
-            if changed and not overwrite and is_more_of(finished.identity, identity):
+            if changed and not overwrite and is_more_of(finished.identity, identity, unsure):
                 return "extend"
             self._refuse(overwrite, "a finished dataset made with other settings", changed)
             return "new"
@@ -167,7 +173,9 @@ class OutputFolder:
                 "Use the former settings, choose another --out, or add --overwrite.",
             )
 
-    def _read_state(self, identity: Mapping[str, object], overwrite: bool) -> RunState | None:
+    def _read_state(
+        self, identity: Mapping[str, object], overwrite: bool, unsure: Collection[str]
+    ) -> RunState | None:
         """The run in progress, if it has finished anything; mended from its shards where its own
         record is damaged.
         """
@@ -191,7 +199,9 @@ class OutputFolder:
         is_anything_there = False
         for name in SHARD_FOLDERS:
             is_anything_there |= bool(find_shards(self.work / name))
-            layout = find_layout(self._shards_of(name, (run,)), 0, 0, self._total())
+            # Whose shards they are can't be told before all is known; then it is asked again.
+            shards = find_shards(self.work / name) if unsure else self._shards_of(name, (run,))
+            layout = find_layout(shards, 0, 0, self._total())
             if layout is not None:
                 self._tell_mended()
                 return RunState(
@@ -204,7 +214,7 @@ class OutputFolder:
             return None
         if error is None and self._state.exists():
             # Another process has begun in this moment.
-            return self._read_state(identity, overwrite)
+            return self._read_state(identity, overwrite, unsure)
         raise error or RunError(
             f"{self.work} holds finished images, but no {self._state.name}, which says what they "
             "are of.",

@@ -407,3 +407,23 @@ def test_shards_of_another_run_are_not_taken_for_ones_own(tmp_path):
     folder.release()
     folder, state = begin(tmp_path, shards=())
     assert state == "new"
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_what_is_not_known_yet_counts_as_unchanged(tmp_path, is_finished):
+    """What the images hold, before they are read."""
+    if is_finished:
+        finish(tmp_path)
+    else:
+        begin(tmp_path)[0].release()
+    folder, draft = OutputFolder(tmp_path), IDENTITY | {"size": None}
+    expected = "finished" if is_finished else "resume"
+    assert folder.state(draft, False, unsure=["size"]) == expected
+    with pytest.raises(UsageError, match="seed: 0 -> 1") as told:
+        folder.state(draft | {"seed": 1}, False, unsure=["size"])
+    assert "size" not in told.value.message
+    if not is_finished:
+        (tmp_path / ".synfill/state.json").write_text("{")
+        assert folder.state(draft, False, unsure=["size"]) == "resume"
+        with pytest.raises(RunError, match="damaged"):
+            folder.state(draft, False)
