@@ -19,6 +19,7 @@ from synfill.errors import RunError
 from synfill.files import atomic_write
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.written import FileEntry
 
 LARGEST_RUN = 1 << 30
 """Bytes of a run.json: it has a line for every image file of an ImageFolder."""
@@ -62,13 +63,6 @@ class Commit(_Remembered):
 
     identity: JsonObject
     old: list[Annotated[str, Field(pattern=r"^[^/.\x00][^/\x00]*$")]]
-
-
-class FileEntry(_Remembered):
-    """A file as it was written: its size, and the SHA-256 of its content, in hexadecimal."""
-
-    bytes: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class SplitEntry(_Remembered):
