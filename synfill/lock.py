@@ -109,8 +109,6 @@ class FolderLock:
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise _not_lockable(self.path, "a symbolic link") from None
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
             raise _not_lockable(self.path, f"not to be opened ({error.strerror})") from None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)

@@ -68,6 +68,7 @@ class OutputFolder:
         self._state = self.work / "state.json"
         self._journal = self.work / "commit.json"
         self._old = self.work / "old"
+        self._done = path / ".synfill-done"
         self._lock = FolderLock(self.work)
         self._reporter = reporter or LogReporter()
         self.started: RunState | None = None
@@ -116,6 +117,7 @@ class OutputFolder:
             changed = differences(finished.identity, identity, unsure)
             # Its commit was cut off, and this process has just completed it.
             if not changed and (not overwrite or self._completed == finished.identity):
+                self._check_whole(finished)
                 return "finished"
             if changed and not overwrite and is_more_of(finished.identity, identity, unsure):
                 return "extend"
@@ -123,6 +125,18 @@ class OutputFolder:
             return "new"
         self.check_place(overwrite)
         return "new"
+
+    def _check_whole(self, record: RunRecord) -> None:
+        """Whether the dataset still has its files. The card may have been edited."""
+        for name, entry in (record.files or {}).items():
+            path = self.path / name
+            is_there = path.is_file() and path.stat().st_size == entry.bytes
+            if not is_there and name != "README.md" and path.parent.is_relative_to(self.path):
+                raise RunError(
+                    f"The dataset in {self.path} isn't whole any more: {name} is missing, or has "
+                    "another size.",
+                    "Restore it, choose another --out, or add --overwrite to make it anew.",
+                )
 
     def check_place(self, overwrite: bool) -> None:
         """Check what can be told before anything is known of the run.
@@ -270,11 +284,11 @@ class OutputFolder:
 
     def is_cut_off(self) -> bool:
         """Whether a commit was begun and not brought to its end; `take` does that."""
-        return self._journal.exists()
+        return self._journal.exists() or (self._done / "state.json").exists()
 
     def is_committed(self) -> bool:
         """Whether the dataset is whole in its place, or will be as soon as the folder is taken."""
-        return self.is_cut_off() or self._completed is not None
+        return self._journal.exists() or self._completed is not None
 
     def check_replaced(self, replacing: Replacing) -> None:
         """Look whether what the run would replace is what an earlier one wrote.
@@ -381,9 +395,8 @@ class OutputFolder:
                 _remove(self.work / name)
             _remove(self._journal)
         # A version up to 0.1 that was killed just after its last rename left this.
-        done = self.path / ".synfill-done"
-        if not done.is_symlink() and (done / "state.json").exists():
-            _remove(done)
+        if not self._done.is_symlink() and (self._done / "state.json").exists():
+            _remove(self._done)
 
     def _move(self, commit: Commit) -> None:
         self._old.mkdir(exist_ok=True)

@@ -427,3 +427,84 @@ def test_what_is_not_known_yet_counts_as_unchanged(tmp_path, is_finished):
         assert folder.state(draft, False, unsure=["size"]) == "resume"
         with pytest.raises(RunError, match="damaged"):
             folder.state(draft, False)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs Linux's /proc")
+def test_all_of_it_is_on_the_disk_before_anything_is_moved(tmp_path, monkeypatch):
+    folder, _ = begin(tmp_path)
+    assemble(folder)
+    wanted = {str(path) for path in (folder.final, *folder.final.rglob("*"))}
+    synced, moved = set(), []
+    sync, replace = os.fsync, os.replace
+
+    def syncing(handle):
+        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        sync(handle)
+
+    def replacing(source, target):
+        if str(source) in wanted:
+            moved.append(source)
+            assert synced >= wanted
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", replacing)
+    folder.commit(IDENTITY)
+    assert len(moved) == 3 and str(tmp_path) in synced
+
+
+def test_thousands_of_small_files_take_one_sync(tmp_path, monkeypatch):
+    from synfill import files as synfill_files
+
+    for number in range(3):
+        (tmp_path / str(number)).touch()
+    calls = []
+    monkeypatch.setattr(synfill_files, "_MANY_FILES", 2)
+    monkeypatch.setattr(os, "sync", lambda: calls.append("all"))
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("one"))
+    synfill_files.sync_tree(tmp_path)
+    assert calls == ["all"]
+
+
+def test_a_dataset_that_is_half_in_its_place_is_not_read(tmp_path, monkeypatch):
+    from synfill.data.source import open_source
+    from synfill.publish.listing import read_dataset
+
+    folder, _ = begin(tmp_path)
+    assemble(folder)
+    with monkeypatch.context() as patched:
+        # After README.md and data, before synfill/.
+        stop_after(patched, 6)
+        with pytest.raises(Died):
+            folder.commit(IDENTITY)
+    folder.release()
+    assert (tmp_path / "data").exists() and not (tmp_path / "synfill").exists()
+    with pytest.raises(RunError, match="half in its place"):
+        open_source(str(tmp_path))
+    with pytest.raises(UsageError, match="isn't finished"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "synfill/plan.parquet"])
+def test_a_dataset_that_lost_a_file_is_not_called_finished(tmp_path, name):
+    finish(tmp_path)
+    (tmp_path / "README.md").write_text("edited")
+    assert state_of(tmp_path) == "finished"
+    (tmp_path / name).unlink()
+    with pytest.raises(RunError, match=f"{name} is missing"):
+        state_of(tmp_path)
+    (tmp_path / "README.md").unlink()
+    finish(tmp_path, overwrite=True)
+    assert files(tmp_path) == WHOLE
+
+
+def test_what_an_earlier_version_left_when_it_was_killed_is_removed(tmp_path):
+    finish(tmp_path, with_hashes=False)
+    (tmp_path / ".synfill-done").mkdir()
+    (tmp_path / ".synfill-done/state.json").write_text("{}")
+    folder = OutputFolder(tmp_path)
+    assert folder.state(IDENTITY, False) == "finished" and folder.is_cut_off()
+    folder.take()
+    assert folder.state(IDENTITY, False) == "finished"
+    folder.release()
+    assert files(tmp_path) == WHOLE and not (tmp_path / ".synfill-done").exists()
