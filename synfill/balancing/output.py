@@ -14,7 +14,6 @@ lock                       while a process is at work
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,9 +21,9 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synfill.balancing.commit import Mover, remove
 from synfill.balancing.remembered import (
     SHARD_FOLDERS,
-    Commit,
     RunRecord,
     RunState,
     ShardFolder,
@@ -37,7 +36,6 @@ from synfill.balancing.remembered import (
 )
 from synfill.balancing.replacing import RUN, Replacing
 from synfill.errors import RunError, UsageError
-from synfill.files import sync_folder, sync_tree
 from synfill.generate.shard import Shard, find_layout, find_shards
 from synfill.lock import FolderLock
 from synfill.reporter import LogReporter, Reporter
@@ -63,12 +61,10 @@ class OutputFolder:
         self.path = path
         self.work = path / ".synfill"
         self.plan = self.work / "plan.parquet"
-        self.final = self.work / "final"
+        self._mover = Mover(path, self.work)
+        self.final = self._mover.final
         self.shards = self.work / "shards"
         self._state = self.work / "state.json"
-        self._journal = self.work / "commit.json"
-        self._old = self.work / "old"
-        self._done = path / ".synfill-done"
         self._lock = FolderLock(self.work)
         self._reporter = reporter or LogReporter()
         self.started: RunState | None = None
@@ -156,7 +152,7 @@ class OutputFolder:
                 "Choose another place with --out.",
             )
         self._check_links()
-        ours = self._state.exists() or self._journal.exists() or (self.path / RUN).exists()
+        ours = self._state.exists() or self._mover.is_begun() or (self.path / RUN).exists()
         if overwrite or ours or not self.path.exists():
             return
         # A dry run leaves the plan alone: nothing that anyone would miss.
@@ -284,11 +280,11 @@ class OutputFolder:
 
     def is_cut_off(self) -> bool:
         """Whether a commit was begun and not brought to its end; `take` does that."""
-        return self._journal.exists() or (self._done / "state.json").exists()
+        return self._mover.has_left()
 
     def is_committed(self) -> bool:
         """Whether the dataset is whole in its place, or will be as soon as the folder is taken."""
-        return self._journal.exists() or self._completed is not None
+        return self._mover.is_begun() or self._completed is not None
 
     def check_replaced(self, replacing: Replacing) -> None:
         """Look whether what the run would replace is what an earlier one wrote.
@@ -309,7 +305,7 @@ class OutputFolder:
 
     def empty(self, name: ShardFolder) -> Path:
         """A folder for shards beside those of the run in progress, emptied."""
-        _remove(self.work / name)
+        remove(self.work / name)
         return self.work / name
 
     def begin(self, state: State, content: RunState) -> RunState:
@@ -324,7 +320,7 @@ class OutputFolder:
             What is remembered: `content`, or on resuming what the first start wrote.
         """
         assert self._lock.is_held
-        _remove(self.final)
+        remove(self.final)
         if state == "resume":
             assert self.started is not None
             remembered = self.started
@@ -333,13 +329,13 @@ class OutputFolder:
             if state == "new":
                 # The record last: without it nobody would know whose the shards are.
                 for name in ("plan.parquet", *SHARD_FOLDERS, "state.json"):
-                    _remove(self.work / name)
+                    remove(self.work / name)
         if self._state.is_dir():
-            _remove(self._state)
+            remove(self._state)
         write_record(self._state, remembered)
         self.shards = self.work / remembered.shards
         for name in {*SHARD_FOLDERS} - {remembered.shards}:
-            _remove(self.work / name)
+            remove(self.work / name)
         return remembered
 
     def holds_dataset(self) -> bool:
@@ -364,52 +360,14 @@ class OutputFolder:
                 "All images are finished and kept. Move that elsewhere, and run the same command "
                 "again.",
             ) from None
-        # Before the shards go: what is renamed must be on the disk.
-        sync_tree(self.final)
-        _remove(self._old)
-        write_record(self._journal, Commit(identity=as_json(identity), old=old))
+        self._mover.begin(identity, old)
         self._complete()
         self.release()
 
     def _complete(self) -> None:
-        """Bring a commit to its end, however far it is. Every step may have been done before.
-
-        run.json comes with the last rename into OUT, and is the first to go: a folder that has it
-        is whole.
-        """
-        try:
-            commit = read_record(self._journal, Commit)
-        except RunError:
-            if not self._may_overwrite:
-                raise
-            commit = None
-            for name in ("final", "old", "commit.json"):
-                _remove(self.work / name)
-        if commit is not None:
-            if self.final.is_dir():
-                self._move(commit)
-            self._completed = commit.identity
-            # `final` first: as long as it is there, what is to be moved may not be moved yet.
-            # The journal last: what it says is done with all the rest.
-            for name in ("final", "old", *SHARD_FOLDERS, "plan.parquet", "state.json"):
-                _remove(self.work / name)
-            _remove(self._journal)
-        # A version up to 0.1 that was killed just after its last rename left this.
-        if not self._done.is_symlink() and (self._done / "state.json").exists():
-            _remove(self._done)
-
-    def _move(self, commit: Commit) -> None:
-        self._old.mkdir(exist_ok=True)
-        for name in sorted(commit.old, key=lambda name: name != "synfill"):
-            # All of them were in OUT: one that isn't in `old` was not moved yet.
-            if not os.path.lexists(self._old / name):
-                os.replace(self.path / name, self._old / name)
-        sync_folder(self.path)
-        for child in sorted(self.final.iterdir(), key=lambda child: child.name == "synfill"):
-            if child.name == "synfill":
-                sync_folder(self.path)
-            os.replace(child, self.path / child.name)
-        sync_folder(self.path)
+        identity = self._mover.complete(self._may_overwrite)
+        if identity is not None:
+            self._completed = identity
 
 
 def _names(folder: Path) -> set[str]:
@@ -418,10 +376,3 @@ def _names(folder: Path) -> set[str]:
         return set(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return set()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from output_fixtures import (
     run_state,
 )
 
-from synfill.balancing import output
+from synfill.balancing import commit
 from synfill.balancing.output import OutputFolder
 from synfill.errors import RunError, UsageError
 
@@ -47,10 +47,10 @@ def stop_after(monkeypatch, steps):
 
         return call
 
-    monkeypatch.setattr(output.os, "replace", dying(os.replace))
-    monkeypatch.setattr(output, "sync_folder", dying(output.sync_folder))
-    monkeypatch.setattr(output, "_remove", dying(output._remove))
-    monkeypatch.setattr(output.shutil, "rmtree", dying(output.shutil.rmtree))
+    monkeypatch.setattr(os, "replace", dying(os.replace))
+    monkeypatch.setattr(commit, "sync_folder", dying(commit.sync_folder))
+    monkeypatch.setattr(commit, "remove", dying(commit.remove))
+    monkeypatch.setattr(commit.shutil, "rmtree", dying(commit.shutil.rmtree))
 
 
 def test_a_run_from_start_to_end(tmp_path):
@@ -387,8 +387,8 @@ def test_a_damaged_state_of_another_run_is_named(tmp_path, change):
 def test_a_damaged_journal_is_named(tmp_path, content):
     folder, _ = begin(tmp_path / "out")
     (tmp_path / "x").write_text("mine")
-    folder._journal.write_text("x")
-    damage(folder._journal, content)
+    (folder.work / "commit.json").touch()
+    damage(folder.work / "commit.json", content)
     folder.release()
     again = OutputFolder(tmp_path / "out")
     again.state(IDENTITY, False)

@@ -8,6 +8,7 @@ from datasets_fixtures import make_imagefolder
 
 from synfill.balancing import finish as finishing
 from synfill.balancing import run as running
+from synfill.balancing.commit import Mover
 from synfill.balancing.output import OutputFolder
 from synfill.generate.generator import Generator
 from synfill.generate.store import ShardStore
@@ -168,7 +169,7 @@ def test_other_versions_are_told_and_recorded(cli, base, tmp_path, monkeypatch):
 def test_ctrl_c_in_the_last_step(cli, base, tmp_path, monkeypatch):
     command = (*base, "--limit", 8, "--out", "o")
     with monkeypatch.context() as patched:
-        stop_in(patched, OutputFolder, "_move")
+        stop_in(patched, Mover, "_move")
         stopped = cli(*command)
     assert stopped.code == 130
     assert "complete in o" in " ".join(stopped.err.split())
