@@ -221,7 +221,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     with no_room(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            # Neither a pipe is waited for, nor a link followed.
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

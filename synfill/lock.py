@@ -27,11 +27,14 @@ class FolderLock:
 
     Args:
         work: OUT/.synfill; made when the lock is taken, with what is missing above it.
+
+    Attributes:
+        path: The file that is locked.
     """
 
     def __init__(self, work: Path) -> None:
         self._work = work
-        self._path = work / _NAME
+        self.path = work / _NAME
         self._handle: int | None = None
         self._made: list[Path] = []
 
@@ -66,7 +69,7 @@ class FolderLock:
             except OSError as error:
                 os.close(handle)
                 raise RunError(
-                    f"{self._path} can't be locked ({error.strerror}).",
+                    f"{self.path} can't be locked ({error.strerror}).",
                     "Choose an --out on a disk that can lock files.",
                 ) from None
             except BaseException:
@@ -74,7 +77,7 @@ class FolderLock:
                 raise
             os.close(handle)
         raise RunError(
-            f"{self._path} is made and removed by others all the time.", "Try again later."
+            f"{self.path} is made and removed by others all the time.", "Try again later."
         )
 
     def _open(self) -> int | None:
@@ -91,7 +94,7 @@ class FolderLock:
         flags |= getattr(os, "O_NONBLOCK", 0)
         try:
             self._work.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._path, flags, 0o644)
+            handle = os.open(self.path, flags, 0o644)
         except FileNotFoundError:
             return None
         except FileExistsError:
@@ -102,21 +105,19 @@ class FolderLock:
         except NotADirectoryError:
             raise _not_lockable(self._work.parent, "a file") from None
         except IsADirectoryError:
-            raise _not_lockable(self._path, "a folder") from None
+            raise _not_lockable(self.path, "a folder") from None
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise _not_lockable(self._path, "a symbolic link") from None
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise _not_lockable(self._path, f"not to be opened ({error.strerror})") from None
+                raise _not_lockable(self.path, "a symbolic link") from None
+            raise _not_lockable(self.path, f"not to be opened ({error.strerror})") from None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise _not_lockable(self._path, "not a regular file")
+            raise _not_lockable(self.path, "not a regular file")
         return handle
 
     def _is_at_path(self, handle: int) -> bool:
         with contextlib.suppress(OSError):
-            return os.path.samestat(os.fstat(handle), os.lstat(self._path))
+            return os.path.samestat(os.fstat(handle), os.lstat(self.path))
         return False
 
     def release(self) -> None:
@@ -130,12 +131,12 @@ class FolderLock:
         _HELD.discard(self)
         # While it is held: whoever takes the lock at this path next made a file of their own.
         if sys.platform != "win32" and self._is_at_path(handle):
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             self._remove_made()
         os.close(handle)
         if sys.platform == "win32":
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                self.path.unlink()
             self._remove_made()
 
     def _remove_made(self) -> None:

@@ -116,6 +116,20 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
     assert path.read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_lies_at_the_temporary_name_is_not_written_through(tmp_path, kind):
+    victim, left = tmp_path / "victim", tmp_path / ".f.tmp"
+    victim.write_bytes(b"mine")
+    if kind == "pipe":
+        os.mkfifo(left)
+    else:
+        left.symlink_to(victim)
+    with atomic_write(tmp_path / "f") as file:
+        file.write(b"new")
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert victim.read_bytes() == b"mine" and not os.path.lexists(left)
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
 def test_a_full_disk_is_told(tmp_path):
     from synfill.files import no_room

@@ -28,7 +28,7 @@ from synfill.balancing.plan import write_plan
 from synfill.balancing.plot import Bar, draw_bars, draw_samples
 from synfill.balancing.prepare import Prepared, codes_by_row
 from synfill.balancing.remembered import LARGEST_RUN, RunRecord
-from synfill.balancing.replacing import RUN, list_written
+from synfill.balancing.replacing import RUN
 from synfill.balancing.settings import PUSHING, BalanceSettings
 from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.data.images import decode
@@ -39,6 +39,7 @@ from synfill.generate.store import ShardStore
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject, ModelInfo, Request
 from synfill.reporter import Reporter
+from synfill.written import list_written
 
 SAMPLE_CLASSES = 10
 SAMPLES_A_CLASS = 6

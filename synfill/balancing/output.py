@@ -14,7 +14,6 @@ lock                       while a process is at work
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,9 +21,9 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synfill.balancing.commit import Mover, remove
 from synfill.balancing.remembered import (
     SHARD_FOLDERS,
-    Commit,
     RunRecord,
     RunState,
     ShardFolder,
@@ -37,7 +36,6 @@ from synfill.balancing.remembered import (
 )
 from synfill.balancing.replacing import RUN, Replacing
 from synfill.errors import RunError, UsageError
-from synfill.files import sync_folder, sync_tree
 from synfill.generate.shard import Shard, find_layout, find_shards
 from synfill.lock import FolderLock
 from synfill.reporter import LogReporter, Reporter
@@ -63,11 +61,10 @@ class OutputFolder:
         self.path = path
         self.work = path / ".synfill"
         self.plan = self.work / "plan.parquet"
-        self.final = self.work / "final"
+        self._mover = Mover(path, self.work)
+        self.final = self._mover.final
         self.shards = self.work / "shards"
         self._state = self.work / "state.json"
-        self._journal = self.work / "commit.json"
-        self._old = self.work / "old"
         self._lock = FolderLock(self.work)
         self._reporter = reporter or LogReporter()
         self.started: RunState | None = None
@@ -76,7 +73,12 @@ class OutputFolder:
         self._may_overwrite = False
         self._replacing = Replacing(path, ())
 
-    def state(self, identity: Mapping[str, object], overwrite: bool) -> State:
+    def state(
+        self,
+        identity: Mapping[str, object],
+        overwrite: bool,
+        unsure: Collection[str] = (),
+    ) -> State:
         """What a run of this identity finds here. Changes nothing.
 
         Without the lock it is what was true a moment ago: `take` the folder and ask again.
@@ -84,6 +86,7 @@ class OutputFolder:
         Args:
             identity: What decides the result, by setting.
             overwrite: Whether what stands in the way may be replaced.
+            unsure: Keys of the identity that aren't known yet: they count as unchanged.
 
         Returns:
             "new": the run starts from nothing; "resume": it goes on; "extend": it takes over the
@@ -95,28 +98,41 @@ class OutputFolder:
         """
         self._may_overwrite = overwrite
         self._check_links()
-        started = self.started = self._read_state(identity, overwrite)
+        started = self.started = self._read_state(identity, overwrite, unsure)
         if started is not None:
             self.shards = self.work / started.shards
-            changed = differences(started.identity, identity)
+            changed = differences(started.identity, identity, unsure)
             if not changed:
                 return "resume"
-            if is_more_of(started.identity, identity):
+            if is_more_of(started.identity, identity, unsure):
                 return "extend"
             self._refuse(overwrite, "an unfinished run with other settings", changed)
             return "new"
         finished = self.read_finished(overwrite)
         if finished is not None:
-            changed = differences(finished.identity, identity)
+            changed = differences(finished.identity, identity, unsure)
             # Its commit was cut off, and this process has just completed it.
-            if not changed and (not overwrite or self._completed == as_json(identity)):
+            if not changed and (not overwrite or self._completed == finished.identity):
+                self._check_whole(finished)
                 return "finished"
-            if changed and not overwrite and is_more_of(finished.identity, identity):
+            if changed and not overwrite and is_more_of(finished.identity, identity, unsure):
                 return "extend"
             self._refuse(overwrite, "a finished dataset made with other settings", changed)
             return "new"
         self.check_place(overwrite)
         return "new"
+
+    def _check_whole(self, record: RunRecord) -> None:
+        """Whether the dataset still has its files. The card may have been edited."""
+        for name, entry in (record.files or {}).items():
+            path = self.path / name
+            is_there = path.is_file() and path.stat().st_size == entry.bytes
+            if not is_there and name != "README.md" and path.parent.is_relative_to(self.path):
+                raise RunError(
+                    f"The dataset in {self.path} isn't whole any more: {name} is missing, or has "
+                    "another size.",
+                    "Restore it, choose another --out, or add --overwrite to make it anew.",
+                )
 
     def check_place(self, overwrite: bool) -> None:
         """Check what can be told before anything is known of the run.
@@ -136,7 +152,7 @@ class OutputFolder:
                 "Choose another place with --out.",
             )
         self._check_links()
-        ours = self._state.exists() or self._journal.exists() or (self.path / RUN).exists()
+        ours = self._state.exists() or self._mover.is_begun() or (self.path / RUN).exists()
         if overwrite or ours or not self.path.exists():
             return
         # A dry run leaves the plan alone: nothing that anyone would miss.
@@ -167,7 +183,9 @@ class OutputFolder:
                 "Use the former settings, choose another --out, or add --overwrite.",
             )
 
-    def _read_state(self, identity: Mapping[str, object], overwrite: bool) -> RunState | None:
+    def _read_state(
+        self, identity: Mapping[str, object], overwrite: bool, unsure: Collection[str]
+    ) -> RunState | None:
         """The run in progress, if it has finished anything; mended from its shards where its own
         record is damaged.
         """
@@ -191,7 +209,9 @@ class OutputFolder:
         is_anything_there = False
         for name in SHARD_FOLDERS:
             is_anything_there |= bool(find_shards(self.work / name))
-            layout = find_layout(self._shards_of(name, (run,)), 0, 0, self._total())
+            # Whose shards they are can't be told before all is known; then it is asked again.
+            shards = find_shards(self.work / name) if unsure else self._shards_of(name, (run,))
+            layout = find_layout(shards, 0, 0, self._total())
             if layout is not None:
                 self._tell_mended()
                 return RunState(
@@ -204,7 +224,7 @@ class OutputFolder:
             return None
         if error is None and self._state.exists():
             # Another process has begun in this moment.
-            return self._read_state(identity, overwrite)
+            return self._read_state(identity, overwrite, unsure)
         raise error or RunError(
             f"{self.work} holds finished images, but no {self._state.name}, which says what they "
             "are of.",
@@ -260,11 +280,11 @@ class OutputFolder:
 
     def is_cut_off(self) -> bool:
         """Whether a commit was begun and not brought to its end; `take` does that."""
-        return self._journal.exists()
+        return self._mover.has_left()
 
     def is_committed(self) -> bool:
         """Whether the dataset is whole in its place, or will be as soon as the folder is taken."""
-        return self.is_cut_off() or self._completed is not None
+        return self._mover.is_begun() or self._completed is not None
 
     def check_replaced(self, replacing: Replacing) -> None:
         """Look whether what the run would replace is what an earlier one wrote.
@@ -285,7 +305,7 @@ class OutputFolder:
 
     def empty(self, name: ShardFolder) -> Path:
         """A folder for shards beside those of the run in progress, emptied."""
-        _remove(self.work / name)
+        remove(self.work / name)
         return self.work / name
 
     def begin(self, state: State, content: RunState) -> RunState:
@@ -300,7 +320,7 @@ class OutputFolder:
             What is remembered: `content`, or on resuming what the first start wrote.
         """
         assert self._lock.is_held
-        _remove(self.final)
+        remove(self.final)
         if state == "resume":
             assert self.started is not None
             remembered = self.started
@@ -309,13 +329,13 @@ class OutputFolder:
             if state == "new":
                 # The record last: without it nobody would know whose the shards are.
                 for name in ("plan.parquet", *SHARD_FOLDERS, "state.json"):
-                    _remove(self.work / name)
+                    remove(self.work / name)
         if self._state.is_dir():
-            _remove(self._state)
+            remove(self._state)
         write_record(self._state, remembered)
         self.shards = self.work / remembered.shards
         for name in {*SHARD_FOLDERS} - {remembered.shards}:
-            _remove(self.work / name)
+            remove(self.work / name)
         return remembered
 
     def holds_dataset(self) -> bool:
@@ -340,53 +360,14 @@ class OutputFolder:
                 "All images are finished and kept. Move that elsewhere, and run the same command "
                 "again.",
             ) from None
-        # Before the shards go: what is renamed must be on the disk.
-        sync_tree(self.final)
-        _remove(self._old)
-        write_record(self._journal, Commit(identity=as_json(identity), old=old))
+        self._mover.begin(identity, old)
         self._complete()
         self.release()
 
     def _complete(self) -> None:
-        """Bring a commit to its end, however far it is. Every step may have been done before.
-
-        run.json comes with the last rename into OUT, and is the first to go: a folder that has it
-        is whole.
-        """
-        try:
-            commit = read_record(self._journal, Commit)
-        except RunError:
-            if not self._may_overwrite:
-                raise
-            commit = None
-            for name in ("final", "old", "commit.json"):
-                _remove(self.work / name)
-        if commit is not None:
-            if self.final.is_dir():
-                self._move(commit)
-            self._completed = commit.identity
-            # `final` first: as long as it is there, what is to be moved may not be moved yet.
-            # The journal last: what it says is done with all the rest.
-            for name in ("final", "old", *SHARD_FOLDERS, "plan.parquet", "state.json"):
-                _remove(self.work / name)
-            _remove(self._journal)
-        # A version up to 0.1 that was killed just after its last rename left this.
-        done = self.path / ".synfill-done"
-        if not done.is_symlink() and (done / "state.json").exists():
-            _remove(done)
-
-    def _move(self, commit: Commit) -> None:
-        self._old.mkdir(exist_ok=True)
-        for name in sorted(commit.old, key=lambda name: name != "synfill"):
-            # All of them were in OUT: one that isn't in `old` was not moved yet.
-            if not os.path.lexists(self._old / name):
-                os.replace(self.path / name, self._old / name)
-        sync_folder(self.path)
-        for child in sorted(self.final.iterdir(), key=lambda child: child.name == "synfill"):
-            if child.name == "synfill":
-                sync_folder(self.path)
-            os.replace(child, self.path / child.name)
-        sync_folder(self.path)
+        identity = self._mover.complete(self._may_overwrite)
+        if identity is not None:
+            self._completed = identity
 
 
 def _names(folder: Path) -> set[str]:
@@ -395,10 +376,3 @@ def _names(folder: Path) -> set[str]:
         return set(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return set()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

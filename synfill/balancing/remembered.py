@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -19,6 +19,7 @@ from synfill.errors import RunError
 from synfill.files import atomic_write
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.written import FileEntry
 
 LARGEST_RUN = 1 << 30
 """Bytes of a run.json: it has a line for every image file of an ImageFolder."""
@@ -62,13 +63,6 @@ class Commit(_Remembered):
 
     identity: JsonObject
     old: list[Annotated[str, Field(pattern=r"^[^/.\x00][^/\x00]*$")]]
-
-
-class FileEntry(_Remembered):
-    """A file as it was written: its size, and the SHA-256 of its content, in hexadecimal."""
-
-    bytes: int = Field(ge=0)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class SplitEntry(_Remembered):
@@ -167,17 +161,21 @@ def digest_identity(identity: Mapping[str, object]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """What changed between two identities, one line each."""
+def differences(
+    before: Mapping[str, object], now: Mapping[str, object], unsure: Collection[str] = ()
+) -> list[str]:
+    """What changed between two identities, one line each; keys in `unsure` count as unchanged."""
     current = as_json(now)
     return [
         f"{key}: {_short(before.get(key))} -> {_short(current.get(key))}"
         for key in dict.fromkeys([*before, *current])
-        if before.get(key) != current.get(key)
+        if key not in unsure and before.get(key) != current.get(key)
     ]
 
 
-def is_more_of(before: Mapping[str, object], now: Mapping[str, object]) -> bool:
+def is_more_of(
+    before: Mapping[str, object], now: Mapping[str, object], unsure: Collection[str] = ()
+) -> bool:
     """Whether a run asks for more than an earlier one under the same rules: a larger limit or
     none, a higher target of the same kind. Whether all of the earlier one's requests are among
     its own, the plans say.
@@ -185,7 +183,7 @@ def is_more_of(before: Mapping[str, object], now: Mapping[str, object]) -> bool:
     current = as_json(now)
     for key in dict.fromkeys([*before, *current]):
         old, new = before.get(key), current.get(key)
-        if old == new:
+        if key in unsure or old == new:
             continue
         if key == "limit":
             is_more = isinstance(old, int) and (new is None or _is_number_above(new, old))

@@ -5,7 +5,6 @@ A user may have added to it, edited it, or put there what the run itself reads.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -13,9 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synfill.balancing.remembered import FileEntry, RunRecord
+from synfill.balancing.remembered import RunRecord
 from synfill.errors import UsageError
-from synfill.files import no_room
+from synfill.written import Comparer, FileEntry
 
 RUN = "synfill/run.json"
 PLAN = "synfill/plan.parquet"
@@ -30,27 +29,6 @@ _INFO = frozenset(
 _SHARD = re.compile(r"data/(?P<split>[^/.][^/]*)-\d{5}-of-\d{5}\.parquet")
 _IMAGE = re.compile(r"(?P<split>[^/.][^/]*)/(metadata\.csv|([^/]+/)?(real|synthetic)-\d{7}\.\w+)")
 _SHOWN = 5
-
-Signature = tuple[int, int, int]
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def list_written(folder: Path) -> dict[str, dict[str, int | str]]:
-    """Every file below a folder for run.json's `files`: path, with '/' -> bytes and SHA-256."""
-    with no_room(folder):
-        return {
-            path.relative_to(folder).as_posix(): {
-                "bytes": path.stat().st_size,
-                "sha256": hash_file(path),
-            }
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
 
 
 @dataclass
@@ -67,7 +45,7 @@ class Replacing:
     writes: Collection[str]
     reads: Sequence[Path] = ()
     # What was found unchanged needs no second reading before the commit, unless it was touched.
-    _same: dict[str, Signature] = field(default_factory=dict)
+    _comparer: Comparer = field(default_factory=Comparer)
 
     def find(self, record: RunRecord | None, is_damaged: bool) -> list[str]:
         """The names in OUT that are to be replaced.
@@ -131,27 +109,16 @@ class Replacing:
             if not stat.S_ISREG(status.st_mode):
                 foreign.append(f"{path} (no regular file)")
             elif listed is not None:
-                if path != RUN and not self._is_listed(path, status, listed):
-                    foreign.append(f"{path} (changed since)" if path in listed else path)
+                entry = listed.get(path)
+                if entry is None and path != RUN:
+                    foreign.append(path)
+                elif entry is not None and not self._comparer.is_same(self.out / path, entry):
+                    foreign.append(f"{path} (changed since)")
             elif not _could_be_ours(path, record, is_damaged):
                 foreign.append(path)
         # An empty folder below ours; ours themselves may be empty.
         foreign += sorted(folder + "/" for folder in folders - needed if folder != name)
         return foreign
-
-    def _is_listed(self, path: str, status: os.stat_result, listed: dict[str, FileEntry]) -> bool:
-        entry = listed.get(path)
-        if entry is None or entry.bytes != status.st_size:
-            return False
-        signature = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if self._same.get(path) != signature:
-            try:
-                if hash_file(self.out / path) != entry.sha256:
-                    return False
-            except OSError:
-                return False
-            self._same[path] = signature
-        return True
 
 
 def _listed(record: RunRecord | None) -> dict[str, FileEntry] | None:

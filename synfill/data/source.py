@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from synfill.errors import UsageError
+from synfill.errors import RunError, UsageError
 from synfill.records import JsonObject
 
 if TYPE_CHECKING:
@@ -217,6 +217,12 @@ def _open_local(spec: str, config: str | None, image: str | None, folder: Folder
         _refuse_config(spec, config)
         _refuse_folder(spec, folder)
         return open_saved(spec, path, image=image)
+    if (path / ".synfill/commit.json").exists() and not (path / "synfill/run.json").exists():
+        raise RunError(
+            f"The dataset in '{spec}' is only half in its place: synfill balance was stopped in "
+            "its last step.",
+            "Run the same synfill balance command again: it completes it at once.",
+        )
     tree = read_tree(path)
     files = parquet_files(tree)
     if files and not (_holds_images(tree) and all(_names_files(path / n) for n in files)):

@@ -18,13 +18,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from synfill.errors import RunError, UsageError
 from synfill.files import atomic_write, csv_text
+from synfill.lock import FolderLock
 from synfill.records import JsonObject
+from synfill.training.ownership import (
+    METHOD,
+    RUN,
+    is_open,
+    own_files,
+    read_identity,
+    refuse_foreign,
+    write_record,
+)
 
-RUN, METHOD, RECIPE, RESULT = "run.json", "method.json", "recipe.yaml", "result.json"
+RECIPE, RESULT = "recipe.yaml", "result.json"
 CHECKPOINT = re.compile(r"stage-(\d+)-epoch-(\d+)")
 """What a checkpoint's folder is called."""
 _SEED = re.compile(r"seed-\d+")
@@ -35,6 +43,8 @@ CURVES, CONFUSION, SIZES = "learning-curves.png", "confusion.png", "class-sizes.
 COMPARED = "comparison.png"
 """The pictures of a method, and of a comparison (which has SIZES, too)."""
 _OF_A_METHOD = (METHOD, "metrics.json", "predictions.parquet", CURVES, CONFUSION, SIZES)
+_OF_A_COMPARISON = ("comparison.json", "comparison.md", COMPARED, SIZES)
+_SKIPPED = "skipped.csv"
 
 
 @dataclass(frozen=True)
@@ -71,17 +81,19 @@ class SeedFolder:
                 shutil.rmtree(child, ignore_errors=True)
         _remove_empty(self.checkpoints)
 
+    def files(self) -> list[Path]:
+        """Where a training run leaves its files."""
+        # First what says that the rest is there.
+        names = (RESULT, _HISTORY, self.predictions.name)
+        return [
+            *(self.path / name for name in names),
+            *(self.model / name for name in (CONFIG, WEIGHTS)),
+        ]
+
     def clear(self) -> None:
         """Remove what a training run leaves here, and nothing else."""
-        # First what says that the rest is there.
-        names = (
-            RESULT,
-            _HISTORY,
-            self.predictions.name,
-            *(f"model/{name}" for name in (CONFIG, WEIGHTS)),
-        )
-        for name in names:
-            (self.path / name).unlink(missing_ok=True)
+        for path in self.files():
+            path.unlink(missing_ok=True)
         self.tidy()
         _remove_empty(self.model)
         _remove_empty(self.path)
@@ -108,9 +120,11 @@ class MethodFolder:
 
     Attributes:
         path: The folder.
+        out: The run's output folder, whose record says which files are the run's own.
     """
 
     path: Path
+    out: Path
 
     def seed(self, seed: int) -> SeedFolder:
         """The folder of one of its training runs."""
@@ -125,12 +139,12 @@ class MethodFolder:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
         self.check(identity, overwrite)
-        earlier = _read(self.path / METHOD)
+        earlier = read_identity(self.path / METHOD, overwrite)
         if overwrite and (earlier is None or differences(earlier, identity)):
             self.clear()
             earlier = None
         if earlier is None:
-            _write(self.path / METHOD, identity)
+            write_record(self.path / METHOD, identity)
 
     def check(self, identity: JsonObject, overwrite: bool) -> None:
         """Look whether what is in the folder was made alike. Changes nothing.
@@ -138,10 +152,11 @@ class MethodFolder:
         Raises:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
+        earlier = read_identity(self.path / METHOD, overwrite)
         if overwrite:
-            return
-        earlier = _read(self.path / METHOD)
-        if earlier is not None:
+            if earlier is None or differences(earlier, identity):
+                refuse_foreign(self.out, self.files())
+        elif earlier is not None:
             _refuse(self.path, differences(earlier, identity))
         elif found := self._seeds():
             raise UsageError(
@@ -152,6 +167,14 @@ class MethodFolder:
     def _seeds(self) -> list[Path]:
         children = sorted(self.path.iterdir()) if self.path.is_dir() else []
         return [child for child in children if _SEED.fullmatch(child.name) and child.is_dir()]
+
+    def files(self) -> list[Path]:
+        """Where a method leaves its files, as far as there are such."""
+        found = [self.path / name for name in _OF_A_METHOD]
+        for folder in self._seeds():
+            if not folder.is_symlink():
+                found += SeedFolder(folder).files()
+        return [path for path in found if os.path.lexists(path)]
 
     def clear(self) -> None:
         """Remove what a method leaves, and nothing else."""
@@ -173,13 +196,13 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.balanced = path / "balanced"
-        self.skipped = path / "skipped.csv"
+        self.skipped = path / _SKIPPED
         self.work = path / ".synfill"
-        self._lock: FileLock | None = None
+        self._lock = FolderLock(self.work)
 
     def method(self, name: str | None) -> MethodFolder:
         """The folder of a method; None for the recipe's own stages."""
-        return MethodFolder(self.path / name if name is not None else self.path)
+        return MethodFolder(self.path / name if name is not None else self.path, self.path)
 
     def check(self, identity: JsonObject, overwrite: bool) -> None:
         """Look whether the folder can be used for this recipe. Changes nothing.
@@ -201,7 +224,14 @@ class RunFolder:
                 f"Nothing can be written to {place}, where the output folder {self.path} is to be.",
                 "Choose another place with --out.",
             )
-        earlier = _read(self.path / RUN)
+        if self.work.is_symlink():
+            raise UsageError(
+                f"{self.work} is a symbolic link: synfill would write and delete where it leads.",
+                "Remove the link, or choose another --out.",
+            )
+        earlier = read_identity(self.path / RUN, overwrite)
+        if overwrite and (earlier is None or differences(earlier, identity)):
+            refuse_foreign(self.path, _written(self.path))
         if earlier is not None:
             if not overwrite:
                 _refuse(self.path, differences(earlier, identity))
@@ -224,16 +254,7 @@ class RunFolder:
         Raises:
             RunError: Another process is at work here.
         """
-        self.work.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.work / "lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            self._lock = None
-            raise RunError(
-                f"Another synfill run is writing to {self.path}.",
-                "Wait for it to end, or choose another --out.",
-            ) from None
+        self._lock.acquire()
 
     def claim(self, identity: JsonObject, recipe: str, overwrite: bool) -> None:
         """Write down what recipe the results here are of, before there are any.
@@ -243,14 +264,17 @@ class RunFolder:
             recipe: The resolved recipe, as YAML.
             overwrite: Whether the results of another recipe, of all its methods, are removed.
         """
-        earlier = _read(self.path / RUN)
-        if overwrite and earlier is not None and differences(earlier, identity):
-            for folder in (self.path, *self.path.iterdir()):
-                if (folder / METHOD).is_file() and not folder.is_symlink():
-                    MethodFolder(folder).clear()
-            for name in ("comparison.json", "comparison.md", COMPARED, SIZES):
+        earlier = read_identity(self.path / RUN, overwrite)
+        if overwrite and (earlier is None or differences(earlier, identity)):
+            # Again, now that it is this process's alone.
+            refuse_foreign(self.path, _written(self.path))
+            for folder in _method_folders(self.path):
+                folder.clear()
+            for name in _OF_A_COMPARISON:
                 (self.path / name).unlink(missing_ok=True)
-        _write(self.path / RUN, identity)
+        own = own_files(self.path, _written(self.path))
+        # Until they are listed, what is newer than this file is the run's own.
+        write_record(self.path / RUN, identity | {"files": own, "is_open": True})
         with atomic_write(self.path / RECIPE) as file:
             file.write(recipe.encode())
 
@@ -268,15 +292,45 @@ class RunFolder:
         Args:
             is_finished: Whether what was only needed while at work can be removed.
         """
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        if not self._lock.is_held:
+            return
+        try:
+            self._list_files()
             if is_finished:
-                shutil.rmtree(self.work, ignore_errors=True)
+                # All but the lock, which is held until it is let go.
+                for child in {*self.work.iterdir()} - {self._lock.path}:
+                    if child.is_dir() and not child.is_symlink():
+                        shutil.rmtree(child, ignore_errors=True)
+                    else:
+                        child.unlink(missing_ok=True)
+        finally:
             # A run that was refused leaves nothing behind, not even the folder that it made.
-            (self.work / "lock").unlink(missing_ok=True)
-            for folder in (self.work, self.path):
-                _remove_empty(folder)
+            self._lock.release()
+
+    def _list_files(self) -> None:
+        """Write down which files the run wrote, so that no later one takes others for them."""
+        with contextlib.suppress(OSError, RunError):
+            identity = read_identity(self.path / RUN)
+            if identity is not None and is_open(self.path):
+                own = own_files(self.path, _written(self.path))
+                write_record(self.path / RUN, identity | {"files": own})
+
+
+def _method_folders(out: Path) -> list[MethodFolder]:
+    """The folders in OUT that a method of ours left, OUT itself among them."""
+    children = sorted(out.iterdir()) if out.is_dir() else []
+    return [
+        MethodFolder(folder, out)
+        for folder in (out, *children)
+        if os.path.lexists(folder / METHOD) and not folder.is_symlink()
+    ]
+
+
+def _written(out: Path) -> list[Path]:
+    """Where runs leave their files in OUT, as far as there are such."""
+    names = (RECIPE, _SKIPPED, *_OF_A_COMPARISON)
+    found = [out / name for name in names if os.path.lexists(out / name)]
+    return found + [path for folder in _method_folders(out) for path in folder.files()]
 
 
 def _remove_empty(folder: Path) -> None:
@@ -321,20 +375,3 @@ def _refuse(path: Path, changed: list[str]) -> None:
             + "\n".join(f"  {line}" for line in changed),
             "Use the former ones, choose another --out, or add --overwrite.",
         )
-
-
-def _write(path: Path, content: JsonObject) -> None:
-    with atomic_write(path) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def _read(path: Path) -> JsonObject | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} can't be read: {error}.", "Restore it, or remove it.") from None
-    if not isinstance(content, dict):
-        raise RunError(f"{path} holds no JSON object.", "Restore it, or remove it.")
-    return content

@@ -18,7 +18,7 @@ from output_fixtures import (
     run_state,
 )
 
-from synfill.balancing import output
+from synfill.balancing import commit
 from synfill.balancing.output import OutputFolder
 from synfill.errors import RunError, UsageError
 
@@ -47,10 +47,10 @@ def stop_after(monkeypatch, steps):
 
         return call
 
-    monkeypatch.setattr(output.os, "replace", dying(os.replace))
-    monkeypatch.setattr(output, "sync_folder", dying(output.sync_folder))
-    monkeypatch.setattr(output, "_remove", dying(output._remove))
-    monkeypatch.setattr(output.shutil, "rmtree", dying(output.shutil.rmtree))
+    monkeypatch.setattr(os, "replace", dying(os.replace))
+    monkeypatch.setattr(commit, "sync_folder", dying(commit.sync_folder))
+    monkeypatch.setattr(commit, "remove", dying(commit.remove))
+    monkeypatch.setattr(commit.shutil, "rmtree", dying(commit.shutil.rmtree))
 
 
 def test_a_run_from_start_to_end(tmp_path):
@@ -310,94 +310,6 @@ def test_a_link_is_not_followed(tmp_path, name):
     assert os.listdir(elsewhere) == ["thesis.txt"]
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["{", "[]", "null", "0", "{}", '{"identity": null}', '{"identity": {}, "splits": []}',
-     '{"identity": {}, "counts": {}}', "[" * 5000, "\ud800", "folder", "pipe"],
-)  # fmt: skip
-def test_a_damaged_run_json_is_told(tmp_path, content):
-    finish(tmp_path)
-    path = tmp_path / "synfill/run.json"
-    damage(path, content)
-    with pytest.raises(RunError, match=r"run\.json is damaged") as told:
-        state_of(tmp_path)
-    assert "--overwrite" in told.value.hint
-    assert state_of(tmp_path, overwrite=True) == "new"
-    if content not in ("folder", "pipe"):
-        finish(tmp_path, overwrite=True)
-        assert state_of(tmp_path) == "finished"
-    assert files(tmp_path) - {"synfill/run.json"} == WHOLE - {"synfill/run.json"}
-
-
-def damage(path, content):
-    path.unlink()
-    if content == "folder":
-        path.mkdir()
-    elif content == "pipe":
-        os.mkfifo(path)
-    else:
-        path.write_bytes(content.encode("utf-8", "surrogatepass"))
-
-
-DAMAGED = [
-    "{", "[]", "null", "{}", '{"identity": []}', "folder", "pipe", "missing",
-    {"shard_size": -32}, {"shard_size": 0}, {"shard_size": None}, {"shard_size": 64},
-    {"shard_size": "32"}, {"shard_size": 16}, {"batch_size": 0}, {"batch_size": 48},
-    {"identity": None}, {"versions": []}, {"shards": "../../x"},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("change", DAMAGED, ids=str)
-def test_a_damaged_state_is_made_again_from_the_shards(tmp_path, change):
-    folder, _ = begin(tmp_path, shards=(0, 1))
-    folder.release()
-    path = tmp_path / ".synfill/state.json"
-    if change == "missing":
-        path.unlink()
-    elif isinstance(change, dict):
-        path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    else:
-        damage(path, change)
-    folder, state = begin(tmp_path, shards=())
-    assert state == "resume"
-    again = open_store(folder)
-    assert again.finished() == [0, 1]
-    remembered = json.loads(path.read_text())
-    assert (remembered["batch_size"], remembered["shard_size"]) == (4, 32)
-    folder.release()
-
-
-@pytest.mark.parametrize("change", ["{", "null", "{}", "pipe", "missing"])
-def test_a_damaged_state_of_another_run_is_named(tmp_path, change):
-    folder, _ = begin(tmp_path, shards=(0, 1))
-    folder.release()
-    path = tmp_path / ".synfill/state.json"
-    if change == "missing":
-        path.unlink()
-    else:
-        damage(path, change)
-    with pytest.raises(RunError, match=r"state\.json") as told:
-        state_of(tmp_path, OTHER)
-    assert "--overwrite" in told.value.hint
-    finish(tmp_path, OTHER, overwrite=True)
-    assert state_of(tmp_path, OTHER) == "finished"
-
-
-@pytest.mark.parametrize("content", ["{", "null", '{"identity": {}, "old": ["../x"]}', "pipe"])
-def test_a_damaged_journal_is_named(tmp_path, content):
-    folder, _ = begin(tmp_path / "out")
-    (tmp_path / "x").write_text("mine")
-    folder._journal.write_text("x")
-    damage(folder._journal, content)
-    folder.release()
-    again = OutputFolder(tmp_path / "out")
-    again.state(IDENTITY, False)
-    with pytest.raises(RunError, match=r"commit\.json is damaged"):
-        again.take()
-    finish(tmp_path / "out", overwrite=True)
-    assert files(tmp_path) == {f"out/{name}" for name in WHOLE} | {"x"}
-
-
 def test_shards_of_another_run_are_not_taken_for_ones_own(tmp_path):
     """A run that took over images was killed before it wrote down that it had."""
     folder, _ = begin(tmp_path, shards=(0,))
@@ -407,3 +319,104 @@ def test_shards_of_another_run_are_not_taken_for_ones_own(tmp_path):
     folder.release()
     folder, state = begin(tmp_path, shards=())
     assert state == "new"
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_what_is_not_known_yet_counts_as_unchanged(tmp_path, is_finished):
+    """What the images hold, before they are read."""
+    if is_finished:
+        finish(tmp_path)
+    else:
+        begin(tmp_path)[0].release()
+    folder, draft = OutputFolder(tmp_path), IDENTITY | {"size": None}
+    expected = "finished" if is_finished else "resume"
+    assert folder.state(draft, False, unsure=["size"]) == expected
+    with pytest.raises(UsageError, match="seed: 0 -> 1") as told:
+        folder.state(draft | {"seed": 1}, False, unsure=["size"])
+    assert "size" not in told.value.message
+    if not is_finished:
+        (tmp_path / ".synfill/state.json").write_text("{")
+        assert folder.state(draft, False, unsure=["size"]) == "resume"
+        with pytest.raises(RunError, match="damaged"):
+            folder.state(draft, False)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs Linux's /proc")
+def test_all_of_it_is_on_the_disk_before_anything_is_moved(tmp_path, monkeypatch):
+    folder, _ = begin(tmp_path)
+    assemble(folder)
+    wanted = {str(path) for path in (folder.final, *folder.final.rglob("*"))}
+    synced, moved = set(), []
+    sync, replace = os.fsync, os.replace
+
+    def syncing(handle):
+        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        sync(handle)
+
+    def replacing(source, target):
+        if str(source) in wanted:
+            moved.append(source)
+            assert synced >= wanted
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", replacing)
+    folder.commit(IDENTITY)
+    assert len(moved) == 3 and str(tmp_path) in synced
+
+
+def test_thousands_of_small_files_take_one_sync(tmp_path, monkeypatch):
+    from synfill import files as synfill_files
+
+    for number in range(3):
+        (tmp_path / str(number)).touch()
+    calls = []
+    monkeypatch.setattr(synfill_files, "_MANY_FILES", 2)
+    monkeypatch.setattr(os, "sync", lambda: calls.append("all"))
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("one"))
+    synfill_files.sync_tree(tmp_path)
+    assert calls == ["all"]
+
+
+def test_a_dataset_that_is_half_in_its_place_is_not_read(tmp_path, monkeypatch):
+    from synfill.data.source import open_source
+    from synfill.publish.listing import read_dataset
+
+    folder, _ = begin(tmp_path)
+    assemble(folder)
+    with monkeypatch.context() as patched:
+        # After README.md and data, before synfill/.
+        stop_after(patched, 6)
+        with pytest.raises(Died):
+            folder.commit(IDENTITY)
+    folder.release()
+    assert (tmp_path / "data").exists() and not (tmp_path / "synfill").exists()
+    with pytest.raises(RunError, match="half in its place"):
+        open_source(str(tmp_path))
+    with pytest.raises(UsageError, match="isn't finished"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "synfill/plan.parquet"])
+def test_a_dataset_that_lost_a_file_is_not_called_finished(tmp_path, name):
+    finish(tmp_path)
+    (tmp_path / "README.md").write_text("edited")
+    assert state_of(tmp_path) == "finished"
+    (tmp_path / name).unlink()
+    with pytest.raises(RunError, match=f"{name} is missing"):
+        state_of(tmp_path)
+    (tmp_path / "README.md").unlink()
+    finish(tmp_path, overwrite=True)
+    assert files(tmp_path) == WHOLE
+
+
+def test_what_an_earlier_version_left_when_it_was_killed_is_removed(tmp_path):
+    finish(tmp_path, with_hashes=False)
+    (tmp_path / ".synfill-done").mkdir()
+    (tmp_path / ".synfill-done/state.json").write_text("{}")
+    folder = OutputFolder(tmp_path)
+    assert folder.state(IDENTITY, False) == "finished" and folder.is_cut_off()
+    folder.take()
+    assert folder.state(IDENTITY, False) == "finished"
+    folder.release()
+    assert files(tmp_path) == WHOLE and not (tmp_path / ".synfill-done").exists()

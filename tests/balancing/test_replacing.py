@@ -188,11 +188,11 @@ def test_what_the_run_reads_is_never_taken(tmp_path, place):
 
 
 def test_what_was_looked_at_is_hashed_once(tmp_path, monkeypatch):
-    from synfill.balancing import replacing
+    from synfill import written
 
     finish(tmp_path, OTHER)
     folder, _ = begin(tmp_path, overwrite=True)
-    monkeypatch.setattr(replacing, "hash_file", lambda path: "read again")
+    monkeypatch.setattr(written, "hash_file", lambda path: "read again")
     assert folder._find_replaced() == ["README.md", "data", "synfill"]
     os.utime(tmp_path / "README.md", ns=(1, 1))
     with pytest.raises(UsageError, match=r"README\.md \(changed since\)"):

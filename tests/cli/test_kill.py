@@ -52,6 +52,8 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path, sd_model, cli):
         second = cli(*command)
         assert second.code == 1
         assert "Another synfill run" in second.err
+        # Before the model is loaded.
+        assert "Loading" not in second.err
     finally:
         process.kill()
         process.wait()

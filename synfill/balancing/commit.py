@@ -1,0 +1,117 @@
+"""How a finished dataset gets to its place, so that OUT is a whole dataset or none.
+
+A journal says what is being moved; from then on what was begun is brought to its end, whenever the
+process is killed. run.json comes with the last rename into OUT, and is the first to go: a folder
+that has it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from synfill.balancing.remembered import (
+    SHARD_FOLDERS,
+    Commit,
+    as_json,
+    read_record,
+    write_record,
+)
+from synfill.errors import RunError
+from synfill.files import sync_folder, sync_tree
+from synfill.records import JsonObject
+
+
+class Mover:
+    """Moves a dataset from OUT/.synfill/final into OUT. Whoever uses it holds the lock.
+
+    Args:
+        out: The output folder.
+        work: OUT/.synfill.
+
+    Attributes:
+        final: Where the dataset is assembled.
+    """
+
+    def __init__(self, out: Path, work: Path) -> None:
+        self.final = work / "final"
+        self._out, self._work = out, work
+        self._journal = work / "commit.json"
+        self._old = work / "old"
+        self._done = out / ".synfill-done"
+
+    def is_begun(self) -> bool:
+        """Whether a commit was begun and not brought to its end."""
+        return self._journal.exists()
+
+    def has_left(self) -> bool:
+        """Whether there is anything for `complete` to do."""
+        return self.is_begun() or (self._done / "state.json").exists()
+
+    def begin(self, identity: Mapping[str, object], old: Sequence[str]) -> None:
+        """Write the journal.
+
+        Args:
+            identity: What decided the dataset in `final`.
+            old: The names in OUT that it replaces.
+        """
+        # Before the shards go: what is renamed must be on the disk.
+        sync_tree(self.final)
+        remove(self._old)
+        write_record(self._journal, Commit(identity=as_json(identity), old=list(old)))
+
+    def complete(self, may_begin_anew: bool) -> JsonObject | None:
+        """Bring a commit to its end, however far it is.
+
+        Args:
+            may_begin_anew: Whether one whose journal is damaged is given up.
+
+        Returns:
+            The identity of the dataset that is now in place; None if no commit was begun.
+
+        Raises:
+            RunError: The journal is damaged.
+        """
+        try:
+            commit = read_record(self._journal, Commit)
+        except RunError:
+            if not may_begin_anew:
+                raise
+            commit = None
+            for name in ("final", "old", "commit.json"):
+                remove(self._work / name)
+        if commit is not None:
+            if self.final.is_dir():
+                self._move(commit)
+            # `final` first: as long as it is there, what is to be moved may not be moved yet.
+            # The journal last: what it says is done with all the rest.
+            for name in ("final", "old", *SHARD_FOLDERS, "plan.parquet", "state.json"):
+                remove(self._work / name)
+            remove(self._journal)
+        # A version up to 0.1 that was killed just after its last rename left this.
+        if not self._done.is_symlink() and (self._done / "state.json").exists():
+            remove(self._done)
+        return commit.identity if commit is not None else None
+
+    def _move(self, commit: Commit) -> None:
+        self._old.mkdir(exist_ok=True)
+        for name in sorted(commit.old, key=lambda name: name != "synfill"):
+            # All of them were in OUT: one that isn't in `old` was not moved yet.
+            if not os.path.lexists(self._old / name):
+                os.replace(self._out / name, self._old / name)
+        sync_folder(self._out)
+        for child in sorted(self.final.iterdir(), key=lambda child: child.name == "synfill"):
+            if child.name == "synfill":
+                sync_folder(self._out)
+            os.replace(child, self._out / child.name)
+        sync_folder(self._out)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
