@@ -79,7 +79,7 @@ def main() -> None:
         import synfill.cli.train  # noqa: F401
 
         STOPPING.running()
-        _run()
+        _run_command()
     except KeyboardInterrupt:
         STOPPING.tell()
         sys.exit(STOPPING.exit_code)
@@ -125,7 +125,7 @@ class _Lenient(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _run() -> None:
+def _run_command() -> None:
     """Run the command, and bring what it printed to where it goes.
 
     Raises:
