@@ -24,7 +24,7 @@ COMPOSERS = {
     f"balancing/{name}.py"
     for name in (
         "analyze", "assemble", "estimate", "finish", "identity", "prepare", "run",
-        "settings", "writers",
+        "settings", "start", "writers",
     )
 } | {
     f"training/{name}.py"

@@ -73,6 +73,7 @@ def main() -> None:
         import synfill.cli.balance
         import synfill.cli.demo
         import synfill.cli.env
+        import synfill.cli.init
         import synfill.cli.predict
         import synfill.cli.push
         import synfill.cli.recipes
