@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 _LOG = logging.getLogger("synfill")
 
@@ -39,7 +42,7 @@ class Reporter(Protocol):
 
 
 class LogReporter:
-    """Sends messages to the logger `synfill`; progress is left out. The Python API's default."""
+    """Sends messages to the logger `synfill`; progress only for debugging."""
 
     def note(self, message: str) -> None:
         """Log as information."""
@@ -60,3 +63,87 @@ class LogReporter:
     ) -> None:
         """Log for debugging."""
         _LOG.debug("%s: %d of %d %s", stage, done, total, detail)
+
+
+class BarReporter(LogReporter):
+    """Sends messages to the logger `synfill`, and draws tqdm's bars in a notebook or terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def progress(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        detail: str = "",
+        rate: float | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Move the stage's bar; a new stage has a bar of its own."""
+        if stage != self._stage:
+            from tqdm.auto import tqdm
+
+            self.close()
+            self._stage = stage
+            self._bar = tqdm(
+                desc=stage,
+                initial=done,
+                total=total,
+                bar_format="{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt}{postfix}",
+                dynamic_ncols=True,
+            )
+        self._bar.total = total
+        speed = f"{rate:.2f} images/s" if rate is not None else ""
+        left = f"{format_duration(seconds_left)} left" if seconds_left is not None else ""
+        told = ", ".join(part for part in (speed, left, detail) if part)
+        self._bar.set_postfix_str(told, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar, self._stage = None, ""
+
+
+@contextmanager
+def reporting(reporter: Reporter | None, progress: bool) -> Iterator[Reporter]:
+    """Where a call from Python tells what it does.
+
+    Args:
+        reporter: The caller's own; None for the logger, with bars where somebody looks.
+        progress: False for no bars.
+    """
+    if reporter is not None or not progress or not _is_watched():
+        yield reporter or LogReporter()
+        return
+    bars = BarReporter()
+    try:
+        yield bars
+    finally:
+        bars.close()
+
+
+def _is_watched() -> bool:
+    """Whether this is a notebook, or stderr a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    # As tqdm tells a notebook from IPython in a terminal.
+    if shell is not None and "IPKernelApp" in shell.config:
+        return True
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds for a person: 45 s, 12 min, 3.4 h, 2.1 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

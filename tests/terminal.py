@@ -30,9 +30,12 @@ class Screen:
     widest: int
 
 
-def run_in_terminal(*arguments: object, columns: int = 80, **environment: str) -> Screen:
-    """Run `synfill` with these arguments."""
-    command = [sys.executable, "-m", "synfill", *map(str, arguments)]
+def run_in_terminal(
+    *arguments: object, columns: int = 80, code: str | None = None, **environment: str
+) -> Screen:
+    """Run `synfill` with these arguments; or Python code, where there is some."""
+    program = ["-m", "synfill"] if code is None else ["-c", code]
+    command = [sys.executable, *program, *map(str, arguments)]
     # In the child's own hands before it starts: a width that comes later is too late.
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))

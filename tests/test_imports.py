@@ -21,6 +21,8 @@ BOTTOM = {
     "masking",
     "transport",
     "downloads",
+    "calling",
+    "tables",
 }
 # Which of the others one of these may know.
 BELOW = {
@@ -28,6 +30,7 @@ BELOW = {
     "devices": {"errors"},
     "reading": {"errors"},
     "lock": {"errors"},
+    "calling": {"errors"},
     "written": {"records"},
     "patience": {"masking"},
     "downloads": {"errors", "patience"},
@@ -38,7 +41,7 @@ COMPOSERS = {
     f"balancing/{name}.py"
     for name in (
         "analyze", "assemble", "estimate", "finish", "identity", "output", "prepare", "run",
-        "settings", "takeover", "writers",
+        "settings", "start", "takeover", "writers",
     )
 } | {
     f"training/{name}.py"

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from synfill.balancing.histogram import Histogram, count_images
 from synfill.balancing.plot import Bar, draw_bars
+from synfill.calling import checks_names
 from synfill.data.labels import choose_label, choose_split, read_label_tables
 from synfill.data.longtail import Shape, keep_long_tail
 from synfill.data.source import FolderOptions, Origin, open_source
 from synfill.errors import UsageError
 from synfill.records import JsonObject, LabelTable
+from synfill.tables import text_table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,30 @@ class Analysis:
     other_splits: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        first = self.splits[0]
+        titles = ["", *(histogram.split for histogram in self.splits)]
+        columns = [[(count.name, count.images) for count in h.classes] for h in self.splits]
+        parts = [f"{self.origin.location}: {' + '.join(filter(None, (self.label, *self.groups)))}"]
+        parts += [_describe(histogram) for histogram in self.splits]
+        if first.classes:
+            rows = [(same[0][0], *(n for _, n in same)) for same in zip(*columns, strict=True)]
+            parts += ["", text_table(titles, rows)]
+        return "\n".join(parts)
+
+    def to_pandas(self) -> DataFrame:
+        """All counts, one a row: split, level ("class", a group column or "cell"), name, images."""
+        from pandas import DataFrame
+
+        rows: list[tuple[str, str, str, int]] = []
+        for histogram in self.splits:
+            split = histogram.split
+            rows += [(split, "class", count.name, count.images) for count in histogram.classes]
+            for group in histogram.groups:
+                rows += [(split, group.column, each.name, each.images) for each in group.counts]
+            rows += [(split, "cell", str(cell), images) for cell, images in histogram.cells]
+        return DataFrame(rows, columns=["split", "level", "name", "images"])
+
     def to_json(self) -> JsonObject:
         """All of it as one JSON object."""
         return {
@@ -48,6 +77,23 @@ class Analysis:
             "other_splits": list(self.other_splits),
             "notes": list(self.notes),
         }
+
+
+def _describe(histogram: Histogram) -> str:
+    """A split in one line."""
+    figures = histogram.figures
+    told = f"{histogram.split}: {figures.images:,} images"
+    if figures.classes:
+        span = f"{figures.smallest:,} to {figures.largest:,}"
+        if figures.smallest == figures.largest:
+            span = f"{figures.largest:,} each"
+        told += f", {figures.classes:,} classes of {span}"
+    if figures.imbalance_factor is not None:
+        told += f", imbalance factor {figures.imbalance_factor:.4g}"
+    for group in histogram.groups:
+        if group.cramers_v is not None:
+            told += f", Cramér's V with {group.column} {group.cramers_v:.3g}"
+    return told
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +125,7 @@ def cut_tail(
     return found.table, found.notes
 
 
+@checks_names
 def analyze(
     source: str | Path = ".",
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -26,9 +26,12 @@ from synfill.publish.destination import Destination, PushSettings, check_destina
 from synfill.publish.listing import read_dataset
 from synfill.publish.push import Pushed, push_dataset
 from synfill.records import ImageProfile, Request
-from synfill.reporter import LogReporter, Reporter
+from synfill.reporter import Reporter, reporting
+from synfill.tables import text_table
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from synfill.generate.generator import Generator
 
 ROOM_TO_SPARE = 50_000_000
@@ -54,6 +57,11 @@ class CellCount:
     wanted: int
     synthetic: int
     earlier: int = 0
+
+    @property
+    def now(self) -> int:
+        """Images that it has in the balanced dataset, or in a dry run would have."""
+        return self.kept + self.earlier + self.synthetic
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,18 @@ class BalanceResult:
     estimate: tuple[str, ...] = ()
     pushed: Pushed | None = None
 
+    def __repr__(self) -> str:
+        made = "to make" if self.dry_run else "synthetic"
+        rows = [(count.name, count.before, count.now, count.synthetic) for count in self.counts]
+        return "\n".join([text_table(["", "before", "after", made], rows), "", *self.summary()])
+
+    def to_pandas(self) -> DataFrame:
+        """One row a class or cell: name, before, kept, earlier, synthetic, wanted, now."""
+        from pandas import DataFrame
+
+        rows = [{**asdict(count), "now": count.now} for count in self.counts]
+        return DataFrame(rows, columns=[*(each.name for each in fields(CellCount)), "now"])
+
     @property
     def synthetic(self) -> int:
         """Synthetic images in all."""
@@ -110,6 +130,7 @@ class BalanceResult:
 def balance(
     source: str | Path = ".",
     *,
+    progress: bool = True,
     reporter: Reporter | None = None,
     **options: Unpack[BalanceOptions],
 ) -> BalanceResult:
@@ -119,7 +140,8 @@ def balance(
 
     Args:
         source: A folder, a Parquet file, a saved dataset, a Hub id (owner/name), or "demo".
-        reporter: Where messages and progress go; the logger `synfill` by default.
+        progress: Show progress in a notebook or terminal.
+        reporter: Where messages and progress go instead; the logger `synfill` by default.
         options: As the options of `synfill balance`; see `BalanceSettings`.
 
     Raises:
@@ -128,7 +150,9 @@ def balance(
         Interrupted: It was stopped with Ctrl-C; finished images are kept.
     """
     values = {"source": str(source), **options}
-    return run_balance(make_settings(values, "The call"), reporter or LogReporter())
+    settings = make_settings(values, "The call")
+    with reporting(reporter, progress) as told:
+        return run_balance(settings, told)
 
 
 def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:

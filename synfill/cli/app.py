@@ -14,6 +14,7 @@ import typer
 
 from synfill import __version__
 from synfill.cli.output import VERBOSITY, hide_bars, show_error
+from synfill.cli.shape import App
 from synfill.cli.stopping import CTRL_C, STOPPING, code_of
 from synfill.errors import SynfillError, UsageError
 from synfill.masking import masked_streams
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
 
-app = typer.Typer(
+app = App(
     name="synfill",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="See how unevenly an image dataset is filled, and fill it with a diffusion pipeline.",
+    help="See how unevenly an image dataset is filled, and fill it with a diffusion pipeline.\n\n"
+    "Example: [bold]synfill demo[/bold] shows the whole of it, offline.",
 )
 
 
@@ -86,6 +88,7 @@ def _run() -> None:
         import synfill.cli.balance
         import synfill.cli.demo
         import synfill.cli.env
+        import synfill.cli.init
         import synfill.cli.predict
         import synfill.cli.push
         import synfill.cli.recipes

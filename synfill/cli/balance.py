@@ -281,6 +281,7 @@ def balance(
         typer.Option(
             "--dry-run",
             help="Show what would be made, what it takes, and the prompts; write only the plan.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     push_to_hub: Annotated[

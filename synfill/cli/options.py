@@ -24,6 +24,9 @@ GroupOption = Annotated[
     list[str] | None,
     typer.Option(help="A group column (a sensitive or spurious attribute); repeatable."),
 ]
+SplitOption = Annotated[
+    str | None, typer.Option(help="The training split. Default: train, or the only one.")
+]
 ConfigOption = Annotated[
     str | None, typer.Option(help="The dataset's configuration, where it has several.")
 ]

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synfill.cli.bars import StageColumn
+from synfill.reporter import format_duration
 
 FOLD_ABOVE = 24
 BAR_WIDTH = 32
@@ -223,17 +224,6 @@ def figures_table(
         meant = [Text(meanings[position])] if meanings else []
         table.add_row(Text(name), *(Text(value) for value in values), *meant)
     return table
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds for a person: 45 s, 12 min, 3.4 h, 2.1 days."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
 
 
 @dataclass

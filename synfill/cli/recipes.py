@@ -12,8 +12,9 @@ from rich.text import Text
 
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.output import say, stdout
+from synfill.cli.shape import App
 
-recipes = typer.Typer(
+recipes = App(
     no_args_is_help=True,
     help="The recipes that ship with the package: list them, read them, copy one to edit it; and "
     "what a recipe's keys mean.",

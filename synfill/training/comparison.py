@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from synfill.markdown import escape, table
 from synfill.records import JsonObject
+from synfill.tables import text_table
 from synfill.training.metrics import TrainCounts
 from synfill.training.results import Result, Spread, cost_json, scalar, spread, spread_json
 from synfill.training.settings import Budget
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FIGURES = (
     "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
@@ -85,6 +90,28 @@ class Comparison:
 
     subject: Subject
     methods: tuple[Compared, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join([text_table(["%", *self.columns()], self.rows()), "", *self.verdicts()])
+
+    def to_pandas(self) -> DataFrame:
+        """One row a method: for each of `FIGURES` its mean and ci95 (fractions), and for each of
+        `DIFFERENCES` those of the difference from the first method.
+        """
+        from pandas import DataFrame
+
+        rows = []
+        for one in self.methods:
+            row: dict[str, Any] = {"method": one.method, "seeds": len(one.runs)}
+            named = [(name, one.figures[name]) for name in FIGURES]
+            named += [(f"difference_{name}", one.differences.get(name)) for name in DIFFERENCES]
+            for name, found in named:
+                row[name] = found.mean if found is not None else None
+                row[f"{name}_ci95"] = found.ci95 if found is not None else None
+            rows.append(row)
+        frame = DataFrame(rows)
+        # None in a column of numbers would leave them objects.
+        return frame.astype({name: float for name in frame.columns[2:]})
 
     def to_json(self) -> list[JsonObject]:
         """The content of comparison.json; docs/metrics.md says what its keys mean."""

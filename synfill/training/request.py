@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synfill.training.comparison import Comparison, Subject
+from synfill.tables import text_table
+from synfill.training.comparison import FIGURES, Comparison, Subject
 from synfill.training.folder import RunFolder
 from synfill.training.results import Result
 from synfill.training.settings import Recipe
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from synfill.publish.push import Pushed
 
 
@@ -64,6 +67,35 @@ class TrainResult:
     subject: Subject
     comparison: Comparison | None = None
     pushed: Pushed | None = None
+
+    def __repr__(self) -> str:
+        frame = self.to_pandas()
+        shown = [name for name in FIGURES if frame[name].notna().any()]
+        rows = [
+            (f"{row.method}, seed {row.seed}", *(f"{100 * getattr(row, n):.1f}" for n in shown))
+            for row in frame.itertuples()
+        ]
+        titles = ["% of the test images", *(name.replace("_", " ") for name in shown)]
+        return "\n".join([text_table(titles, rows), "", *self.summary()])
+
+    def to_pandas(self) -> DataFrame:
+        """One row a method and seed: method, seed, the figures (fractions), steps, seconds."""
+        from pandas import DataFrame
+
+        rows = [
+            {
+                "method": method,
+                "seed": seed,
+                **{name: run.test.scalar(name) for name in FIGURES},
+                "steps": run.steps,
+                "images_seen": run.images_seen,
+                "seconds": run.seconds,
+            }
+            for method, runs in self.results.items()
+            for seed, run in runs.items()
+        ]
+        # None in a column of numbers would leave them objects.
+        return DataFrame(rows).astype({name: float for name in FIGURES})
 
     def summary(self) -> list[str]:
         """The result in a few lines."""

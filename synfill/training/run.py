@@ -17,12 +17,13 @@ from synfill.balancing.settings import (
     make_settings,
     settings_of_recipe,
 )
+from synfill.calling import checks_names
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.files import atomic_write
 from synfill.publish.destination import Destination, PushSettings
 from synfill.records import JsonObject
-from synfill.reporter import LogReporter, Reporter
+from synfill.reporter import LogReporter, Reporter, reporting
 from synfill.training.budget import budget_in_effect
 from synfill.training.checks import check_networks, look_ahead
 from synfill.training.comparison import Subject, compare
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from synfill.training.gather import TrainingData, TrainLabels
 
 
+@checks_names
 def train(
     recipe: str | Path,
     *,
@@ -62,6 +64,7 @@ def train(
     push_to_hub: bool = False,
     repo_id: str | None = None,
     private: bool | None = None,
+    progress: bool = True,
     reporter: Reporter | None = None,
 ) -> TrainResult:
     """Train as a recipe says, or compare methods on its data.
@@ -79,7 +82,8 @@ def train(
         push_to_hub: Push the model (of the first seed) and its metrics to the Hub.
         repo_id: Where to.
         private: Whether a new repository is private.
-        reporter: Where messages and progress go; the logger `synfill` by default.
+        progress: Show progress in a notebook or terminal.
+        reporter: Where messages and progress go instead; the logger `synfill` by default.
 
     Raises:
         UsageError: The recipe or an argument is wrong, or the data doesn't fit it.
@@ -98,7 +102,8 @@ def train(
         repo_id=repo_id,
         private=private,
     )
-    return run_train(settings, reporter or LogReporter())
+    with reporting(reporter, progress) as told:
+        return run_train(settings, told)
 
 
 def run_train(settings: TrainSettings, reporter: Reporter) -> TrainResult:

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 import synfill
 from synfill.cli.app import main
@@ -15,6 +16,31 @@ def test_version_and_help(cli):
     for command in ("analyze", "balance", "env"):
         assert command in shown.out
         assert "Example" in cli(command, "--help").out
+
+
+def commands(group, *path):
+    for name in group.list_commands(None):
+        command = group.commands[name]
+        if hasattr(command, "commands"):
+            yield from commands(command, *path, name)
+        yield *path, name
+
+
+def test_every_command_has_an_example_and_help_that_fits(cli, monkeypatch):
+    import synfill.cli.shape
+    from synfill.cli.app import app
+
+    cli("--version")
+    found = list(commands(typer.main.get_command(app)))
+    placed = [name for names in synfill.cli.shape.PANELS.values() for name in names]
+    assert sorted(placed) == sorted({path[0] for path in found})
+    monkeypatch.setenv("COLUMNS", "80")
+    for path in [(), *found]:
+        shown = cli(*path, "--help")
+        assert shown.code == 0 and "<bool>" not in shown.out
+        assert max(map(len, shown.out.splitlines())) <= 80
+        if path != ("recipes",):
+            assert "Example: synfill" in shown.out, path
 
 
 def test_neither_import_nor_help_nor_analyze_import_torch(tmp_path):

@@ -21,7 +21,7 @@ def test_the_demo_shows_the_whole_of_it(cli, tmp_path, monkeypatch):
         "$ synfill balance demo --model demo --by class+ink --target uniform:2",
         "$ synfill analyze synfill-demo --group ink -v",
         "stands in here for a public model",
-        "$ synfill train demo data.synthetic=synfill-demo --compare",
+        "data.synthetic=synfill-demo",
         "synaug-mixup-retrain against ce",
         "largest / smallest class",
         "samples.png",

@@ -5,6 +5,7 @@ import pytest
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
 from synfill.training.comparison import FIGURES, Subject, compare
+from synfill.training.request import TrainResult
 
 SUBJECT = Subject("demo", "demo", COUNTS, 30)
 
@@ -51,6 +52,22 @@ def test_it_says_which_differences_are_larger_than_their_interval():
     for words in ("196 real images, 6 to 150 a class", "254 synthetic", "30 real test images",
                   "Seeds: 0, 1, 2", "chose nothing", "groups place", synaug):  # fmt: skip
         assert words in text
+
+
+def test_a_comparison_reads_well_and_becomes_a_frame(tmp_path):
+    comparison = compare(SUBJECT, RESULTS)
+    for words in ("synaug", *comparison.columns(), *comparison.verdicts()):
+        assert words in repr(comparison)
+    frame = comparison.to_pandas().set_index("method")
+    assert frame.loc["synaug", "difference_tail"] == pytest.approx(0.16 / 0.3)
+    assert frame.loc["synaug", "difference_tail_ci95"] == pytest.approx(0.14342, rel=1e-4)
+    assert frame.loc["ce", "seeds"] == 3 and frame.accuracy.dtype == float
+    # Of a run: a row a seed.
+    result = TrainResult(tmp_path, None, RESULTS, SUBJECT, comparison)
+    frame = result.to_pandas()
+    assert len(frame) == 9 and frame["tail"].dtype == float
+    assert frame[(frame["method"] == "synaug") & (frame.seed == 1)]["tail"].item() == 0.7
+    assert "synaug, seed 1" in repr(result) and "more than the interval" in repr(result)
 
 
 def test_rows_for_a_terminal_leave_out_what_applies_to_nothing():

@@ -1,0 +1,61 @@
+"""How the command line's help looks: commands in groups, flags without a type beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+PANELS = {
+    "To begin with": ("demo", "init"),
+    "From a dataset to a classifier": ("analyze", "balance", "train", "predict", "push"),
+    "Besides": ("recipes", "env"),
+}
+"""The commands in the order of the help."""
+
+
+def _plain_flags(params: list[Any]) -> list[Any]:
+    """A flag takes no value: nothing is to stand beside it."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, as the help shows them."""
+        return _plain_flags(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands; those of `PANELS` stand in its order."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, as the help shows them."""
+        return _plain_flags(super().get_params(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands' names, in the order of the help."""
+        known = [(name, panel) for panel, names in PANELS.items() for name in names]
+        here = [(name, panel) for name, panel in known if name in self.commands]
+        for name, panel in here:
+            # Typer's commands and groups have it; its panels stand in the order of the commands.
+            self.commands[name].rich_help_panel = panel  # type: ignore[attr-defined]
+        placed = [name for name, _ in here]
+        return placed + [name for name in super().list_commands(ctx) if name not in placed]
+
+
+class App(typer.Typer):
+    """Typer with these commands and groups."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cls=Group, **options)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Register a command."""
+        return super().command(name, cls=Command, **options)
