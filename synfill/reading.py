@@ -74,16 +74,25 @@ def parse_json(text: bytes | str) -> Any:
     if isinstance(text, bytes):
         # UnicodeDecodeError is a ValueError.
         text = text.decode("utf-8-sig")
-    check_depth(text)
+    _check_depth(text)
     return json.loads(text)
 
 
-def check_depth(text: str) -> None:
-    """Check that JSON, or lines of it, isn't nested more than 100 deep.
+def check_json_lines(content: bytes) -> None:
+    """Hold JSON lines to the same limit of depth, for readers that parse them themselves.
 
     Raises:
-        ValueError: It is.
+        ValueError: They aren't UTF-8, or are nested more than 100 deep.
     """
+    for line in map(bytes.strip, content.split(b"\n")):
+        # A line of its own, with few brackets, can't be deep; that is quickly told.
+        whole = not line or (line.startswith(b"{") and line.endswith(b"}"))
+        if not whole or line.count(b"{") + line.count(b"[") > _DEEPEST:
+            _check_depth(content.decode("utf-8-sig"))
+            return
+
+
+def _check_depth(text: str) -> None:
     depth = 0
     for found in _BRACKETS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
