@@ -140,7 +140,8 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
         raise UsageError(
             f"The images of {source.origin.location} have no classes, so there is nothing to "
             "balance.",
-            "Put them in one folder a class, or name the class column with --label.",
+            "Put them in one folder a class, put a table of their files and labels (labels.csv) "
+            "beside them, or name the class column with --label.",
         )
     tail = None
     if settings.long_tail is not None:

@@ -125,7 +125,8 @@ def show(analysis: Analysis) -> None:
     if first.label is None:
         reporter.note(
             "The images have no classes: nothing to balance here. Put them in one folder a "
-            "class, or name the class column with --label."
+            "class, put a table of their files and labels (labels.csv) beside them, or name the "
+            "class column with --label."
         )
     if analysis.other_splits:
         reporter.note(f"Other splits: {', '.join(analysis.other_splits)} (--split all shows all).")

@@ -23,6 +23,9 @@ _GENERIC = frozenset({
 })  # fmt: skip
 """Words that say what is in a folder, not of which class it is."""
 
+_UNLABELLED = frozenset({"unknown", "unlabeled", "unlabelled", "unclassified"})
+"""What the one folder of a split whose images nobody has labelled is called."""
+
 _NEARLY_ALL = 0.95
 """Share of the images that must lie below a level for it to be one that all of them have."""
 
@@ -269,11 +272,8 @@ def _level_of_one(
         return None, f"{named}: that name is taken for no class." if levels else ""
     if len(known) > 1:
         name = next(iter(levels[fitting[-1]]))
-        if name not in known:
-            return None, (
-                f"The folder {name} in {root} is none of the other splits' classes: its images "
-                "have no class."
-            )
+        if name.lower() in _UNLABELLED:
+            return None, f"{join(root, name)}: that name is taken for no class."
     return fitting[-1], ""
 
 

@@ -119,7 +119,9 @@ def _collect_rows(path: Path, names: pa.ChunkedArray, folder: str, rows: dict[st
 
 def plain_path(name: str) -> str | None:
     """A path in a table without "./" and "\\"; None where it leaves the folder it starts from."""
-    plain = posixpath.normpath(name if "/" in name else name.replace("\\", "/"))
+    plain = name if "/" in name else name.replace("\\", "/")
+    if "/" in plain or plain in ("", "."):
+        plain = posixpath.normpath(plain)
     leaves = plain in (".", "..") or plain.startswith(("/", "../")) or "\0" in plain
     return None if leaves or _WINDOWS_DRIVE.match(plain) else plain
 

@@ -109,8 +109,9 @@ def open_parts(data: DataSettings, synthetic: str | None) -> Parts:
             raise UsageError(
                 f"The images of {source.origin.location} have no classes"
                 + (f", apart from the groups ({', '.join(data.group)})." if data.group else "."),
-                "Put them in one folder a class, or name the class column with data.label (and "
-                "not in data.group).",
+                "Put them in one folder a class, put a table of their files and labels "
+                "(labels.csv) beside them, or name the class column with data.label (and not in "
+                "data.group).",
             )
         whole = read_label_table(source, split, label, data.group)
     notes.extend(source.notes)

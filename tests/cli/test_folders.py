@@ -181,7 +181,7 @@ def test_a_recipe_reads_them_too(cli, tmp_path):
     assert "--layout" not in ran.err
     ran = cli("train", path, "--out", "run", "data.layout=split/*/class")
     assert ran.code == 0, ran.err
-    assert "cat" in (tmp_path / "run" / "seed-0" / "metrics.json").read_text()
+    assert "cat" in (tmp_path / "run" / "metrics.json").read_text()
     ran = cli("train", path, "--out", "run", "data.layout=class/class")
     assert ran.code == 2 and "data.layout" in ran.err and "at most once" in ran.err
 

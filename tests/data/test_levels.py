@@ -218,9 +218,14 @@ def test_other_words_for_the_same_classes_are_told(tmp_path):
 
 
 def test_a_test_split_without_classes(tmp_path):
-    found, notes = read(make_tree(tmp_path, {"train/cat": 3, "train/dog": 3, "test/unknown": 4}))
+    counts = {"train/cat": 3, "train/dog": 3, "test/unknown": 4}
+    found, notes = read(make_tree(tmp_path / "a", counts))
     assert found == {"train": {"cat": 3, "dog": 3}, "test": {None: 4}}
-    assert any("unknown in test is none of the other splits' classes" in note for note in notes)
+    assert notes == ("test/unknown: that name is taken for no class.",)
+    # Any other name is a class that the training images lack.
+    found, notes = read(make_tree(tmp_path / "b", {"train/cat": 3, "train/dog": 3, "test/cow": 4}))
+    assert found == {"train": {"cat": 3, "dog": 3}, "test": {"cow": 4}}
+    assert notes == ()
 
 
 def test_junk_beside_changes_nothing(tmp_path):
