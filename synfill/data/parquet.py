@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from synfill.data.card import card_features, local_origin, read_card
+from synfill.data.card import card_features, card_folder, local_origin, read_card
 from synfill.data.configs import choose_config, split_files
 from synfill.data.features import (
     columns_of,
@@ -211,9 +211,11 @@ def open_parquet(
         RunError: A file isn't Parquet, is cut off, or differs from the others.
     """
     root = path if path.is_dir() else path.parent
-    # A lone file is all that the user asked for, so the card of its folder has no say.
-    card: JsonObject = read_card(root)[0] if path.is_dir() else {}
-    origin, notes = local_origin(spec, path)
+    card, notes = read_card(card_folder(path))
+    origin = local_origin(spec, path, card)
+    if not path.is_dir():
+        # A lone file is all that the user asked for, so the card of its folder has no say.
+        card = {}
     return make_source(
         origin, LocalFiles(root), files, card, config=config, image=image, notes=notes
     )
