@@ -34,6 +34,7 @@ from synfill.data.source import image_column
 from synfill.files import csv_text, no_room
 from synfill.generate.resolve import ResolvedModel
 from synfill.generate.store import ShardStore
+from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject, ModelInfo, Request
 from synfill.reporter import Reporter
 
@@ -306,10 +307,17 @@ def _history(prepared: Prepared) -> list[Any]:
     """The records of the runs that made the source, if it is one of our own datasets."""
     origin = prepared.source.origin
     path = Path(origin.location).expanduser() / "synfill" / "run.json"
-    if not (prepared.provenance.existing and origin.is_local and path.is_file()):
+    if not (prepared.provenance.existing and origin.is_local):
         return []
-    earlier = json.loads(path.read_text(encoding="utf-8"))
-    return [*earlier.pop("history", []), earlier]
+    try:
+        earlier = parse_json(read_regular(path))
+    except (OSError, ValueError):
+        # The source may be anyone's, with columns that are called as ours are.
+        return []
+    if not isinstance(earlier, dict):
+        return []
+    history = earlier.pop("history", [])
+    return [*(history if isinstance(history, list) else []), earlier]
 
 
 def command_line(settings: BalanceSettings) -> str:
