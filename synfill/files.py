@@ -168,6 +168,8 @@ def parse_yaml(text: str, where: str) -> YamlDocument:
         # Marks in error messages name it; a text's own is "<unicode string>".
         loader.name = where
         node = loader.get_single_node()
+        if node is not None:
+            _measure(node, {})
         lines = {} if node is None else _find_lines(node)
         content = None if node is None else loader.construct_document(node)
         if node is not None and content is not None:
@@ -181,6 +183,25 @@ def parse_yaml(text: str, where: str) -> YamlDocument:
         # What the constructors raise for `!!int x`, `!!bool x`, `!!timestamp x`, `!!int ""`.
         raise UsageError(f"{where} is not valid YAML: a value isn't of its tag ({error})") from None
     return YamlDocument(content, lines)
+
+
+def _measure(node: yaml.Node, measured: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many nodes there are below one, aliases expanded, and how deep; itself counts.
+
+    An alias may stand for a list that holds the alias itself, or for a million others.
+    """
+    if id(node) not in measured:
+        measured[id(node)] = (0, _DEEPEST)  # what a node that holds itself finds
+        inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+        parts = [
+            part for entry in inner for part in (entry if isinstance(entry, tuple) else [entry])
+        ]
+        below = [_measure(part, measured) for part in parts]
+        size, depth = 1 + sum(n for n, _ in below), 1 + max((d for _, d in below), default=0)
+        if size > _MOST_NODES or depth > _DEEPEST:
+            raise yaml.constructor.ConstructorError(None, None, _TOO_LARGE, node.start_mark)
+        measured[id(node)] = (size, depth)
+    return measured[id(node)]
 
 
 def _find_lines(root: yaml.Node) -> dict[YamlPath, int]:
@@ -197,9 +218,6 @@ def _find_lines(root: yaml.Node) -> dict[YamlPath, int]:
             inner = (*path, name)
             lines[inner] = marked.start_mark.line + 1
             waiting.append((inner, value))
-        # An alias may stand for a list that holds the alias itself, or for a million others.
-        if len(path) > _DEEPEST or len(waiting) > _MOST_NODES or len(lines) > _MOST_NODES:
-            raise yaml.constructor.ConstructorError(None, None, _TOO_LARGE)
     return lines
 
 

@@ -316,13 +316,18 @@ def _history(prepared: Prepared, reporter: Reporter) -> list[Any]:
         return []
     try:
         earlier = parse_json(read_regular(path, LARGEST_RUN))
-        history = earlier.pop("history", [])
-        # The list of its files is of no use without them.
-        earlier.pop("files", None)
-        return [*history, earlier]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        if not isinstance(earlier, dict):
+            raise ValueError("it holds no JSON object")
+    except (FileNotFoundError, NotADirectoryError):
+        # The source may be anyone's, with columns that are called as ours are.
+        return []
+    except (OSError, ValueError) as error:
         reporter.warn(f"{path} can't be read ({error}): run.json won't say how its images came.")
         return []
+    history = earlier.pop("history", [])
+    # The list of its files is of no use without them.
+    earlier.pop("files", None)
+    return [*(history if isinstance(history, list) else []), earlier]
 
 
 def command_line(settings: BalanceSettings) -> str:

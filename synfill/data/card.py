@@ -117,13 +117,13 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def local_origin(spec: str, path: Path) -> tuple[Origin, Notes]:
-    """The origin of a local folder or file, with the licence that the card beside it names.
-
-    Returns:
-        The origin, and notes on what is wrong with the card.
-    """
+def card_folder(path: Path) -> Path:
+    """Where the card of a local folder or file is."""
     resolved = path.resolve()
-    folder, name = (resolved, resolved.name) if path.is_dir() else (resolved.parent, resolved.stem)
-    card, notes = read_card(folder)
-    return Origin(origin_name(name), spec, is_local=True, licence=licence_of(card)), notes
+    return resolved if path.is_dir() else resolved.parent
+
+
+def local_origin(spec: str, path: Path, card: JsonObject) -> Origin:
+    """The origin of a local folder or file, with the licence that its card names."""
+    name = path.resolve().name if path.is_dir() else path.resolve().stem
+    return Origin(origin_name(name), spec, is_local=True, licence=licence_of(card))

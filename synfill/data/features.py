@@ -225,9 +225,9 @@ def _fits(feature: Any, stored: pa.DataType) -> bool:
                 inferred == feature
                 or (kind_of(feature) == "string" and kind_of(inferred) == "string")
             )
-        case "List" | "LargeList" | "Sequence" if "feature" in feature:
+        case "List" | "LargeList" | "Sequence":
             length = feature.get("length", -1)
-            inner = feature["feature"]
+            inner = feature.get("feature")
             return (
                 _is_list(stored)
                 and (length == -1 or length == getattr(stored, "list_size", None))

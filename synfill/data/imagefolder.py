@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synfill.data.arrow import from_numpy
-from synfill.data.card import local_origin
+from synfill.data.card import card_folder, local_origin, read_card
 from synfill.data.features import columns_of, schema_features, with_one_image
 from synfill.data.labels import CONVENTIONAL_LABELS
 from synfill.data.layout import Files, Layout, lay_out
@@ -140,7 +140,8 @@ def open_imagefolder(
     if names:
         features[_LABEL] = {"names": names, "_type": "ClassLabel"}
     columns = (Column(_IMAGE, "image", {"_type": "Image"}), *columns_of(schema, features, spec))
-    origin, told = local_origin(spec, Path(spec).expanduser())
+    card, told = read_card(card_folder(tree.root))
+    origin = local_origin(spec, Path(spec).expanduser(), card)
     notes += told
     return ImageFolderSource(origin, tree, splits, with_one_image(columns, image), tuple(notes))
 

@@ -13,10 +13,11 @@ from typing import IO, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from synfill.data.card import card_features, local_origin, read_card
+from synfill.data.card import card_features, card_folder, local_origin, read_card
 from synfill.data.configs import choose_config, split_files
 from synfill.data.features import (
     columns_of,
@@ -29,8 +30,12 @@ from synfill.data.rows import BATCH_BYTES, clip_rows, with_images
 from synfill.data.source import Column, Origin, image_column
 from synfill.data.tree import Tree
 from synfill.errors import RunError, UsageError
+from synfill.files import format_bytes
 from synfill.reading import regular
 from synfill.records import JsonObject
+
+_LARGEST_COLUMN = 2 << 30
+"""Bytes of text of a column in one file."""
 
 
 class Files(Protocol):
@@ -120,13 +125,15 @@ class ParquetSource:
     def read_column(self, split: str, name: str) -> pa.ChunkedArray:
         """One column of all rows of a split; no other column is read from disk."""
         target = self._schema.field(name).type
+        is_text = pa.types.is_string(target) or pa.types.is_large_string(target)
 
         def read(shard: _Shard) -> list[pa.Array]:
-            with self._open(shard) as file:
-                table = file.read(columns=[name], use_threads=False)
-                column = table.column(name)
+            # Text as it is stored: a word that stands in a million rows stands in the file once.
+            with self._open(shard, [name] if is_text else None) as file:
+                column = file.read(columns=[name], use_threads=False).column(name)
                 # A file may hold text that isn't UTF-8, which nothing later expects.
                 column.validate(full=True)
+                _check_size(column, f"The column '{name}' of {shard.name}")
                 return list(column.cast(target).chunks)
 
         with ThreadPoolExecutor(self._files.threads) as pool:
@@ -166,10 +173,12 @@ class ParquetSource:
         return f"{where} ({name})" if name else where
 
     @contextmanager
-    def _open(self, shard: _Shard) -> Iterator[pq.ParquetFile]:
+    def _open(
+        self, shard: _Shard, dictionaries: list[str] | None = None
+    ) -> Iterator[pq.ParquetFile]:
         with (
             self._files.reading(shard.name),
-            _open(self._files.open(shard.name), shard) as file,
+            _open(self._files.open(shard.name), shard, dictionaries) as file,
         ):
             yield file
 
@@ -218,9 +227,11 @@ def open_parquet(
         RunError: A file isn't Parquet, is cut off, or differs from the others.
     """
     root = path if path.is_dir() else path.parent
-    # A lone file is all that the user asked for, so the card of its folder has no say.
-    card: JsonObject = read_card(root)[0] if path.is_dir() else {}
-    origin, notes = local_origin(spec, path)
+    card, notes = read_card(card_folder(path))
+    origin = local_origin(spec, path, card)
+    if not path.is_dir():
+        # A lone file is all that the user asked for, so the card of its folder has no say.
+        card = {}
     return make_source(
         origin, LocalFiles(root), files, card, config=config, image=image, notes=notes
     )
@@ -345,11 +356,31 @@ def _iter_wanted(
         first += size
 
 
-def _open(file: Path | IO[bytes], shard: _Shard) -> pq.ParquetFile:
+def _check_size(column: pa.ChunkedArray, where: str) -> None:
+    """Refuse text that fills the memory once it is spelt out for every row."""
+    size = 0
+    for chunk in column.chunks if pa.types.is_dictionary(column.type) else []:
+        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+        size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    if size > _LARGEST_COLUMN:
+        raise RunError(
+            f"{where} holds {format_bytes(size)} of text, which is too much for a column of "
+            "classes or groups.",
+            "Name others with --label and --group, or shorten its values.",
+        )
+
+
+def _open(
+    file: Path | IO[bytes], shard: _Shard, dictionaries: list[str] | None = None
+) -> pq.ParquetFile:
     # Reading ahead is done by Arrow's own threads, and one of them that lets go of a remote file
     # while Python is ending aborts the process.
     return pq.ParquetFile(
-        file, metadata=shard.footer, pre_buffer=False, page_checksum_verification=True
+        file,
+        metadata=shard.footer,
+        pre_buffer=False,
+        page_checksum_verification=True,
+        read_dictionary=dictionaries,
     )
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from synfill.data.card import local_origin
+from synfill.data.card import card_folder, local_origin, read_card
 from synfill.data.features import (
     columns_of,
     image_columns,
@@ -160,7 +160,8 @@ def open_saved(spec: str, path: Path, *, image: str | None) -> ArrowSource:
     for folder in parts.values():
         noted = _read_record(spec, folder / "dataset_info.json").get("features")
         features |= noted if isinstance(noted, dict) else {}
-    origin, notes = local_origin(spec, path)
+    card, notes = read_card(card_folder(path))
+    origin = local_origin(spec, path, card)
     return ArrowSource(origin, held, features, image=image, folders=[path], notes=notes)
 
 

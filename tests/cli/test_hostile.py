@@ -347,3 +347,20 @@ def test_images_that_pass_the_check_can_be_written(cli, tmp_path, sd_model, imag
     (source / "a" / "1.png").write_bytes(image)
     ran = cli("balance", source, "--on-bad-image", "skip", "--model", sd_model, *FAST)
     assert ran.code == 0, ran.err
+
+
+def test_an_earlier_record_that_is_none(cli, tmp_path, sd_model):
+    source = make_imagefolder(tmp_path / "source", {"a": 1, "b": 2})
+    out = tmp_path / "out0"
+    assert cli("balance", source, "--out", out, "--model", sd_model, *FAST).code == 0
+    record = out / "synfill" / "run.json"
+    for number, content in enumerate([None, DEEP_JSON, "[]", '{"history": 3}'], start=1):
+        record.unlink()
+        if content is None:
+            os.mkfifo(record)
+        else:
+            record.write_text(content)
+        options = ("--out", tmp_path / f"out{number}", "--target", "uniform:3", "--limit", 1)
+        with time_limit(60):
+            ran = cli("balance", out, "--model", sd_model, *FAST, *options)
+        assert ran.code == 0, ran.err

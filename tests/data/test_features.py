@@ -3,8 +3,14 @@ import datetime
 import pyarrow as pa
 import pytest
 
-from synfill.data.features import columns_of, feature_of, schema_features, with_one_image
-from synfill.errors import UsageError
+from synfill.data.features import (
+    columns_of,
+    feature_of,
+    plain_schema,
+    schema_features,
+    with_one_image,
+)
+from synfill.errors import RunError, UsageError
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -93,3 +99,56 @@ def test_one_of_several_images():
 def test_the_image_must_be_clear(names, asked, message):
     with pytest.raises(UsageError, match=message):
         with_one_image(images(*names), asked)
+
+
+LABEL = {"names": ["a", "b"], "_type": "ClassLabel"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "noted"),
+    [
+        (pa.int64(), {"_type": "ClassLabel"}),
+        (pa.int64(), {"_type": "ClassLabel", "names": None}),
+        (pa.int64(), {"_type": "ClassLabel", "names_file": "/etc/passwd"}),
+        (pa.int64(), {"_type": "Value", "dtype": "int8"}),
+        (pa.int64(), {"_type": "Value", "dtype": ["int64"]}),
+        (pa.int64(), {"_type": ["List"]}),
+        (pa.int64(), {}),
+        (pa.int64(), {"_type": "Array2D", "shape": [2, 2]}),
+        (pa.list_(pa.int8()), {"_type": "List"}),
+        (pa.list_(pa.int8()), {"_type": "List", "feature": {"_type": "List"}}),
+        (pa.list_(pa.int8()), {"_type": "Sequence", "feature": LABEL["names"], "length": "x"}),
+        (pa.struct([("x", pa.int8())]), {"y": {"_type": "Value", "dtype": "int8"}}),
+        (pa.struct([("x", pa.int8())]), {"x": 3}),
+    ],
+)
+def test_features_that_dont_fit_are_not_believed(stored, noted):
+    (column,) = columns_of(pa.schema([("c", stored)]), {"c": noted})
+    assert column.feature == feature_of(stored)
+
+
+@pytest.mark.parametrize("names", [["a", "a"], [None], [["a"]], ["x" * 2000]])
+def test_names_that_cant_be_classes_are_told(names):
+    noted = {"_type": "ClassLabel", "names": names}
+    with pytest.raises(RunError, match="The column 'y' of here"):
+        columns_of(pa.schema([("y", pa.int64())]), {"y": noted}, "here")
+
+
+def test_what_is_noted_beside_the_names_is_dropped():
+    (column,) = columns_of(pa.schema([("y", pa.int8())]), {"y": LABEL | {"names_file": "/x"}})
+    assert column.feature == LABEL
+
+
+def test_images_that_are_stored_by_path_alone():
+    stored = pa.struct([("bytes", pa.null()), ("path", pa.string())])
+    assert kinds(("image", stored)) == {"image": "image"}
+    odd = pa.struct([("bytes", pa.binary()), ("path", pa.list_(pa.int8()))])
+    assert kinds(("image", odd)) == {"image": "other"}
+
+
+def test_types_that_are_nested_too_deep():
+    stored = pa.int8()
+    for _ in range(2000):
+        stored = pa.list_(stored)
+    with pytest.raises(RunError, match="here has a column that is nested too deep"):
+        plain_schema(pa.schema([("x", stored)]), "here")

@@ -209,3 +209,24 @@ def test_loads_no_heavy_libraries(tmp_path):
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_links_in_a_folder_are_its_owners_and_lead_anywhere(tmp_path):
+    """People keep images in one place and link to them from many; only files are read."""
+    root = make_imagefolder(tmp_path / "pets", {"dog": 1})
+    (tmp_path / "store").mkdir()
+    for number in range(2):
+        (tmp_path / "store" / f"{number}.png").write_bytes(image_bytes(10 + number))
+    (root / "dog" / "linked.png").symlink_to("../../store/0.png")
+    (root / "cat").symlink_to("../store")
+    (root / "dog" / "zero.png").symlink_to("/dev/zero")
+    source = open_source(str(root))
+    ((_, batch),) = source.iter_rows("train")
+    found = [(i["path"], i["bytes"]) for i in batch.column("image").to_pylist()]
+    assert found == [
+        ("cat/0.png", image_bytes(10)),
+        ("cat/1.png", image_bytes(11)),
+        ("dog/0.png", image_bytes(0)),
+        ("dog/linked.png", image_bytes(10)),
+        ("dog/zero.png", None),
+    ]

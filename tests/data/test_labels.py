@@ -166,3 +166,48 @@ def test_whole_numbers_with_a_null_saved_by_pandas(tmp_path):
     assert choose_label(open_source(str(path)), None) is None
     with pytest.raises(UsageError, match="float"):
         choose_label(open_source(str(path)), "label")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([1.0, float("inf")]),
+        pa.array([1.0, 1e300]),
+        pa.array([1.0, 2.0**60]),
+        pa.array([1.0, 1.5], pa.float16()),
+        pa.array([1.0, float("inf")], pa.float16()),
+    ],
+)
+def test_numbers_that_are_no_classes(tmp_path, values):
+    source = source_of(tmp_path, train={"label": values})
+    assert choose_label(source, None) is None
+    with pytest.raises(UsageError, match="can't be a label"):
+        choose_label(source, "label")
+
+
+def test_half_floats_of_whole_numbers(tmp_path):
+    values = pa.array([2.0, None, 1.0, float("nan")], pa.float16())
+    table = read_label_table(source_of(tmp_path, train={"label": values}), "train", "label")
+    assert (table.label.values, table.label.codes.tolist()) == ((1, 2), [1, -1, 0, -1])
+
+
+def test_numbers_that_no_class_has(tmp_path):
+    table = make_table({"a": 1, "b": 1}).drop_columns(["label"])
+    table = table.append_column("label", pa.array([0, (1 << 64) - 1], pa.uint64()))
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(RunError, match=r"x\.parquet row 1 .* is 18446744073709551615"):
+        read_label_table(open_source(str(tmp_path)), "train", "label")
+
+
+@pytest.mark.parametrize("labels", ["label", "group"])
+def test_text_that_isnt_utf_8(tmp_path, labels):
+    text = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
+    source = source_of(tmp_path, train={"label": ["a", "b"]} | {labels: text})
+    with pytest.raises(RunError, match=r"train\.parquet"):
+        read_label_table(source, "train", "label", ("group",) if labels == "group" else ())
+
+
+def test_names_that_are_books(tmp_path):
+    source = source_of(tmp_path, train={"label": ["a", "x" * 1001]})
+    with pytest.raises(RunError, match="name of 1,001 characters"):
+        read_label_table(source, "train", "label")

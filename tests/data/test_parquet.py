@@ -1,10 +1,11 @@
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets_fixtures import CIFAR10, image_bytes, make_parquet, make_table
+from datasets_fixtures import CIFAR10, IMAGE_TYPE, image_bytes, make_parquet, make_table
 
 from synfill.data.source import open_source
 from synfill.errors import RunError, UsageError
@@ -198,3 +199,51 @@ def test_cifar10():
     ((rows, batch),) = source.iter_rows("test", np.array([9_999]))
     assert rows.tolist() == [9_999]
     assert batch.column("image").field("bytes")[0].as_py().startswith(b"\xff\xd8")
+
+
+def test_images_that_are_stored_by_path_are_read_inside_the_folder_alone(tmp_path):
+    """A path in a table is a stranger's word; so are links that a path leads through."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "out.png").write_bytes(image_bytes(1))
+    (root / "in.png").write_bytes(image_bytes(2))
+    (root / "link.png").symlink_to("../out.png")
+    os.mkfifo(root / "pipe")
+    (root / "zero").symlink_to("/dev/zero")
+    paths = ["in.png", "../out.png", str(tmp_path / "out.png"), "link.png", "pipe", "zero", "a\0",
+             "../root/in.png", None]  # fmt: skip
+    images = pa.array([{"bytes": None, "path": path} for path in paths], IMAGE_TYPE)
+    pq.write_table(pa.table({"image": images, "label": range(9)}), root / "train.parquet")
+    source = open_source(str(root))
+    ((_, batch),) = source.iter_rows("train")
+    found = [image["bytes"] for image in batch.column("image").to_pylist()]
+    assert found == [image_bytes(2), *[None] * 6, image_bytes(2), None]
+
+
+def test_large_images_come_in_small_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("synfill.data.parquet.BATCH_BYTES", 3 * len(image_bytes(0)))
+    monkeypatch.setattr("synfill.data.rows.BATCH_BYTES", 3 * len(image_bytes(0)))
+    make_parquet(tmp_path / "a.parquet", {"a": 10})
+    parts = list(open_source(str(tmp_path / "a.parquet")).iter_rows("train"))
+    assert 1 < max(len(rows) for rows, _ in parts) <= 3
+    assert [row for rows, _ in parts for row in rows] == list(range(10))
+    for name in range(3):
+        (tmp_path / f"{name}.png").write_bytes(image_bytes(name))
+    images = pa.array([{"bytes": None, "path": f"{n % 3}.png"} for n in range(10)], IMAGE_TYPE)
+    pq.write_table(pa.table({"image": images, "label": range(10)}), tmp_path / "a.parquet")
+    parts = list(open_source(str(tmp_path / "a.parquet")).iter_rows("train"))
+    assert max(len(rows) for rows, _ in parts) <= 4
+    found = [image["bytes"] for _, part in parts for image in part.column("image").to_pylist()]
+    assert found == [image_bytes(n % 3) for n in range(10)]
+
+
+def test_a_small_file_of_much_text_is_refused(tmp_path):
+    """A word that is stored once and stands in every row: 50 kB that would fill 3 GB."""
+    rows = 3_000_000
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["x" * 1000])
+    images = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), [b"x"])
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": images, "label": words}), path, row_group_size=rows)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(RunError, match=r"'label' of a\.parquet holds 3\.0 GB of text"):
+        labels(open_source(str(path)))

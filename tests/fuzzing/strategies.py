@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
 
 def _mutate(draw: st.DrawFn, value: Any) -> Any:
     if not isinstance(value, dict | list) or not value:
-        return draw(json_values)
+        return copy.deepcopy(draw(json_values))
     entries = list(value) if isinstance(value, dict) else list(range(len(value)))
     key = draw(st.sampled_from(entries))
     if isinstance(value[key], dict | list) and value[key] and draw(st.integers(0, 3)):
@@ -46,13 +47,13 @@ def _mutate(draw: st.DrawFn, value: Any) -> Any:
         return value
     match draw(st.sampled_from(["replace", "replace", "remove", "rename"])):
         case "replace":
-            value[key] = draw(json_values)
+            value[key] = copy.deepcopy(draw(json_values))
         case "remove":
             del value[key]
         case "rename" if isinstance(value, dict):
             value[draw(names)] = value.pop(key)
         case _:
-            value.append(value[key])
+            value.append(copy.deepcopy(value[key]))
     return value
 
 
