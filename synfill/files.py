@@ -270,6 +270,17 @@ def safe_name(name: str) -> str:
     return f"{plain.strip(' .') or '_'}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
+def user_cache() -> Path | None:
+    """The folder for what only saves time; None for a user without a home (in a container)."""
+    found = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        # A relative one is to be ignored, says the XDG specification.
+        cache = Path(found) if os.path.isabs(found) else Path("~/.cache").expanduser()
+    except RuntimeError:
+        return None
+    return cache / "synfill"
+
+
 def recipes_folder() -> Path:
     """Where the shipped recipes are: inside an installed package, beside an editable one."""
     package = Path(__file__).parent

@@ -16,13 +16,14 @@ BOTTOM = {
     "problems",
     "markdown",
     "reading",
+    "wording",
 }
 # The composers, which know several rooms; everything else of `balancing` and `training` is pure.
 COMPOSERS = {
     f"balancing/{name}.py"
     for name in (
-        "analyze", "assemble", "estimate", "finish", "identity", "prepare", "run",
-        "settings", "writers",
+        "analyze", "assemble", "estimate", "finish", "identity", "look", "prepare", "run",
+        "settings", "texts", "words", "writers",
     )
 } | {
     f"training/{name}.py"

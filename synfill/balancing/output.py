@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -39,12 +39,18 @@ class OutputFolder:
         self._done = path / ".synfill-done"
         self._lock: FileLock | None = None
 
-    def state(self, identity: Mapping[str, object], overwrite: bool) -> State:
+    def state(
+        self,
+        identity: Mapping[str, object],
+        overwrite: bool,
+        unsure: Collection[str] = (),
+    ) -> State:
         """What a run of this identity finds here. Changes nothing.
 
         Args:
             identity: What decides the result, by setting.
             overwrite: Whether what stands in the way may be replaced.
+            unsure: Keys of the identity that aren't known yet: they count as unchanged.
 
         Returns:
             "new": the run starts from nothing; "resume": it goes on; "finished": the dataset is
@@ -55,14 +61,14 @@ class OutputFolder:
         """
         started = self._read(self.work / "state.json", overwrite)
         if started is not None and any(self.shards.glob("*.parquet")):
-            changed = _differences(started.get("identity", {}), identity)
+            changed = _differences(started.get("identity", {}), identity, unsure)
             if not changed:
                 return "resume"
             self._refuse(overwrite, "an unfinished run with other settings", changed)
             return "new"
         finished = self._read(self.path / RUN, overwrite)
         if finished is not None:
-            changed = _differences(finished.get("identity", {}), identity)
+            changed = _differences(finished.get("identity", {}), identity, unsure)
             if not changed and not overwrite:
                 return "finished"
             self._refuse(overwrite, "a finished dataset made with other settings", changed)
@@ -208,13 +214,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+def _differences(
+    before: Mapping[str, object], now: Mapping[str, object], unsure: Collection[str]
+) -> list[str]:
     """What changed between two identities, one line each."""
     lines = []
     # Through JSON, as the earlier one went: a tuple is a list there.
     current = json.loads(json.dumps(now))
     for key in dict.fromkeys([*before, *current]):
-        if before.get(key) != current.get(key):
+        if key not in unsure and before.get(key) != current.get(key):
             lines.append(f"{key}: {_short(before.get(key))} -> {_short(current.get(key))}")
     return lines
 

@@ -10,8 +10,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from synfill.balancing.target import parse_number
+from synfill.balancing.texts import text_problems
 from synfill.data.longtail import Shape
 from synfill.errors import UsageError
 from synfill.files import read_yaml
@@ -26,6 +35,8 @@ OnBadImage = Literal["error", "skip"]
 DataType = Literal["auto", "float32", "bfloat16", "float16"]
 MAX_SEED = 2**48 - 1
 MAX_SIDE = 8192
+MAX_BATCH = 4096
+LARGEST = 2**31 - 1
 PUSHING = ("push_to_hub", "repo_id", "private", "hub_revision", "create_pr", "commit_message")
 """The settings of the push to the Hub, which is no part of the run's identity."""
 
@@ -45,15 +56,15 @@ class BalanceSettings(BaseModel):
     image: str | None = None
     label: str | None = None
     group: tuple[str, ...] = ()
-    long_tail: float | None = Field(None, ge=1)
+    long_tail: float | None = Field(None, ge=1, allow_inf_nan=False)
     long_tail_type: Shape = "exp"
-    long_tail_max: int | None = Field(None, ge=1)
+    long_tail_max: int | None = Field(None, ge=1, le=LARGEST)
 
     target: str | dict[str, Any] | None = None
     by: str = "class"
     observed_only: bool = False
-    cap: int | None = Field(None, ge=1)
-    limit: int | None = Field(None, ge=1)
+    cap: int | None = Field(None, ge=1, le=LARGEST)
+    limit: int | None = Field(None, ge=1, le=LARGEST)
     replace: str | None = None
     replace_class: tuple[str, ...] = ()
 
@@ -66,13 +77,13 @@ class BalanceSettings(BaseModel):
     revision: str | None = None
     lora: str | None = None
     steps: int | None = Field(None, ge=1, le=1000)
-    guidance_scale: float | None = Field(None, ge=0)
+    guidance_scale: float | None = Field(None, ge=0, le=1000, allow_inf_nan=False)
     guidance_interval: str | None = None
     size: str | None = None
     scheduler: str | None = None
     dtype: DataType = "auto"
     device: str = "auto"
-    batch_size: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1, le=MAX_BATCH)
     seed: int = Field(0, ge=0, le=MAX_SEED)
     max_tries: int = Field(3, ge=1, le=100)
     offload: bool = False
@@ -140,7 +151,7 @@ class BalanceSettings(BaseModel):
         """
         if self.size is None:
             return None
-        found = re.fullmatch(r"(\d+)(?:[xX](\d+))?", self.size)
+        found = re.fullmatch(r"([0-9]{1,9})(?:[xX]([0-9]{1,9}))?", self.size)
         if found is None:
             raise UsageError(f"--size takes pixels, as 512 or 768x512, not '{self.size}'.")
         size = int(found[1]), int(found[2] or found[1])
@@ -208,20 +219,20 @@ class BalanceSettings(BaseModel):
 
 def _is_number(text: str) -> bool:
     try:
-        Fraction(text)
-    except (ValueError, ZeroDivisionError):
+        parse_number(text)
+    except ValueError:
         return False
     return True
 
 
 def _share(text: str, option: str) -> Fraction:
     """Read a share; `option` is all that stands before the number on the command line."""
-    if not _is_number(text) or not 0 <= Fraction(text) <= 1:
+    if not _is_number(text) or not 0 <= parse_number(text) <= 1:
         raise UsageError(
             f"{option.rstrip('= ')} takes a share from 0 to 1, not '{text}'.",
             f"For example {option}0.5",
         )
-    return Fraction(text)
+    return parse_number(text)
 
 
 class BalanceOptions(TypedDict, total=False):
@@ -296,24 +307,16 @@ def make_settings(values: JsonObject, where: str) -> BalanceSettings:
 
 def balance_problems(values: JsonObject) -> list[tuple[str, str]]:
     """All that is wrong with settings: a key and a message for each problem."""
-    problems = [
-        (".".join(problem.path), problem.message)
-        for problem in find_problems(BalanceSettings, values)
-    ]
-    if problems:
-        return problems
-    settings = BalanceSettings.model_validate(values)
-    # What is parsed where it is used; here, so that a recipe tells it before anything is loaded.
-    for key, parse in (
-        ("by", lambda: settings.by_groups),
-        ("size", lambda: settings.pixels),
-        ("replace", settings.replaced_shares),
-    ):
-        try:
-            parse()
-        except UsageError as error:
-            problems.append((key, error.message))
-    return problems
+    found = find_problems(BalanceSettings, values)
+    problems = [(".".join(problem.path), problem.message) for problem in found]
+    broken = {problem.path[0] for problem in found if problem.path}
+    rest = {key: value for key, value in values.items() if str(key) not in broken}
+    try:
+        settings = BalanceSettings.model_validate(rest)
+    except ValidationError:
+        return problems  # what is left makes no sense without what is broken
+    told = [(key, message) for key, message in text_problems(settings) if key not in broken]
+    return problems + told
 
 
 def read_settings(name: str) -> JsonObject:

@@ -339,11 +339,11 @@ def show(result: BalanceResult) -> None:
     )
     rows = [
         Row(
-            count.name,
+            count.words or count.name,
             [count.before + count.earlier, count.wanted, count.synthetic]
             if result.dry_run
             else [
-                count.kept + count.earlier + count.synthetic,
+                count.total,
                 count.before,
                 count.kept,
                 count.earlier + count.synthetic,

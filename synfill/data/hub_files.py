@@ -9,11 +9,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from synfill.data.hub_errors import explain_hub
 from synfill.data.parquet import reading_parquet
+from synfill.data.stamp import FileStates
 from synfill.errors import SynfillError
 from synfill.files import atomic_write, safe_name
 from synfill.patience import Patience, ask, transport_error
@@ -101,6 +103,16 @@ class HubFiles:
             if isinstance(cause, transport_error() | ConnectionError | FileNotFoundError):
                 raise explain_hub(self.listing.id, self.listing.commit, cause) from cause
             raise
+
+    def stamp(self, names: Sequence[str]) -> str:
+        """The commit, at which no file changes, and the files."""
+        told = json.dumps([self.listing.id, self.listing.commit, list(names)])
+        return blake2b(told.encode(), digest_size=16).hexdigest()
+
+    def look_around(self) -> FileStates | None:
+        """All files of the repository."""
+        sizes = self.listing.sizes
+        return FileStates(self.stamp(list(sizes)), sum(sizes.values()), newest=0)
 
     def _cached(self, name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache

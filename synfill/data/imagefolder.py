@@ -22,6 +22,7 @@ from synfill.data.metadata import Metadata, has_metadata, read_metadata
 from synfill.data.names import canonical_split, sort_splits
 from synfill.data.rows import clip_rows, read_file
 from synfill.data.source import IMAGE_TYPE, Column, Origin
+from synfill.data.stamp import look_at
 from synfill.data.tree import Tree
 from synfill.errors import UsageError
 from synfill.records import JsonObject
@@ -85,6 +86,15 @@ class ImageFolderSource:
     def describe_row(self, split: str, row: int) -> str:
         """The image's path below the root."""
         return self._splits[split].paths[row]
+
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's files."""
+        return look_at(self._root, self._splits[split].paths).bytes
+
+    def stamp(self) -> str | None:
+        """Of the images' files; None if one was changed just now."""
+        paths = (path for split in self._splits.values() for path in split.paths)
+        return look_at(self._root, paths).stamp
 
 
 def open_imagefolder(spec: str, tree: Tree, *, image: str | None) -> ImageFolderSource:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synfill.data.card import local_origin
@@ -17,6 +18,7 @@ from synfill.data.features import kind_of, with_one_image
 from synfill.data.names import sort_splits
 from synfill.data.rows import as_image_structs, clip_rows
 from synfill.data.source import Column, Origin, image_column
+from synfill.data.stamp import look_at, look_below
 from synfill.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -97,6 +99,31 @@ class ArrowSource:
         stored = self._held[split].select_columns([self._image])[row].column(0)[0].as_py()
         name = stored.get("path") if isinstance(stored, dict) else None
         return f"{where} ({name})" if name else where
+
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's images; of files that are stored by path alone by their sizes."""
+        held = int(self._held[split].data.column(self._image).nbytes)
+        if not (self.origin.is_local and self._names_files()):
+            return held
+        rows = sum(self.count(split) for split in self.splits)
+        around = look_below(self._folders[0]).bytes
+        return max(held, around * self.count(split) // max(1, rows))
+
+    def stamp(self) -> str | None:
+        """Of the files; None where images lie apart in the caches of `datasets`."""
+        if self.origin.is_local:
+            return look_below(self._folders[0]).stamp
+        files = [file["filename"] for part in self._held.values() for file in part.cache_files]
+        return look_at(Path(), files).stamp if files and not self._names_files() else None
+
+    def _names_files(self) -> bool:
+        """Whether an image may be stored as the path of a file only."""
+        columns = [part.data.column(self._image) for part in self._held.values()]
+        return any(
+            pa.types.is_struct(chunk.type) and pc.struct_field(chunk, "bytes").null_count > 0
+            for column in columns
+            for chunk in column.chunks
+        )
 
 
 def open_saved(spec: str, path: Path, *, image: str | None) -> ArrowSource:

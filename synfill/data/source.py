@@ -67,6 +67,11 @@ class Origin:
     revision: str = ""
     licence: str = ""
 
+    @property
+    def hub_id(self) -> str:
+        """Its id on the Hub; "" for a local dataset, and for the built-in one."""
+        return self.location if not self.is_local and "/" in self.location else ""
+
 
 class Source(Protocol):
     """A dataset of images. All its splits have the same columns."""
@@ -110,6 +115,15 @@ class Source(Protocol):
 
     def describe_row(self, split: str, row: int) -> str:
         """Where an image is, for a message: "train/cat/1.jpg", "train.parquet row 17 (a.png)"."""
+
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's images, about: what can be told without reading one."""
+
+    def stamp(self) -> str | None:
+        """The same as before only if no image has changed since; told without reading one.
+
+        None where that can't be told.
+        """
         ...
 
 

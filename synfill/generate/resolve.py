@@ -32,7 +32,7 @@ from synfill.generate.presets import (
     short_names,
     size_multiple,
 )
-from synfill.generate.schedulers import check_scheduler, is_flow_matching
+from synfill.generate.schedulers import check_scheduler, is_flow_family, is_flow_matching
 from synfill.records import ModelInfo
 
 
@@ -175,11 +175,11 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
     defaults = preset or _defaults(settings.model, family, folder)
     scheduler = settings.scheduler or defaults.scheduler
     own_scheduler = folder.scheduler if folder else {}
-    flow = is_flow_matching(own_scheduler) or family.name in ("sd3", "flux", "sana")
+    flow = is_flow_matching(own_scheduler) or is_flow_family(family.name)
     if scheduler is not None:
         check_scheduler(scheduler, name, own_scheduler, flow=flow)
     size = settings.size or defaults.size
-    _check_size(size, size_multiple(family, folder.vae if folder else {}), name)
+    check_size(size, size_multiple(family, folder.vae if folder else {}), name)
     steps = defaults.steps if settings.steps is None else settings.steps
     guidance = defaults.guidance_scale
     if settings.guidance_scale is not None:
@@ -301,7 +301,12 @@ def _revision(path: Path | None, is_local: bool) -> str:
     return fingerprint_model(path) if is_local else path.name
 
 
-def _check_size(size: Size, multiple: int, name: str) -> None:
+def check_size(size: Size, multiple: int, name: str) -> None:
+    """Refuse a size that a model can't make.
+
+    Raises:
+        UsageError: Width or height is no multiple of what it must be, or nothing.
+    """
     if min(size) < 1 or size[0] % multiple or size[1] % multiple:
         near = " x ".join(str(max(1, round(side / multiple)) * multiple) for side in size)
         raise UsageError(
