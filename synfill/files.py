@@ -22,6 +22,7 @@ from typing import IO, Any
 import yaml
 
 from synfill.errors import RunError, UsageError
+from synfill.reading import read_regular
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -113,18 +114,12 @@ def read_yaml(path: Path, what: str, largest: int = 1 << 20) -> Any:
 def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDocument:
     """Like read_yaml, with the lines."""
     try:
-        with path.open("rb") as file:
-            # One more than allowed, not all: /dev/zero has no end.
-            content = file.read(largest + 1)
-        if len(content) > largest:
-            size = max(path.stat().st_size, len(content))
-            raise UsageError(f"{path} is too large for {what} ({size:,} bytes).")
-        text = content.decode("utf-8")
+        text = read_regular(path, largest).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"There is no file {path}, which should be {what}.") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a folder, not {what}.") from None
-    except (PermissionError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not {what}.") from None
         raise UsageError(f"{path} can't be read as {what}: {error}.") from None
     return parse_yaml(text, str(path))
 

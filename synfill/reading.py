@@ -49,7 +49,7 @@ def read_regular(path: Path, largest: int = LARGEST_RECORD) -> bytes:
         # One more than allowed: files below /proc say that they are empty.
         content = file.read(largest + 1)
     if len(content) > largest:
-        raise OSError(f"it is larger than {largest:,} bytes")
+        raise OSError(f"it is too large (larger than {largest:,} bytes)")
     return content
 
 

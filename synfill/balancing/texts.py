@@ -73,7 +73,11 @@ def text_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
     checks: tuple[tuple[str, Callable[[BalanceSettings], object]], ...] = (
         ("target", read_target),
         ("by", lambda given: given.by_groups),
-        ("replace", lambda given: given.replaced_shares()),
+        ("replace", lambda given: given.model_copy(update={"replace_class": ()}).replaced_shares()),
+        (
+            "replace_class",
+            lambda given: given.model_copy(update={"replace": None}).replaced_shares(),
+        ),
         ("prompts", read_prompts),
         ("model", _check_model),
         ("size", _check_size),
@@ -103,6 +107,10 @@ def text_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
     # A template names groups and modifiers, which must be known for it to be looked at.
     if broken.isdisjoint({"by", "prompts", "prompt", "modifiers"}):
         yield from _prompt_problems(settings)
+
+
+def _without(settings: BalanceSettings, **changed: object) -> BalanceSettings:
+    return settings.model_copy(update=changed)
 
 
 def _prompt_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
