@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from synfill.balancing.assemble import existing_provenance, read_synthetic
 from synfill.balancing.histogram import Histogram, count_images
 from synfill.balancing.plot import Bar, draw_bars
 from synfill.data.labels import choose_label, choose_split, read_label_tables
@@ -126,10 +127,14 @@ def analyze(
         tail = TailSettings(long_tail, long_tail_type, long_tail_max, seed)
     notes = list(opened.notes)
     histograms = []
+    provenance = existing_provenance(opened.columns)
     for index, table in enumerate(read_label_tables(opened, splits, column, groups).values()):
         table, found = cut_tail(table, tail if index == 0 else None)
         notes.extend(found)
-        histograms.append(count_images(table))
+        made = None
+        if provenance is not None:
+            made = read_synthetic(opened, table.split, provenance)[table.rows]
+        histograms.append(count_images(table, made))
     return Analysis(
         origin=opened.origin,
         label=column,
@@ -151,14 +156,20 @@ def draw_analysis(analysis: Analysis, file_format: str) -> bytes:
     for histogram in analysis.splits:
         where = f"{analysis.origin.name}, {histogram.split}"
         if histogram.label is None:
-            panels.append((where, [Bar("images", histogram.figures.images)]))
+            panels.append((where, [_bar("images", histogram.figures.images, histogram.synthetic)]))
             continue
-        bars = [Bar(count.name, count.images) for count in histogram.classes]
+        bars = [_bar(count.name, count.images, count.synthetic) for count in histogram.classes]
         panels.append((f"{where}: images per {histogram.label}", bars))
         for group in histogram.groups:
-            bars = [Bar(count.name, count.images) for count in group.counts]
+            bars = [_bar(count.name, count.images, count.synthetic) for count in group.counts]
             panels.append((f"{where}: images per {group.column}", bars))
         if histogram.cells:
-            bars = [Bar(str(cell), images) for cell, images in histogram.cells]
+            made = histogram.synthetic_cells or (0,) * len(histogram.cells)
+            counted = zip(histogram.cells, made, strict=True)
+            bars = [_bar(str(cell), images, of_models) for (cell, images), of_models in counted]
             panels.append((f"{where}: images per cell", bars))
     return draw_bars(panels, file_format)
+
+
+def _bar(name: str, images: int, synthetic: int | None) -> Bar:
+    return Bar(name, images - (synthetic or 0), synthetic or 0)
