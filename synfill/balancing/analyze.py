@@ -10,10 +10,12 @@ from typing import get_args
 from synfill.balancing.assemble import existing_provenance, read_synthetic
 from synfill.balancing.histogram import Histogram, count_images
 from synfill.balancing.plot import Bar, draw_bars
+from synfill.balancing.target import LARGEST, MAX_SEED
 from synfill.data.labels import choose_label, choose_split, read_label_tables
 from synfill.data.longtail import Shape, keep_long_tail
 from synfill.data.source import Origin, open_source
 from synfill.errors import UsageError
+from synfill.problems import shown
 from synfill.records import JsonObject, LabelTable
 
 
@@ -111,6 +113,13 @@ def analyze(
         UsageError: The source, a split or a column doesn't exist.
         RunError: The source can't be read.
     """
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"A seed is a whole number from 0 to {MAX_SEED}, not {shown(seed)}.")
+    if long_tail_max is not None and not 1 <= long_tail_max <= LARGEST:
+        raise UsageError(
+            f"The largest class of a long tail has from 1 to {LARGEST:,} images, not "
+            f"{shown(long_tail_max)}."
+        )
     opened = open_source(str(source), config=config, image=image)
     groups = (group,) if isinstance(group, str) else tuple(group)
     asked = (split,) if isinstance(split, str) or split is None else tuple(split)

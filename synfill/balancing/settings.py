@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from synfill.balancing.target import parse_number
+from synfill.balancing.target import LARGEST, MAX_SEED, parse_number
 from synfill.balancing.texts import text_problems
 from synfill.data.longtail import Shape
 from synfill.errors import UsageError
@@ -33,10 +33,8 @@ from synfill.training.settings import DataSettings, SyntheticSettings
 OutputFormat = Literal["parquet", "imagefolder"]
 OnBadImage = Literal["error", "skip"]
 DataType = Literal["auto", "float32", "bfloat16", "float16"]
-MAX_SEED = 2**48 - 1
 MAX_SIDE = 8192
 MAX_BATCH = 4096
-LARGEST = 2**31 - 1
 PUSHING = ("push_to_hub", "repo_id", "private", "hub_revision", "create_pr", "commit_message")
 """The settings of the push to the Hub, which is no part of the run's identity."""
 

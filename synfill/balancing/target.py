@@ -18,6 +18,10 @@ from synfill.records import Cell
 
 Kind = Literal["uniform", "median", "mean", "ratio", "imbalance-factor", "counts", "present"]
 
+MAX_SEED = 2**48 - 1
+LARGEST = 2**31 - 1
+"""More images than any dataset here has."""
+
 MOST_IMAGES = 10_000_000
 """More than a class, or all of a run, can be asked to have: 4 days at 30 images a second."""
 

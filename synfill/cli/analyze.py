@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,8 +74,8 @@ def analyze(
     from synfill.balancing.analyze import analyze as run
 
     set_verbosity(verbose, quiet)
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
-        raise UsageError(f"--plot writes .png or .svg, not '{plot.name}'.")
+    if plot is not None:
+        _check_plot(plot)
     analysis = run(
         source or ".",
         split=split,
@@ -100,6 +101,20 @@ def analyze(
         with atomic_write(plot) as file:
             file.write(draw_analysis(analysis, plot.suffix.lower()[1:]))
         ConsoleReporter().note(f"Drawn into {plot}.")
+
+
+def _check_plot(plot: Path) -> None:
+    """Refuse a place that no picture can be written to, before any work."""
+    if plot.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"--plot writes .png or .svg, not '{plot.name}'.")
+    if os.path.exists(plot) and not os.path.isfile(plot):
+        kind = "a folder" if os.path.isdir(plot) else "no ordinary file"
+        raise UsageError(f"--plot names a file to write, and {plot} is {kind}.")
+    folder = plot.absolute().parent
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise UsageError(f"Nothing can be written to {folder}, where --plot {plot} is to be.")
 
 
 def show(analysis: Analysis) -> None:
