@@ -118,7 +118,7 @@ def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDoc
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"There is no file {path}, which should be {what}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UsageError(f"{path} is a folder, not {what}.") from None
         raise UsageError(f"{path} can't be read as {what}: {error}.") from None
     return parse_yaml(text, str(path))

@@ -16,6 +16,7 @@ BOTTOM = {
     "problems",
     "markdown",
     "reading",
+    "revisions",
     "wording",
 }
 # The composers, which know several rooms; everything else of `balancing` and `training` is pure.

@@ -337,10 +337,10 @@ def check_something_to_do(draft: Draft) -> None:
             "Choose another --by.",
         )
     shown = ", ".join(f"{n:,}" for n in counts[:5]) + (", ..." if len(counts) > 5 else "")
-    asked = settings.target or ("present" if settings.replace or settings.replace_class else None)
+    asked = settings.target if isinstance(settings.target, str) else draft.target.kind
     raise UsageError(
         f"There is nothing to balance: every {what} of '{table.split}' already has what --target "
-        f"{asked or 'uniform'} asks for ({shown} images).",
+        f"{asked} asks for ({shown} image{'' if counts == [1] else 's'}).",
         "Choose another --target, for example uniform:N, or make it uneven with --long-tail.",
     )
 

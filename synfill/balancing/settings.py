@@ -118,7 +118,8 @@ class BalanceSettings(BaseModel):
     @field_validator("dtype", mode="before")
     @classmethod
     def _long_name(cls, value: Any) -> Any:
-        return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}.get(value, value)
+        short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+        return short.get(value, value) if isinstance(value, str) else value
 
     @field_validator("batch_size", mode="before")
     @classmethod

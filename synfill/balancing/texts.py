@@ -20,11 +20,14 @@ from synfill.generate.hub import REPO_ID
 from synfill.generate.presets import FAMILIES, find_preset, short_names, size_multiple
 from synfill.generate.resolve import check_size
 from synfill.generate.schedulers import check_scheduler, is_flow_family
+from synfill.revisions import is_revision
 
 if TYPE_CHECKING:
     from synfill.balancing.settings import BalanceSettings
 
 _MAY_BE_EMPTY = ("negative_prompt", "modifiers", "commit_message")
+# Names of files may hold bytes that aren't UTF-8.
+_PATHS = ("source", "out", "prompts", "target", "model", "lora", "image_root")
 _FILES = (".yaml", ".yml", ".json")
 
 
@@ -57,6 +60,7 @@ def read_prompts(settings: BalanceSettings) -> PromptBook:
     elif settings.prompts is not None:
         content = read_yaml(settings.prompts, "a prompts file")
         book = read_book(content, str(settings.prompts))
+    _check_encoding(book)
     modifiers = [part.strip() for text in settings.modifiers for part in text.split(",")]
     return dataclasses.replace(
         book,
@@ -66,6 +70,25 @@ def read_prompts(settings: BalanceSettings) -> PromptBook:
             book.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
         ),
     )
+
+
+def _check_encoding(book: PromptBook) -> None:
+    texts = [
+        *book.templates, *book.modifiers, book.negative_prompt, *book.class_words.values(),
+        *(text for texts in book.class_templates.values() for text in texts),
+        *(text for words in book.group_words.values() for text in words.values()),
+    ]  # fmt: skip
+    for text in texts:
+        if not _is_encodable(text):
+            raise UsageError(f"The prompts hold {text!r}, which is not valid text (UTF-8).")
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def text_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
@@ -80,6 +103,7 @@ def text_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
         ),
         ("prompts", read_prompts),
         ("model", _check_model),
+        ("revision", _check_revision),
         ("size", _check_size),
         ("scheduler", _check_scheduler),
         ("guidance_interval", _check_interval),
@@ -92,6 +116,10 @@ def text_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
             problem = "holds a NUL, which no name has"
         elif "" in texts and key not in _MAY_BE_EMPTY:
             problem = "is empty"
+        elif (
+            key not in _PATHS and not isinstance(value, dict) and not all(map(_is_encodable, texts))
+        ):
+            problem = "is not valid text (UTF-8)"
         else:
             continue
         broken.add(key)
@@ -139,6 +167,11 @@ def _check_model(settings: BalanceSettings) -> None:
         f"There is no model '{model}': it is no short name, no folder, and no Hub id (owner/name).",
         suggest(model, short_names(), "short names"),
     )
+
+
+def _check_revision(settings: BalanceSettings) -> None:
+    if settings.revision is not None and not is_revision(settings.revision):
+        raise UsageError(f"'{settings.revision}' can be no revision: a branch, a tag or a commit.")
 
 
 def _check_size(settings: BalanceSettings) -> None:

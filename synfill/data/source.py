@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from synfill.errors import UsageError
 from synfill.records import JsonObject
+from synfill.revisions import is_revision
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How every source hands out its images."""
@@ -163,6 +164,11 @@ def open_source(spec: str, *, config: str | None = None, image: str | None = Non
     if not is_path and (hub := _HUB_ID.fullmatch(spec)):
         from synfill.data.hub import open_hub
 
+        if hub["revision"] is not None and not is_revision(hub["revision"]):
+            raise UsageError(
+                f"'{hub['revision']}' can be no revision of {hub['id']}.",
+                "Name a branch, a tag or a commit after the @.",
+            )
         return open_hub(hub["id"], revision=hub["revision"], config=config, image=image)
     raise UsageError(
         f"There is no folder or file '{spec}'.",

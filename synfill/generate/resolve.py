@@ -7,6 +7,7 @@ and torch only to see which devices there are.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,7 +226,7 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
 
 def _preset(model: str) -> Preset | None:
     """The preset; a folder that has a preset's Hub id as its path wins over it."""
-    if model not in short_names() and Path(model).expanduser().is_dir():
+    if model not in short_names() and os.path.isdir(os.path.expanduser(model)):
         return None
     return find_preset(model)
 
@@ -235,12 +236,12 @@ def _find_folder(
 ) -> tuple[ModelFolder | None, bool]:
     """The model's configuration, and whether it is a local folder."""
     model = settings.model
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if preset is not None and preset.folder is not None:
         if settings.revision:
             raise UsageError(f"The model {model} has no revisions.", "Leave --revision out.")
         return read_model_folder(preset.folder, model), True
-    if preset is None and path.is_dir():
+    if preset is None and os.path.isdir(path):
         if settings.revision:
             raise UsageError(
                 f"{model} is a local folder, which has no revisions.", "Leave --revision out."
@@ -327,8 +328,8 @@ def _find_lora(lora: str | None) -> tuple[str, str]:
     """What a LoRA is loaded from and its revision; nothing is fetched but its commit."""
     if not lora:
         return "", ""
-    path = Path(lora).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(lora))
+    if os.path.exists(path):
         return str(path.resolve()), fingerprint_model(lora_file(path.resolve()))
     if not REPO_ID.fullmatch(lora):
         raise UsageError(

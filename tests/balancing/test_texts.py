@@ -20,16 +20,20 @@ WRONG = {
     "by": ["place", "class+", "class+a+a", "", "class+label"],
     "replace": ["2", "nan", "1e999999999", "x", "-0.1", "1/0"],
     "replace_class": [["cat=7"]],
-    "prompt": ["", " ", "a {lable}", "a {", "a {modifier}", "a {place}"],
+    "prompt": ["\udcff", "", " ", "a {lable}", "a {", "a {modifier}", "a {place}"],
     "prompts": ["none.yaml", {"clases": {}}, {"classes": {"cat": 3}}, {"prompts": [3]},
-                {"prompts": "a {x}"}, {"class_prompts": {"cat": "a {x}"}}, {"negative_prompt": 3}],
+                {"prompts": "a {x}"}, {"class_prompts": {"cat": "a {x}"}}, {"negative_prompt": 3},
+                {"classes": {"cat": "\udcff"}}, "a" * 300],
     "model": ["sdx1", "a/b/c", "http://x", ""],
     "size": ["big", "0", "0x5", "512x", "99999", "9" * 5000, "513", "-1", "5.5"],
     "scheduler": ["nope", "Euler", ""],
     "guidance_interval": ["nonsense", "0.2", "0.8,0.2", "0,2", "nan,nan", "0.1,0.2,0.3", "inf,1"],
     "guidance_scale": [float("nan"), float("inf"), -1, 1e6],
     "device": ["gpu", "cuda:", "cuda:x", "cuda:²", "mps:1", "", "cuda:" + "9" * 30],
-    "dtype": ["int8"],
+    "dtype": ["int8", ["float32"], {"a": 1}],
+    "revision": ["/dev/zero", "/", "a/../../x", "-x", "\udcff", "a b", "", "x\n"],
+    "negative_prompt": ["\udcff"],
+    "modifiers": ["\udcff"],
     "long_tail": [0.5, float("nan"), float("inf")],
     "cap": [0, 10**30, 1.5],
     "limit": [0, 10**30, True],
@@ -66,6 +70,7 @@ RIGHT = {
     "negative_prompt": ["", "blur"],
     "model": ["sdxl", "owner/name", "Stabilityai/sdxl-turbo"],
     "size": [512, "768x512"],
+    "revision": ["main", "refs/pr/1", "v1.0", "fp16", "0" * 40, "a-b_c/d"],
     "scheduler": list(SCHEDULERS),
     "guidance_interval": ["0,1", [0.2, 0.8]],
     "device": ["auto", "cpu", "cuda:3", "mps"],
@@ -142,3 +147,9 @@ def test_files_that_are_none_are_refused_at_once(cli, tmp_path, option, kind):
     ran = cli("balance", "photos", option, given)
     assert ran.code == 2, ran.err
     assert given.partition(".")[0] in ran.err
+
+
+def test_a_revision_is_never_taken_for_a_path(cli, tmp_path):
+    ran = cli("analyze", "owner/name@/dev/zero")
+    assert ran.code == 2 and "'/dev/zero' can be no revision" in ran.err
+    assert cli("analyze", "owner/name@../../x").code == 2
