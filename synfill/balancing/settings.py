@@ -6,6 +6,7 @@ The command line, a settings file and the Python API all fill this one model.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
@@ -23,7 +24,7 @@ from synfill.balancing.target import LARGEST, MAX_SEED, parse_number
 from synfill.balancing.texts import text_problems
 from synfill.data.longtail import Shape
 from synfill.errors import UsageError
-from synfill.files import read_yaml
+from synfill.files import read_yaml, read_yaml_document
 from synfill.problems import across_fields, find_problems
 from synfill.records import JsonObject
 from synfill.training.recipe import read_recipe
@@ -285,18 +286,25 @@ class BalanceOptions(TypedDict, total=False):
     commit_message: str | None
 
 
-def make_settings(values: JsonObject, where: str) -> BalanceSettings:
+def make_settings(
+    values: JsonObject, where: str, lines: Mapping[str, int] | None = None
+) -> BalanceSettings:
     """Check settings as a whole: every problem is told at once.
 
     Args:
         values: The settings by name.
         where: Where they stand, for the message ("settings.yaml", "the command line").
+        lines: The lines of those that stand in a file.
 
     Raises:
         UsageError: A name is unknown (the nearest right one is named) or a value not of its kind.
     """
     if problems := balance_problems(values):
-        told = (f"  {key}: {message}" if key else f"  {message}" for key, message in problems)
+        places = {key: f" (line {line})" for key, line in (lines or {}).items()}
+        told = (
+            f"  {key}{places.get(key.partition('.')[0], '')}: {message}" if key else f"  {message}"
+            for key, message in problems
+        )
         raise UsageError(
             f"{where} can't be used:\n" + "\n".join(told),
             "synfill balance --help lists all options.",
@@ -340,6 +348,12 @@ def read_settings(name: str) -> JsonObject:
             "Such a recipe has a section data.synthetic.balance: see docs/recipes.md.",
         )
     return settings
+
+
+def setting_lines(name: str) -> dict[str, int]:
+    """The lines of the settings that stand at the top of a file; see `read_settings`."""
+    found = read_yaml_document(find_recipe(name), "a settings file").lines
+    return {path[0].replace("-", "_"): line for path, line in found.items() if len(path) == 1}
 
 
 def settings_of_recipe(data: DataSettings) -> JsonObject | None:

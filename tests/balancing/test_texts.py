@@ -153,3 +153,12 @@ def test_a_revision_is_never_taken_for_a_path(cli, tmp_path):
     ran = cli("analyze", "owner/name@/dev/zero")
     assert ran.code == 2 and "'/dev/zero' can be no revision" in ran.err
     assert cli("analyze", "owner/name@../../x").code == 2
+
+
+def test_a_settings_file_has_lines_the_command_line_none(cli, tmp_path):
+    (tmp_path / "s.yaml").write_text("steps: 0\n\nguidance-interval: x\ntarget: unifrom\n")
+    ran = cli("balance", "photos", "--settings", "s.yaml", "--steps", 0)
+    assert ran.code == 2
+    assert "  steps: should be at least 1" in ran.err
+    assert "  guidance_interval (line 3): " in ran.err
+    assert "  target (line 4): Unknown --target 'unifrom'. Did you mean 'uniform'?" in ran.err
