@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from synfill.errors import UsageError, suggest
 
 DEVICES: Final = ("auto", "cuda", "mps", "cpu")
+_NUMBER: Final = re.compile(r"[0-9]{1,4}")
+
+
+def check_device_name(wanted: str) -> None:
+    """Refuse what can be no device anywhere; which ones are there isn't looked at.
+
+    Raises:
+        UsageError: It is none of "auto", "cuda", "cuda:1", "mps", "cpu".
+    """
+    kind, colon, number = wanted.partition(":")
+    if kind not in DEVICES or (colon and not (kind == "cuda" and _NUMBER.fullmatch(number))):
+        raise UsageError(f"There is no device '{wanted}'.", suggest(kind, DEVICES, "devices"))
 
 
 def find_device(wanted: str | None) -> str:
@@ -25,9 +38,8 @@ def find_device(wanted: str | None) -> str:
     mps = torch.backends.mps.is_available()
     if wanted is None or wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    check_device_name(wanted)
     kind, _, number = wanted.partition(":")
-    if kind not in DEVICES or (number and not (kind == "cuda" and number.isdigit())):
-        raise UsageError(f"There is no device '{wanted}'.", suggest(kind, DEVICES, "devices"))
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         why = f"torch {torch.__version__} sees {count} CUDA GPU{'' if count == 1 else 's'}"

@@ -137,7 +137,7 @@ def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDoc
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"There is no file {path}, which should be {what}.") from None
     except (OSError, UnicodeDecodeError) as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UsageError(f"{path} is a folder, not {what}.") from None
         raise UsageError(f"{path} can't be read as {what}: {error}.") from None
     return parse_yaml(text, str(path))
@@ -324,6 +324,17 @@ def safe_name(name: str) -> str:
     # A file's name may hold bytes that aren't UTF-8.
     digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=4).hexdigest()
     return f"{plain.strip(' .') or '_'}-{digest}"
+
+
+def user_cache() -> Path | None:
+    """The folder for what only saves time; None for a user without a home (in a container)."""
+    found = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        # A relative one is to be ignored, says the XDG specification.
+        cache = Path(found) if os.path.isabs(found) else Path("~/.cache").expanduser()
+    except RuntimeError:
+        return None
+    return cache / "synfill"
 
 
 def recipes_folder() -> Path:

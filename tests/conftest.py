@@ -35,6 +35,7 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
         "HF_HOME": home,
         "HF_HUB_CACHE": home / "hub",
         "HF_DATASETS_CACHE": home / "datasets",
+        "XDG_CACHE_HOME": home / "cache",
     }.items():
         os.environ[name] = str(value)
 

@@ -23,6 +23,8 @@ BOTTOM = {
     "downloads",
     "calling",
     "tables",
+    "revisions",
+    "wording",
 }
 # Which of the others one of these may know.
 BELOW = {
@@ -40,8 +42,8 @@ BELOW = {
 COMPOSERS = {
     f"balancing/{name}.py"
     for name in (
-        "analyze", "assemble", "estimate", "finish", "identity", "output", "prepare", "run",
-        "settings", "start", "takeover", "writers",
+        "analyze", "assemble", "estimate", "finish", "identity", "look", "output", "prepare", "run",
+        "settings", "start", "takeover", "texts", "words", "writers",
     )
 } | {
     f"training/{name}.py"

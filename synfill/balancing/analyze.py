@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from synfill.balancing.assemble import existing_provenance, read_synthetic
 from synfill.balancing.histogram import Histogram, count_images
 from synfill.balancing.plot import Bar, draw_bars
+from synfill.balancing.target import LARGEST, MAX_SEED
 from synfill.calling import checks_names
 from synfill.data.labels import choose_label, choose_split, read_label_tables
 from synfill.data.longtail import Shape, keep_long_tail
 from synfill.data.source import FolderOptions, Origin, open_source
 from synfill.errors import UsageError
+from synfill.problems import shown
 from synfill.records import JsonObject, LabelTable
 from synfill.tables import text_table
 
@@ -165,6 +168,13 @@ def analyze(
         UsageError: The source, a split or a column doesn't exist.
         RunError: The source can't be read.
     """
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"A seed is a whole number from 0 to {MAX_SEED}, not {shown(seed)}.")
+    if long_tail_max is not None and not 1 <= long_tail_max <= LARGEST:
+        raise UsageError(
+            f"The largest class of a long tail has from 1 to {LARGEST:,} images, not "
+            f"{shown(long_tail_max)}."
+        )
     folder = FolderOptions(layout, None if image_root is None else str(image_root), file_column)
     opened = open_source(str(source), config=config, image=image, folder=folder)
     groups = (group,) if isinstance(group, str) else tuple(group)
@@ -182,10 +192,14 @@ def analyze(
         tail = TailSettings(long_tail, long_tail_type, long_tail_max, seed)
     notes = list(opened.notes)
     histograms = []
+    provenance = existing_provenance(opened.columns)
     for index, table in enumerate(read_label_tables(opened, splits, column, groups).values()):
         table, found = cut_tail(table, tail if index == 0 else None)
         notes.extend(found)
-        histograms.append(count_images(table))
+        made = None
+        if provenance is not None:
+            made = read_synthetic(opened, table.split, provenance)[table.rows]
+        histograms.append(count_images(table, made))
     return Analysis(
         origin=opened.origin,
         label=column,
@@ -207,14 +221,20 @@ def draw_analysis(analysis: Analysis, file_format: str) -> bytes:
     for histogram in analysis.splits:
         where = f"{analysis.origin.name}, {histogram.split}"
         if histogram.label is None:
-            panels.append((where, [Bar("images", histogram.figures.images)]))
+            panels.append((where, [_bar("images", histogram.figures.images, histogram.synthetic)]))
             continue
-        bars = [Bar(count.name, count.images) for count in histogram.classes]
+        bars = [_bar(count.name, count.images, count.synthetic) for count in histogram.classes]
         panels.append((f"{where}: images per {histogram.label}", bars))
         for group in histogram.groups:
-            bars = [Bar(count.name, count.images) for count in group.counts]
+            bars = [_bar(count.name, count.images, count.synthetic) for count in group.counts]
             panels.append((f"{where}: images per {group.column}", bars))
         if histogram.cells:
-            bars = [Bar(str(cell), images) for cell, images in histogram.cells]
+            made = histogram.synthetic_cells or (0,) * len(histogram.cells)
+            counted = zip(histogram.cells, made, strict=True)
+            bars = [_bar(str(cell), images, of_models) for (cell, images), of_models in counted]
             panels.append((f"{where}: images per cell", bars))
     return draw_bars(panels, file_format)
+
+
+def _bar(name: str, images: int, synthetic: int | None) -> Bar:
+    return Bar(name, images - (synthetic or 0), synthetic or 0)

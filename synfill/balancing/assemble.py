@@ -66,10 +66,8 @@ def find_provenance(columns: Sequence[Column], rename: bool) -> Provenance:
         UsageError: The source has a column of such a name that isn't ours.
     """
     kinds = {column.name: column.feature for column in columns}
-    for prefix in ("", PREFIX):
-        own = Provenance(prefix, existing=True)
-        if all(_same(kinds.get(name), feature) for name, feature in own.columns.items()):
-            return own
+    if (own := existing_provenance(columns)) is not None:
+        return own
     fresh = Provenance(PREFIX if rename else "")
     taken = [name for name in fresh.columns if name in kinds]
     if taken:
@@ -84,8 +82,24 @@ def find_provenance(columns: Sequence[Column], rename: bool) -> Provenance:
     return fresh
 
 
+def existing_provenance(columns: Sequence[Column]) -> Provenance | None:
+    """The provenance columns of one of our own datasets; None if it is another's."""
+    kinds = {column.name: column.feature for column in columns}
+    for prefix in ("", PREFIX):
+        own = Provenance(prefix, existing=True)
+        if all(_same(kinds.get(name), feature) for name, feature in own.columns.items()):
+            return own
+    return None
+
+
 def _same(feature: JsonObject | None, ours: JsonObject) -> bool:
     return feature is not None and all(feature.get(key) == ours[key] for key in ours)
+
+
+def read_synthetic(source: Source, split: str, provenance: Provenance) -> NDArray[np.bool_]:
+    """Of every row of one of our own datasets whether a model made it: bool, shape (rows,)."""
+    marks = source.read_column(split, provenance.name("synthetic"))
+    return np.asarray(pc.fill_null(marks, False).to_numpy(), dtype=bool)
 
 
 def output_features(columns: Sequence[Column], provenance: Provenance) -> Features:

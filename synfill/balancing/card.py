@@ -9,14 +9,10 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData
 
+from synfill.balancing.shortfall import what_is_missing
 from synfill.records import ModelInfo
+from synfill.wording import counted
 
-_PEOPLE = re.compile(
-    r"\b(?:person|people|man|men|woman|women|male|female|boy|girl|child|children|baby|human|face|"
-    r"portrait|adult|elderly|teenager|lady|gentleman|doctor|nurse|black|white|asian|indian|african|"
-    r"european|latino|hispanic|caucasian|middle eastern)s?\b",
-    re.IGNORECASE,
-)
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),
           (1e7, "1M<n<10M"), (1e8, "10M<n<100M"))  # fmt: skip
 # fmt: off
@@ -52,13 +48,16 @@ class CardContent:
         split: The balanced split.
         rows: Images a split.
         bytes: Of each split's files.
-        counts: (cell or class, real before, real kept, synthetic) of each.
+        counts: (cell or class, real before, real kept, synthetic, wanted) of each.
         earlier: How many of the synthetic images earlier runs had made.
         templates: The prompt templates.
         examples: A few finished prompts.
         negative_prompt: The negative prompt.
         settings: (name, value) pairs of the generation.
         command: The command that made it.
+        not_shared: Names in the command of files and folders that nobody else has.
+        limit: How many images were to be made at most; None for no limit.
+        names_people: Whether a prompt names people.
         version: synfill's version.
         balanced_groups: Group columns that were balanced too.
         null_groups: Group columns that are null in synthetic images.
@@ -79,13 +78,16 @@ class CardContent:
     split: str
     rows: dict[str, int]
     bytes: dict[str, int]
-    counts: Sequence[tuple[str, int, int, int]]
+    counts: Sequence[tuple[str, int, int, int, int]]
     earlier: int
     templates: Sequence[str]
     examples: Sequence[str]
     negative_prompt: str
     settings: Sequence[tuple[str, object]]
     command: str
+    not_shared: Sequence[str]
+    limit: int | None
+    names_people: bool
     version: str
     balanced_groups: Sequence[str]
     null_groups: Sequence[str]
@@ -140,9 +142,18 @@ def write_card(content: CardContent) -> str:
         _columns(content),
         "## Cautions",
         _cautions(content),
-        f"Made by synfill {content.version} with\n\n```\n{content.command}\n```",
+        _how_made(content),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _how_made(content: CardContent) -> str:
+    text = f"Made by synfill {content.version} with\n\n```\n{content.command}\n```"
+    if content.not_shared:
+        names = ", ".join(f"`{name.replace('`', '')}`" for name in content.not_shared)
+        what = "is a file or folder" if len(content.not_shared) == 1 else "are files or folders"
+        text += f"\n\n{names} {what} of whoever ran it: put yours in place."
+    return text
 
 
 def _licence(named: str) -> dict[str, Any]:
@@ -164,12 +175,19 @@ def _introduction(content: CardContent, made: int) -> str:
         "cell of class and " + " and ".join(f"`{name}`" for name in content.balanced_groups)
     )  # fmt: skip
     rows = ", ".join(f"{split} {count:,}" for split, count in content.rows.items())
-    earlier = f" {content.earlier:,} of them are from earlier runs." if content.earlier else ""
+    earlier = (
+        f" {content.earlier:,} of them {'is' if content.earlier == 1 else 'are'} from earlier runs."
+        if content.earlier
+        else ""
+    )
+    short = content.limit is not None and any(
+        kept + added < wanted for _, _, kept, added, wanted in content.counts
+    )
     return (
-        f"**{made:,} of these images are synthetic.**{earlier} "
+        f"**{made:,} of these images {'is' if made == 1 else 'are'} synthetic.**{earlier} "
         f"This is {content.subset}{source}{revision} with the split `{content.split}` "
-        f"filled up by {what} with images of a text-to-image model. Real images keep their "
-        f"bytes; the other splits are as they were. Images: {rows}."
+        f"{'partly ' if short else ''}filled up by {what} with images of a text-to-image model. "
+        f"Real images keep their bytes; the other splits are as they were. Images: {rows}."
     )
 
 
@@ -180,13 +198,19 @@ def _counts_table(content: CardContent) -> str:
         folded = len(shown) - 60
         shown = [*shown[:30], *shown[-30:]]
     lines = ["| | real before | real now | synthetic | in all |", "|---|---:|---:|---:|---:|"]
-    for index, (name, before, kept, made) in enumerate(shown):
+    for index, (name, before, kept, made, _) in enumerate(shown):
         if folded and index == 30:
             lines.append(f"| ... {folded} more | | | | |")
         lines.append(f"| {_escape(name)} | {before:,} | {kept:,} | {made:,} | {kept + made:,} |")
     if content.unfilled:
-        lines += ["", f"{content.unfilled:,} images that were wanted are missing: none of their "
-                  "tries passed the checks (`synfill/verdicts.parquet`)."]  # fmt: skip
+        missing = counted(
+            content.unfilled, "image that was wanted is", "images that were wanted are"
+        )
+        lines += ["", f"{missing} missing: no try passed the checks (`synfill/verdicts.parquet`)."]
+    totals = [(name, kept + made, wanted) for name, _, kept, made, wanted in content.counts]
+    short = what_is_missing(totals, content.limit, "cell" if content.balanced_groups else "class")
+    if short:
+        lines += ["", _escape(short)]
     return "\n".join(lines)
 
 
@@ -240,8 +264,7 @@ def _cautions(content: CardContent) -> str:
         f"filter on `{content.provenance[0]}` first.",
         "- They carry the model's own biases and may repeat pictures that it was trained on.",
     ]
-    texts = " ".join([*content.templates, *content.examples, *(c[0] for c in content.counts)])
-    if _PEOPLE.search(texts):
+    if content.names_people:
         lines.append(
             "- The prompts name people. Generated people are not real, often stereotyped, and "
             "labels such as gender, age or ethnicity are what was asked for, not what anyone "

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.balancing.histogram import cell_codes, count_cells
-from synfill.balancing.target import Target, wanted_counts
+from synfill.balancing.target import MOST_IMAGES, Target, wanted_counts
+from synfill.errors import UsageError
 from synfill.records import MISSING, Cell, Factor, LabelTable
 
 
@@ -80,6 +81,9 @@ def find_deficit(
 
     Returns:
         The deficit, and the rows that stay: int64, ascending.
+
+    Raises:
+        UsageError: There would be more than ten million images to make.
     """
     assert table.label is not None
     codes = codes_of(table, groups)
@@ -103,9 +107,24 @@ def find_deficit(
     stays = undersample(np.where(made, MISSING, codes), kept, rules.seed)
     to_make = wanted - kept - synthetic
     if rules.limit is not None:
+        # No cell can get more; and the order below takes room for every image.
+        to_make = np.minimum(to_make, rules.limit)
+    _check_total(to_make, rules.limit)
+    if rules.limit is not None:
         order = emptiest_first(kept + synthetic, to_make, rules.limit)
         to_make = np.bincount(order, minlength=len(cells)).astype(np.int64)
     return Deficit(cells, present, kept, synthetic, wanted, to_make), table.rows[stays]
+
+
+def _check_total(to_make: NDArray[np.int64], limit: int | None) -> None:
+    total = sum(to_make.tolist())  # exact, however large
+    # Of those that a limit chooses from there may be more.
+    if total > MOST_IMAGES * (1 if limit is None or limit > MOST_IMAGES else 10):
+        raise UsageError(
+            f"The target asks for {total:,} images, which is more than a run can hold "
+            f"({MOST_IMAGES:,}).",
+            "Choose a smaller --target, or make them in parts, each with a smaller --limit.",
+        )
 
 
 def undersample(codes: NDArray[np.int64], keep: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:

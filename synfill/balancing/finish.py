@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,13 +22,14 @@ import pyarrow.parquet as pq
 from synfill import __version__
 from synfill.balancing.assemble import Assembler, output_features
 from synfill.balancing.card import CardContent, write_card
+from synfill.balancing.command import command_line
 from synfill.balancing.output import OutputFolder
+from synfill.balancing.people import names_people
 from synfill.balancing.plan import write_plan
 from synfill.balancing.plot import Bar, draw_bars, draw_samples
 from synfill.balancing.prepare import Prepared, codes_by_row
 from synfill.balancing.remembered import LARGEST_RUN, RunRecord
 from synfill.balancing.replacing import RUN
-from synfill.balancing.settings import PUSHING, BalanceSettings
 from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.data.images import decode
 from synfill.data.source import image_column
@@ -233,8 +233,9 @@ def _draw_histogram(prepared: Prepared, made: Sequence[int]) -> bytes:
     before, after = [], []
     for k, cell in enumerate(deficit.cells):
         earlier = int(deficit.earlier[k])
-        before.append(Bar(str(cell), int(deficit.before[k]), earlier))
-        after.append(Bar(str(cell), int(deficit.kept[k]), earlier + made[k]))
+        name = prepared.writer.book.shown(cell)
+        before.append(Bar(name, int(deficit.before[k]), earlier))
+        after.append(Bar(name, int(deficit.kept[k]), earlier + made[k]))
     what = "cell" if prepared.groups else "class"
     panels = [(f"Before: images per {what}", before), (f"After: images per {what}", after)]
     return draw_bars(panels, "png", beside=True)
@@ -264,11 +265,11 @@ def _record(
     deficit, origin = prepared.deficit, prepared.source.origin
     return {
         "synfill": __version__,
-        "command": command_line(prepared.settings),
+        "command": command_line(prepared.settings)[0],
         "identity": prepared.identity,
         "source": {
             "name": origin.name,
-            "id": "" if origin.is_local else origin.location,
+            "id": origin.hub_id,
             "revision": origin.revision,
             "licence": origin.licence,
         },
@@ -330,34 +331,6 @@ def _history(prepared: Prepared, reporter: Reporter) -> list[Any]:
     return [*(history if isinstance(history, list) else []), earlier]
 
 
-def command_line(settings: BalanceSettings) -> str:
-    """The command that does this run, without what only matters on one machine."""
-    words = ["synfill", "balance", _name_of(settings.source)]
-    own_matters = {"source", "out", "overwrite", "dry_run", "batch_size", "device", "offload"}
-    own_matters |= {*PUSHING}
-    for name, info in BalanceSettings.model_fields.items():
-        value = getattr(settings, name)
-        if name in own_matters or value == info.default:
-            continue
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif isinstance(value, dict):
-            words += [option, f"{name}.yaml"]
-        else:
-            for one in value if isinstance(value, tuple) else (value,):
-                is_path = isinstance(one, Path) or name in ("model", "lora", "target")
-                text = f"{one:g}" if isinstance(one, float) else str(one)
-                words += [option, _name_of(text) if is_path else text]
-    return shlex.join(words)
-
-
-def _name_of(text: str) -> str:
-    """A path's last part, as nobody else has the rest of it; anything else as it is."""
-    path = Path(text).expanduser()
-    return (path.resolve().name or text) if path.exists() else text
-
-
 def _guidance(model: ResolvedModel) -> str:
     if model.guidance_interval is None:
         return f"{model.guidance_scale:g}"
@@ -367,6 +340,9 @@ def _guidance(model: ResolvedModel) -> str:
 
 def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples: bool) -> str:
     settings, origin = prepared.settings, prepared.source.origin
+    book = prepared.writer.book
+    earlier = zip(prepared.deficit.cells, prepared.deficit.earlier, strict=True)
+    made_before = [prepared.writer.label_words(cell.label) for cell, count in earlier if count]
     resolved = prepared.model
     is_imagefolder = settings.format == "imagefolder"
     pattern = "{}/**" if is_imagefolder else "data/{}-*"
@@ -389,7 +365,7 @@ def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples:
         CardContent(
             title=f"{origin.name}, balanced",
             source_name=origin.name,
-            source_id="" if origin.is_local else origin.location,
+            source_id=origin.hub_id,
             source_revision=origin.revision,
             source_licence=origin.licence,
             subset=subset,
@@ -398,7 +374,13 @@ def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples:
             rows={split: part["rows"] for split, part in record["splits"].items()},
             bytes={split: part["bytes"] for split, part in record["splits"].items()},
             counts=[
-                (str(cell), count["before"], count["kept"], count["earlier"] + count["synthetic"])
+                (
+                    book.shown(cell),
+                    count["before"],
+                    count["kept"],
+                    count["earlier"] + count["synthetic"],
+                    count["wanted"],
+                )
                 for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)
             ],
             earlier=int(prepared.deficit.earlier.sum()),
@@ -407,6 +389,9 @@ def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples:
             negative_prompt=prepared.writer.book.negative_prompt,
             settings=shown,
             command=record["command"],
+            not_shared=command_line(settings)[1],
+            limit=settings.limit,
+            names_people=any(map(names_people, [*prepared.plan.prompts(), *made_before])),
             version=__version__,
             balanced_groups=settings.by_groups,
             null_groups=null_groups,

@@ -25,10 +25,11 @@ MOST_CELLS = 10_000_000
 
 @dataclass(frozen=True)
 class Count:
-    """How many images one class, group value or cell has."""
+    """How many images one class, group value or cell has, and how many of them models made."""
 
     name: str
     images: int
+    synthetic: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,11 @@ class Histogram:
         classes: Images a class, in the dataset's class order.
         groups: One entry a group column.
         cells: Images a cell (class within every group), all combinations; empty without groups.
+        synthetic_cells: Those of each cell that models made; empty without groups.
         smallest_cell: The first of the emptiest cells.
         no_cell: Images whose class or group is missing, which therefore are in no cell.
+        synthetic: How many of all images models made; None where the dataset doesn't say.
+        real_figures: The figures of the real images alone; None where all may be real.
     """
 
     split: str
@@ -108,11 +112,14 @@ class Histogram:
     cells: tuple[tuple[Cell, int], ...]
     smallest_cell: tuple[Cell, int] | None
     no_cell: int
+    synthetic_cells: tuple[int, ...] = ()
+    synthetic: int | None = None
+    real_figures: Figures | None = None
 
     def to_json(self) -> JsonObject:
         """As one JSON object; keys as in the attributes."""
         smallest = self.smallest_cell
-        return {
+        found = {
             "split": self.split,
             "label": self.label,
             **asdict(self.figures),
@@ -128,7 +135,23 @@ class Histogram:
             "cells": [_cell_json(cell, images) for cell, images in self.cells],
             "smallest_cell": _cell_json(*smallest) if smallest else None,
             "images_without_cell": self.no_cell,
+            "synthetic": None,
         }
+        if self.synthetic is not None:
+            found["synthetic"] = {
+                "images": self.synthetic,
+                "class_counts": {count.name: count.synthetic for count in self.classes},
+                "groups": {
+                    group.column: {count.name: count.synthetic for count in group.counts}
+                    for group in self.groups
+                },
+                "cells": [
+                    _cell_json(cell, made)
+                    for (cell, _), made in zip(self.cells, self.synthetic_cells, strict=True)
+                ],
+            }
+            found["real_figures"] = asdict(self.real_figures) if self.real_figures else None
+        return found
 
 
 def _cell_json(cell: Cell, images: int) -> JsonObject:
@@ -239,38 +262,65 @@ def count_cells(
     return cells, counts
 
 
-def count_images(table: LabelTable) -> Histogram:
-    """Count one split."""
+def count_images(table: LabelTable, made: NDArray[np.bool_] | None = None) -> Histogram:
+    """Count one split.
+
+    Args:
+        table: Its labels.
+        made: Of each image of the table whether a model made it, shape (images,); None where
+            the dataset doesn't say.
+    """
     if table.label is None:
         counts, missing = np.zeros(0, dtype=np.int64), len(table)
     else:
         counts, missing = table.label.counts(), table.label.missing
+    of_models = table.take(np.flatnonzero(made)) if made is not None else None
     cells: tuple[tuple[Cell, int], ...] = ()
+    synthetic_cells: tuple[int, ...] = ()
     no_cell = 0
     if table.label is not None and table.groups:
         names, images = count_cells(table.label, table.groups)
         cells = tuple(zip(names, images.tolist(), strict=True))
         no_cell = len(table) - int(images.sum())
+        if of_models is not None and of_models.label is not None:
+            synthetic_cells = tuple(count_cells(of_models.label, of_models.groups)[1].tolist())
+    of_real = None
+    if made is not None and of_models is not None and len(of_models):
+        rest = table.take(np.flatnonzero(~made))
+        real = rest.label.counts() if rest.label is not None else counts
+        of_real = compute_figures(real, rest.label.missing if rest.label is not None else len(rest))
+    groups_made = of_models.groups if of_models is not None else (None,) * len(table.groups)
     return Histogram(
         split=table.split,
         label=table.label.name if table.label is not None else None,
         figures=compute_figures(counts, missing),
-        classes=_named(table.label) if table.label is not None else (),
-        groups=tuple(_count_group(group, table.label) for group in table.groups),
+        classes=(
+            _named(table.label, of_models.label if of_models is not None else None)
+            if table.label is not None
+            else ()
+        ),
+        groups=tuple(
+            _count_group(group, of_group, table.label)
+            for group, of_group in zip(table.groups, groups_made, strict=True)
+        ),
         cells=cells,
         smallest_cell=min(cells, key=lambda pair: pair[1]) if cells else None,
         no_cell=no_cell,
+        synthetic_cells=synthetic_cells,
+        synthetic=len(of_models) if of_models is not None else None,
+        real_figures=of_real,
     )
 
 
-def _named(factor: Factor) -> tuple[Count, ...]:
-    counted = zip(factor.names, factor.counts().tolist(), strict=True)
-    return tuple(Count(name, images) for name, images in counted)
+def _named(factor: Factor, made: Factor | None) -> tuple[Count, ...]:
+    synthetic = made.counts().tolist() if made is not None else [0] * len(factor.values)
+    counted = zip(factor.names, factor.counts().tolist(), synthetic, strict=True)
+    return tuple(Count(name, images, of_models) for name, images, of_models in counted)
 
 
-def _count_group(group: Factor, label: Factor | None) -> GroupHistogram:
+def _count_group(group: Factor, made: Factor | None, label: Factor | None) -> GroupHistogram:
     association = None
     if label is not None and label.values and group.values:
         _, images = count_cells(label, [group])
         association = cramers_v(images.reshape(len(label.values), len(group.values)))
-    return GroupHistogram(group.name, _named(group), group.missing, association)
+    return GroupHistogram(group.name, _named(group, made), group.missing, association)

@@ -16,22 +16,25 @@ from synfill.data.images import Inspection
 from synfill.generate.resolve import ResolvedModel
 from synfill.records import JsonObject, LabelTable
 
+CONTENT, LABELS, PROMPTS = "source content", "source labels", "prompts"
+
 
 def run_identity(
     settings: BalanceSettings,
     split: str,
     label: str,
     target: Target,
-    inspections: Mapping[str, Inspection],
     labels_digest: str,
     writer: PromptWriter,
     model: ResolvedModel,
 ) -> JsonObject:
-    """What decides the result, by setting. A change of any of these is another run."""
+    """What decides the result, by setting, but for the images: known before one is read.
+
+    A change of any of these is another run.
+    """
     book = writer.book
     return {
-        "source content": {name: found.digest for name, found in inspections.items()},
-        "source labels": labels_digest,
+        LABELS: labels_digest,
         "split": split,
         "label": label,
         "groups": list(settings.group_columns),
@@ -45,7 +48,7 @@ def run_identity(
         "limit": settings.limit,
         "replace": settings.replace,
         "replace-class": list(settings.replace_class),
-        "prompts": list(writer.templates),
+        PROMPTS: list(writer.templates),
         "class words": dict(book.class_words),
         "group words": {column: dict(words) for column, words in book.group_words.items()},
         "modifiers": list(book.modifiers),
@@ -57,6 +60,11 @@ def run_identity(
         "format": settings.format,
         "rename-columns": settings.rename_columns,
     }
+
+
+def with_content(identity: JsonObject, inspections: Mapping[str, Inspection]) -> JsonObject:
+    """The whole identity: with the images' bytes."""
+    return {CONTENT: {name: found.digest for name, found in inspections.items()}} | identity
 
 
 def digest_labels(table: LabelTable) -> str:

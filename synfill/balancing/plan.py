@@ -5,12 +5,14 @@ to disk before anything is generated.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synfill.balancing.deficit import Deficit, emptiest_first
@@ -25,8 +27,18 @@ def request_seed(seed: int, cell: Cell, turn: int) -> int:
     It depends neither on the other cells nor on a limit. 0 to 2^48 - 1, so that later attempts
     (seed + k) and every reader of JSON can hold it.
     """
-    text = "\0".join([str(seed), cell.label, *(f"{c}\1{v}" for c, v in cell.groups), str(turn)])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big")
+    return _seed_of_turn(_seed_of_cell(seed, cell), turn)
+
+
+def _seed_of_cell(seed: int, cell: Cell) -> hashlib.blake2b:
+    text = "\0".join([str(seed), cell.label, *(f"{c}\1{v}" for c, v in cell.groups), ""])
+    return hashlib.blake2b(text.encode(), digest_size=6)
+
+
+def _seed_of_turn(of_cell: hashlib.blake2b, turn: int) -> int:
+    digest = of_cell.copy()
+    digest.update(b"%d" % turn)
+    return int.from_bytes(digest.digest(), "big")
 
 
 class Plan(Sequence[Request]):
@@ -65,14 +77,10 @@ class Plan(Sequence[Request]):
     def __iter__(self) -> Iterator[Request]:
         return (self[index] for index in range(len(self)))
 
-    def prompts(self, first: int) -> list[str]:
-        """The first distinct prompts, in order."""
-        found: dict[str, None] = {}
-        for prompt in self._prompt:
-            found.setdefault(prompt.as_py())
-            if len(found) == first:
-                break
-        return list(found)
+    def prompts(self, first: int | None = None) -> list[str]:
+        """The first distinct prompts, in order; all of them by default."""
+        found: list[str] = pc.unique(self._prompt)[:first].to_pylist()
+        return found
 
 
 def build_plan(
@@ -92,34 +100,62 @@ def build_plan(
         max_tries: Attempts an image: it may take the seeds up to seed + max_tries - 1.
     """
     order = emptiest_first(deficit.kept + deficit.earlier, deficit.to_make, None)
-    turns = np.zeros(len(deficit.cells), dtype=np.int64)
-    prompts, seeds = [], []
-    for cell in order.tolist():
-        turn = int(turns[cell])
-        first = request_seed(seed, deficit.cells[cell], turn)
-        while taken and not taken.isdisjoint(range(first, first + max_tries)):
-            turn += 1
-            first = request_seed(seed, deficit.cells[cell], turn)
-        prompts.append(writer.write(deficit.cells[cell], turn))
-        seeds.append(first)
-        turns[cell] = turn + 1
+    cells = np.flatnonzero(deficit.to_make > 0)
+    # Cell by cell, of which there are few, and not request by request, of which there are many.
+    turns = np.zeros(len(order), dtype=np.int64)
+    seeds = np.zeros(len(order), dtype=np.int64)
+    prompt = np.zeros(len(order), dtype=np.int64)
+    texts: list[str] = []
+    by_cell = np.argsort(order, kind="stable")
+    ends = np.cumsum(deficit.to_make[cells])
+    for cell, end in zip(cells.tolist(), ends.tolist(), strict=True):
+        positions = by_cell[end - int(deficit.to_make[cell]) : end]
+        turns[positions], seeds[positions] = _turns_and_seeds(
+            deficit.cells[cell], len(positions), seed, taken, max_tries
+        )
+        period = writer.period(deficit.cells[cell])
+        prompt[positions] = len(texts) + turns[positions] % period
+        texts += [writer.write(deficit.cells[cell], turn) for turn in range(period)]
     columns = [column for column, _ in deficit.cells[0].groups] if deficit.cells else []
-    named = [deficit.cells[cell] for cell in order.tolist()]
+    codes = pa.array(order)
     table = pa.table(
         {
             "id": pa.array(np.arange(len(order)), pa.int64()),
-            "cell": pa.array(order, pa.int64()),
-            "class": pa.array([cell.label for cell in named], pa.string()),
+            "cell": codes,
+            "class": _names([cell.label for cell in deficit.cells]).take(codes),
             **{
-                f"group_{column}": pa.array([cell.groups[k][1] for cell in named], pa.string())
+                f"group_{column}": _names([cell.groups[k][1] for cell in deficit.cells]).take(codes)
                 for k, column in enumerate(columns)
             },
-            "prompt": pa.array(prompts, pa.string()),
-            "negative_prompt": pa.array([writer.book.negative_prompt] * len(order), pa.string()),
+            "prompt": _names(texts).take(pa.array(prompt)),
+            "negative_prompt": pa.repeat(writer.book.negative_prompt, len(order)),
             "seed": pa.array(seeds, pa.int64()),
         }
     )
     return Plan(deficit.cells, table)
+
+
+def _names(names: Sequence[str]) -> pa.Array:
+    return pa.array(names, pa.string())
+
+
+def _turns_and_seeds(
+    cell: Cell, images: int, seed: int, taken: frozenset[int], max_tries: int
+) -> tuple[list[int], list[int]]:
+    """The turns of a cell whose seeds aren't taken, and these seeds."""
+    of_cell = _seed_of_cell(seed, cell)
+    if not taken:
+        return list(range(images)), [_seed_of_turn(of_cell, turn) for turn in range(images)]
+    turns: list[int] = []
+    seeds: list[int] = []
+    for turn in itertools.count():
+        if len(turns) == images:
+            break
+        first = _seed_of_turn(of_cell, turn)
+        if taken.isdisjoint(range(first, first + max_tries)):
+            turns.append(turn)
+            seeds.append(first)
+    return turns, seeds
 
 
 def write_plan(plan: Plan, path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 REAL = "#4C72B0"
 SYNTHETIC = "#DD8452"
@@ -40,7 +41,6 @@ def draw_bars(
         The file's bytes; the same for the same input.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     heights = [0.9 + 0.2 * len(bars) if _named(bars) else 2.8 for _, bars in panels]
     shape: dict[str, Any] = {"nrows": len(panels), "height_ratios": heights}
@@ -49,14 +49,31 @@ def draw_bars(
         shape = {"ncols": len(panels), "sharex": True, "sharey": True}
     # A salt of one's own, or SVG ids differ from run to run.
     with matplotlib.rc_context({"svg.hashsalt": "synfill", "font.size": 9}):
-        figure = Figure(figsize=(8, sum(heights)), layout="constrained")
-        all_axes = figure.subplots(squeeze=False, **shape)
-        for axes, (title, bars) in zip(all_axes.flat, panels, strict=True):
-            _draw_panel(axes, title, bars)
+        figure = _draw(panels, sum(heights), shape)
         buffer = io.BytesIO()
         metadata = {"Software": None} if file_format == "png" else {"Date": None, "Creator": None}
         figure.savefig(buffer, format=file_format, dpi=120, metadata=metadata)
     return buffer.getvalue()
+
+
+def _draw(
+    panels: Sequence[tuple[str, Sequence[Bar]]], height: float, shape: dict[str, Any]
+) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    mixed = any(bar.synthetic for _, bars in panels for bar in bars)
+    figure = Figure(figsize=(8, height + 0.3 * mixed), layout="constrained")
+    all_axes = figure.subplots(squeeze=False, **shape)
+    for axes, (title, bars) in zip(all_axes.flat, panels, strict=True):
+        _draw_panel(axes, title, bars)
+    if mixed:
+        # Above all panels, with room of its own: within one it would lie over bars.
+        figure.legend(
+            handles=[Patch(color=REAL, label="real"), Patch(color=SYNTHETIC, label="synthetic")],
+            loc="outside upper right", ncols=2, frameon=False, fontsize=8,
+        )  # fmt: skip
+    return figure
 
 
 def _named(bars: Sequence[Bar]) -> bool:
@@ -71,10 +88,10 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[Bar]) -> None:
     if _named(bars):
         places = range(len(bars))
         real = [bar.real for bar in bars]
-        axes.barh(places, real, color=REAL, label="real")
+        axes.barh(places, real, color=REAL)
         if mixed:
             made = [bar.synthetic for bar in bars]
-            axes.barh(places, made, left=real, color=SYNTHETIC, label="synthetic")
+            axes.barh(places, made, left=real, color=SYNTHETIC)
         axes.set_yticks(list(places), [_shorten(bar.name) for bar in bars])
         axes.set_ylim(len(bars) - 0.4, -0.6)
         for place, shown in enumerate(bars):
@@ -87,17 +104,12 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[Bar]) -> None:
     else:
         ordered = sorted(bars, key=lambda bar: (-bar.real, bar.name))
         real = [bar.real for bar in ordered]
-        axes.bar(range(len(ordered)), real, width=1.0, color=REAL, label="real")
+        axes.bar(range(len(ordered)), real, width=1.0, color=REAL)
         if mixed:
             made = [bar.synthetic for bar in ordered]
-            axes.bar(
-                range(len(ordered)), made, width=1.0, bottom=real, color=SYNTHETIC,
-                label="synthetic",
-            )  # fmt: skip
+            axes.bar(range(len(ordered)), made, width=1.0, bottom=real, color=SYNTHETIC)
         axes.set_xlabel(f"{len(bars)}, largest first")
         axes.set_ylabel("images")
-    if mixed:
-        axes.legend(facecolor="white", edgecolor="none", framealpha=0.9, fontsize=8)
 
 
 def _shorten(name: str) -> str:

@@ -1,47 +1,44 @@
-"""Everything before an image is made: settings -> source, counts, target, plan, identity.
+"""All that is told from names and counts: settings -> source, deficit, prompts, model.
 
-Together with `run` the composer: it knows the other rooms, they don't know each other.
+Together with `look` and `run` the composer: it knows the other rooms, they don't know each other.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from synfill.balancing.analyze import TailSettings, cut_tail
-from synfill.balancing.assemble import Provenance, find_provenance, output_features
+from synfill.balancing.assemble import (
+    Provenance,
+    find_provenance,
+    output_features,
+    read_synthetic,
+)
 from synfill.balancing.deficit import Deficit, Rules, find_deficit
-from synfill.balancing.identity import digest_labels, run_identity
+from synfill.balancing.identity import CONTENT, LABELS, PROMPTS, digest_labels, run_identity
 from synfill.balancing.output import OutputFolder
 from synfill.balancing.plan import Plan, build_plan
-from synfill.balancing.prompts import (
-    PromptBook,
-    PromptWriter,
-    check_names,
-    choose_modifiers,
-    read_book,
-)
+from synfill.balancing.prompts import PromptBook, PromptWriter, check_names
 from synfill.balancing.settings import BalanceSettings
-from synfill.balancing.target import Target, parse_target, target_from_counts
+from synfill.balancing.target import Target
+from synfill.balancing.texts import read_prompts, read_target
 from synfill.balancing.writers import check_imagefolder, check_parquet
-from synfill.data.images import BadRow, Inspection, inspect_split
+from synfill.data.images import BadRow, Inspection
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.source import Source, image_column, open_source
 from synfill.errors import RunError, UsageError, suggest
-from synfill.files import read_yaml, safe_name
-from synfill.generate.presets import find_preset
+from synfill.files import safe_name
 from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
 from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
 from synfill.reporter import Reporter
-
-BAD_ROWS_SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,26 +55,26 @@ class Earlier:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """A run that is ready to start.
+class Draft:
+    """A run of which all is known but what its images are.
 
     Attributes:
         settings: What was asked for.
         source: The dataset.
         split: The split that is balanced.
-        table: Its label table, long-tailed if wanted, without the bad images.
+        table: Its label table, long-tailed if wanted.
         groups: The group columns that cells are made of; empty for --by class.
         kept: Rows of the split that stay, int64, ascending.
-        inspections: What was found in the images, by split.
-        bad: The images that can't be read, by split; they are left out.
         provenance: The names of the columns that say how an image was made.
         earlier: The split's images that earlier runs made.
+        target: How full each class or cell is wanted.
         deficit: What is missing.
         writer: The prompts' writer.
-        plan: The requests.
         model: The generator, with every setting known.
         out: The output folder.
         identity: What decides the result, by setting.
+        unsure: The keys of the identity that the images have a say in, and so may still change
+            or be added.
     """
 
     settings: BalanceSettings
@@ -86,16 +83,15 @@ class Prepared:
     table: LabelTable
     groups: tuple[Factor, ...]
     kept: NDArray[np.int64]
-    inspections: Mapping[str, Inspection]
-    bad: Mapping[str, tuple[BadRow, ...]]
     provenance: Provenance
     earlier: Earlier
+    target: Target
     deficit: Deficit
     writer: PromptWriter
-    plan: Plan
     model: ResolvedModel
     out: Path
     identity: JsonObject
+    unsure: frozenset[str]
 
     @property
     def label(self) -> Factor:
@@ -103,26 +99,77 @@ class Prepared:
         assert self.table.label is not None
         return self.table.label
 
+    def make_plan(self) -> Plan:
+        """A request for every image that is missing."""
+        return build_plan(
+            self.deficit,
+            self.writer,
+            self.settings.seed,
+            self.earlier.seeds,
+            self.settings.max_tries,
+        )
+
+    def rows_to_read(self, split: str) -> NDArray[np.int64]:
+        """The rows of a split whose images may go into the result, int64, ascending."""
+        if split == self.split:
+            return self.table.rows
+        return np.arange(self.source.count(split), dtype=np.int64)
+
+    def without(self, bad: Sequence[int]) -> Draft:
+        """The same run where some rows of the split can't be used."""
+        keep = ~np.isin(self.table.rows, bad)
+        if keep.all():
+            return self
+        table = self.table.take(np.flatnonzero(keep))
+        by_name = {group.name: group for group in table.groups}
+        groups = tuple(by_name[group.name] for group in self.groups)
+        made = self.earlier.synthetic[table.rows]
+        deficit, kept = find_deficit(table, groups, made, self.target, _rules(self.settings))
+        writer = _make_writer(self.writer.book, self.settings.by_groups, deficit)
+        changed = {LABELS: digest_labels(table), PROMPTS: list(writer.templates)}
+        return dataclasses.replace(
+            self,
+            table=table,
+            groups=groups,
+            kept=kept,
+            deficit=deficit,
+            writer=writer,
+            identity=self.identity | changed,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared(Draft):
+    """A run that is ready to start: a draft without the images that can't be read.
+
+    Attributes:
+        inspections: What was found in the images, by split.
+        bad: The images that can't be read, by split; they are left out.
+        plan: The requests.
+    """
+
+    inspections: Mapping[str, Inspection]
+    bad: Mapping[str, tuple[BadRow, ...]]
+    plan: Plan
+
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Which real rows of a split go into the balanced dataset, int64, ascending."""
         if split == self.split:
             return self.kept
-        rows = np.arange(self.source.count(split))
-        return np.setdiff1d(rows, [bad.row for bad in self.bad[split]]).astype(np.int64)
+        bad = [row.row for row in self.bad[split]]
+        return np.setdiff1d(self.rows_to_read(split), bad).astype(np.int64)
 
 
-def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
-    """Do everything that needs no generator.
-
-    What can be told from names and counts is told before any image is read.
+def prepare(settings: BalanceSettings, reporter: Reporter) -> Draft:
+    """Do everything that needs neither the images nor the generator.
 
     Raises:
         UsageError: A setting is wrong, or there is nothing to do.
-        RunError: The source can't be read, or holds bad images and they aren't to be skipped.
+        RunError: The source can't be read.
     """
-    target = _read_target(settings)
+    target = read_target(settings)
     by_groups = settings.by_groups
-    book = _read_book(settings)
+    book = read_prompts(settings)
     source = open_source(
         settings.source,
         config=settings.config,
@@ -159,41 +206,30 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Prepared:
     _check_names(settings, source, table.label, groups, book, provenance)
     model = resolve_model(_generator_settings(settings))
     earlier = _find_earlier(source, split, provenance)
-    rules = _rules(settings)
-    deficit, kept = find_deficit(table, groups, earlier.synthetic[table.rows], target, rules)
+    made = earlier.synthetic[table.rows]
+    deficit, kept = find_deficit(table, groups, made, target, _rules(settings))
     writer = _make_writer(book, by_groups, deficit)
-    if settings.on_bad_image == "error":
-        _check_something_to_do(deficit, kept, table, settings)
-    inspections, bad = _inspect(source, table, settings, reporter)
-    if bad[split]:
-        table = _without(table, bad[split])
-        groups = tuple(g for name in by_groups for g in table.groups if g.name == name)
-        deficit, kept = find_deficit(table, groups, earlier.synthetic[table.rows], target, rules)
-        writer = _make_writer(book, by_groups, deficit)
-    _check_something_to_do(deficit, kept, table, settings)
-    _tell_missing(table, groups, reporter)
-    _tell_words(writer, deficit, model, reporter)
-    plan = build_plan(deficit, writer, settings.seed, earlier.seeds, settings.max_tries)
-    return Prepared(
+    leaves_out = settings.on_bad_image == "skip"
+    draft = Draft(
         settings=settings,
         source=source,
         split=split,
         table=table,
         groups=groups,
         kept=kept,
-        inspections=inspections,
-        bad=bad,
         provenance=provenance,
         earlier=earlier,
+        target=target,
         deficit=deficit,
         writer=writer,
-        plan=plan,
         model=model,
         out=out,
-        identity=run_identity(
-            settings, split, label, target, inspections, digest_labels(table), writer, model
-        ),
+        identity=run_identity(settings, split, label, target, digest_labels(table), writer, model),
+        unsure=frozenset({CONTENT, LABELS, PROMPTS} if leaves_out else {CONTENT}),
     )
+    if not leaves_out or settings.dry_run:
+        check_something_to_do(draft)
+    return draft
 
 
 def _check_groups(provenance: Provenance, settings: BalanceSettings) -> None:
@@ -244,68 +280,21 @@ def _rules(settings: BalanceSettings) -> Rules:
 
 def _make_writer(book: PromptBook, by_groups: tuple[str, ...], deficit: Deficit) -> PromptWriter:
     return PromptWriter(
-        book, by_groups, list(dict.fromkeys(cell.label for cell in _wanted_cells(deficit)))
+        book, by_groups, list(dict.fromkeys(cell.label for cell in wanted_cells(deficit)))
     )
 
 
-def _wanted_cells(deficit: Deficit) -> list[Cell]:
+def wanted_cells(deficit: Deficit) -> list[Cell]:
+    """The cells that images are to be made of."""
     return [cell for cell, n in zip(deficit.cells, deficit.to_make, strict=True) if n]
-
-
-def _tell_words(
-    writer: PromptWriter, deficit: Deficit, model: ResolvedModel, reporter: Reporter
-) -> None:
-    """Warn of words that the model won't understand, or won't hear."""
-    cells = _wanted_cells(deficit)
-    for column, names in writer.unclear(cells).items():
-        reporter.warn(_unclear(column, names))
-    _tell_vocabulary(model, writer, cells, reporter)
-    if writer.book.negative_prompt and not model.negative_prompts:
-        reporter.warn(
-            f"{model.id} runs without classifier-free guidance here (guidance scale "
-            f"{model.guidance_scale:g}), so that the negative prompt has no effect."
-        )
 
 
 def _find_earlier(source: Source, split: str, provenance: Provenance) -> Earlier:
     if not provenance.existing:
         return Earlier(np.zeros(source.count(split), dtype=bool), frozenset())
-    marks = source.read_column(split, provenance.name("synthetic"))
-    synthetic = np.array([bool(mark) for mark in marks.to_pylist()])
-    seeds = source.read_column(split, provenance.name("seed")).to_pylist()
-    return Earlier(
-        synthetic, frozenset(seed for seed, mark in zip(seeds, synthetic, strict=True) if mark)
-    )
-
-
-def _read_target(settings: BalanceSettings) -> Target:
-    target = settings.target
-    if target is None:
-        # A study of replaced images changes what they are, not how many there are.
-        return Target("present" if settings.replace or settings.replace_class else "uniform")
-    if isinstance(target, dict):
-        return target_from_counts(target, "target")
-    if Path(target).suffix.lower() in (".yaml", ".yml", ".json") or Path(target).is_file():
-        return target_from_counts(read_yaml(Path(target), "a target file"), target)
-    return parse_target(target)
-
-
-def _read_book(settings: BalanceSettings) -> PromptBook:
-    book = PromptBook()
-    if isinstance(settings.prompts, dict):
-        book = read_book(settings.prompts, "prompts")
-    elif settings.prompts is not None:
-        content = read_yaml(settings.prompts, "a prompts file")
-        book = read_book(content, str(settings.prompts))
-    modifiers = [part.strip() for text in settings.modifiers for part in text.split(",")]
-    return dataclasses.replace(
-        book,
-        templates=settings.prompt or book.templates,
-        modifiers=choose_modifiers([text for text in modifiers if text]) or book.modifiers,
-        negative_prompt=(
-            book.negative_prompt if settings.negative_prompt is None else settings.negative_prompt
-        ),
-    )
+    synthetic = read_synthetic(source, split, provenance)
+    seeds = source.read_column(split, provenance.name("seed")).filter(pa.array(synthetic))
+    return Earlier(synthetic, frozenset(seeds.to_pylist()))
 
 
 def _choose_out(settings: BalanceSettings, source: Source) -> Path:
@@ -338,63 +327,14 @@ def _choose_out(settings: BalanceSettings, source: Source) -> Path:
     return out
 
 
-def _inspect(
-    source: Source, table: LabelTable, settings: BalanceSettings, reporter: Reporter
-) -> tuple[dict[str, Inspection], dict[str, tuple[BadRow, ...]]]:
-    """Decode every image that goes into the result, before a night is spent on it."""
-    inspections: dict[str, Inspection] = {}
-    done_before = 0
-    sizes = {s: len(table) if s == table.split else source.count(s) for s in source.splits}
-    total = sum(sizes.values())
-    for split in source.splits:
-        rows = table.rows if split == table.split else None
-        inspections[split] = inspect_split(
-            source, split, rows, _counting(reporter, done_before, total, split)
-        )
-        done_before += sizes[split]
-    bad = {split: inspection.bad for split, inspection in inspections.items()}
-    found = [row for rows in bad.values() for row in rows]
-    if found and settings.on_bad_image == "error":
-        shown = "\n".join(f"  {row.where}: {row.reason}" for row in found[:BAD_ROWS_SHOWN])
-        more = f"\n  ... and {len(found) - BAD_ROWS_SHOWN:,} more" * (len(found) > BAD_ROWS_SHOWN)
-        raise RunError(
-            f"{len(found):,} of {total:,} images can't be read:\n{shown}{more}",
-            "Repair or remove them, or add --on-bad-image skip to leave them out.",
-        )
-    if found:
-        reporter.warn(
-            f"{len(found):,} images can't be read and are left out, "
-            f"{found[0].where} ({found[0].reason}) among them; synfill/skipped.csv lists them."
-        )
-    return inspections, bad
+def check_something_to_do(draft: Draft) -> None:
+    """Refuse a run that would neither make nor take away an image.
 
-
-def _counting(reporter: Reporter, before: int, total: int, split: str) -> Callable[[int], None]:
-    def on_progress(done: int) -> None:
-        reporter.progress("checking images", before + done, total, split)
-
-    return on_progress
-
-
-def _without(table: LabelTable, bad: Sequence[BadRow]) -> LabelTable:
-    keep = ~np.isin(table.rows, [row.row for row in bad])
-    return table.take(np.flatnonzero(keep)) if not keep.all() else table
-
-
-def _tell_missing(table: LabelTable, groups: Sequence[Factor], reporter: Reporter) -> None:
-    assert table.label is not None
-    for factor in (table.label, *groups):
-        if factor.missing:
-            reporter.warn(
-                f"{factor.missing:,} of {len(table):,} images have no '{factor.name}' (null or "
-                "-1): they stay in the dataset, but count for no class or cell."
-            )
-
-
-def _check_something_to_do(
-    deficit: Deficit, kept: NDArray[np.int64], table: LabelTable, settings: BalanceSettings
-) -> None:
-    if deficit.total or len(kept) < len(table):
+    Raises:
+        UsageError: It would.
+    """
+    deficit, table, settings = draft.deficit, draft.table, draft.settings
+    if deficit.total or len(draft.kept) < len(table):
         return
     what = "cell" if settings.by_groups else "class"
     counts = sorted(set((deficit.kept + deficit.earlier).tolist()))
@@ -405,52 +345,12 @@ def _check_something_to_do(
             "Choose another --by.",
         )
     shown = ", ".join(f"{n:,}" for n in counts[:5]) + (", ..." if len(counts) > 5 else "")
-    asked = settings.target or ("present" if settings.replace or settings.replace_class else None)
+    asked = settings.target if isinstance(settings.target, str) else draft.target.kind
     raise UsageError(
         f"There is nothing to balance: every {what} of '{table.split}' already has what --target "
-        f"{asked or 'uniform'} asks for ({shown} images).",
+        f"{asked} asks for ({shown} image{'' if counts == [1] else 's'}).",
         "Choose another --target, for example uniform:N, or make it uneven with --long-tail.",
     )
-
-
-def _unclear(column: str, names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5]) + (", ..." if len(names) > 5 else "")
-    what = "class names" if column == "classes" else f"values of '{column}'"
-    example = "classes:" if column == "classes" else f"groups:\n  {column}:"
-    indent = "  " if column == "classes" else "    "
-    return (
-        f"{len(names):,} {what} say nothing to a text encoder ({shown}), so that their images "
-        "will show anything. Map them to words with --prompts FILE.yaml:\n"
-        f"{example}\n{indent}{_yaml_key(names[0])}: the words for it"
-    )
-
-
-def _yaml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z][\w ]*", name) else f'"{name}"'
-
-
-def _tell_vocabulary(
-    model: ResolvedModel, writer: PromptWriter, cells: Sequence[Cell], reporter: Reporter
-) -> None:
-    """Warn if a model of a small world, such as the demo's, is asked for what it can't know."""
-    preset = find_preset(model.preset)
-    if preset is None or preset.vocabulary is None:
-        return
-    words = dict.fromkeys(
-        word
-        for cell in cells
-        for word in [
-            writer.label_words(cell.label),
-            *(writer.group_phrase(column, value) for column, value in cell.groups),
-        ]
-    )
-    unknown = [word for word in words if word not in preset.vocabulary]
-    if unknown:
-        shown = ", ".join(f"'{word}'" for word in unknown[:5])
-        reporter.warn(
-            f"The model '{preset.name}' only knows {', '.join(sorted(preset.vocabulary))}. What "
-            f"it makes for {shown} will show none of it. Choose another --model."
-        )
 
 
 def _generator_settings(settings: BalanceSettings) -> GeneratorSettings:

@@ -77,6 +77,19 @@ class PromptBook:
     negative_prompt: str = ""
     modifiers: tuple[str, ...] = ()
 
+    def shown(self, cell: Cell) -> str:
+        """A cell as tables show it: "landbird (0) / place=forest (1)", with the words for it."""
+        label = self.class_words.get(cell.label)
+        parts = [_with_words(cell.label, label)]
+        for column, value in cell.groups:
+            words = self.group_words.get(column, {}).get(value)
+            parts.append(f"{column}={_with_words(value, words)}")
+        return " / ".join(parts)
+
+
+def _with_words(name: str, words: str | None) -> str:
+    return name if not words or words == name else f"{words} ({name})"
+
 
 _BOOK_KEYS = ("classes", "groups", "prompts", "class_prompts", "negative_prompt", "modifiers")
 
@@ -249,7 +262,7 @@ class PromptWriter:
         for label, templates in self._templates.items():
             for template in templates:
                 own = label in book.class_templates or len(labels) == 1
-                self._check(template, needs_label=not own)
+                self.check(template, needs_label=not own)
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -269,7 +282,19 @@ class PromptWriter:
             modifier
         )
 
-    def _check(self, template: str, needs_label: bool) -> None:
+    def check(self, template: str, needs_label: bool) -> None:
+        """Refuse a template that says nothing, or not what its images would be labelled with.
+
+        Args:
+            template: The template.
+            needs_label: Whether it must name the class.
+
+        Raises:
+            UsageError: It is blank, has a single brace, a field that isn't known or that there
+                are no words for, or lacks a group or the class.
+        """
+        if not template.strip():
+            raise UsageError("A prompt is empty.", "Write one such as 'a photo of {label}'.")
         known = [*_OWN_FIELDS, *self.columns]
         if set("{}") & set(_FIELD.sub("", template)):
             raise UsageError(
@@ -302,6 +327,10 @@ class PromptWriter:
                 f"The prompt '{template}' has {{modifier}}, but there are no modifiers.",
                 "Add --modifiers default, or a list of your own.",
             )
+
+    def period(self, cell: Cell) -> int:
+        """After how many images of a cell its prompts begin anew."""
+        return len(self._templates[cell.label]) * max(1, len(self.book.modifiers))
 
     def write(self, cell: Cell, turn: int) -> str:
         """The prompt of a cell's image.

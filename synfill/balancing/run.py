@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Unpack
 
 from synfill.balancing.estimate import time_lines
 from synfill.balancing.finish import finish, versions
+from synfill.balancing.look import look_at_images
 from synfill.balancing.output import OutputFolder, State
-from synfill.balancing.plan import write_plan
-from synfill.balancing.prepare import Prepared, prepare
+from synfill.balancing.plan import Plan, write_plan
+from synfill.balancing.prepare import Draft, Prepared, prepare
 from synfill.balancing.remembered import RunRecord, RunState, as_json, digest_identity
 from synfill.balancing.replacing import PLAN, RUN, Replacing
 from synfill.balancing.settings import BalanceOptions, BalanceSettings, make_settings
+from synfill.balancing.shortfall import what_is_missing
 from synfill.balancing.takeover import open_smaller, take_over
+from synfill.balancing.words import tell_doubts
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
 from synfill.generate.batchsize import BatchSizeMemory, expected_batch_size, find_batch_size
@@ -25,9 +28,10 @@ from synfill.generate.store import ShardStore
 from synfill.publish.destination import Destination, PushSettings, check_destination
 from synfill.publish.listing import read_dataset
 from synfill.publish.push import Pushed, push_dataset
-from synfill.records import ImageProfile, Request
+from synfill.records import ImageProfile, JsonObject, Request
 from synfill.reporter import Reporter, reporting
 from synfill.tables import text_table
+from synfill.wording import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,6 +53,7 @@ class CellCount:
         wanted: Images that it should have in all.
         synthetic: Images that were made, or in a dry run would be.
         earlier: Synthetic images that the source had already.
+        words: Its name with the words that a prompts file has for it.
     """
 
     name: str
@@ -57,10 +62,11 @@ class CellCount:
     wanted: int
     synthetic: int
     earlier: int = 0
+    words: str = ""
 
     @property
-    def now(self) -> int:
-        """Images that it has in the balanced dataset, or in a dry run would have."""
+    def total(self) -> int:
+        """Images in all."""
         return self.kept + self.earlier + self.synthetic
 
 
@@ -80,6 +86,7 @@ class BalanceResult:
         dry_run: Whether nothing was made.
         was_finished: Whether an earlier run had done it all.
         estimate: What a dry run expects, in lines of text.
+        limit: How many images were to be made at most; None for no limit.
     """
 
     out: Path
@@ -93,18 +100,21 @@ class BalanceResult:
     was_finished: bool = False
     estimate: tuple[str, ...] = ()
     pushed: Pushed | None = None
+    limit: int | None = None
 
     def __repr__(self) -> str:
         made = "to make" if self.dry_run else "synthetic"
-        rows = [(count.name, count.before, count.now, count.synthetic) for count in self.counts]
+        rows = [
+            (one.words or one.name, one.before, one.total, one.synthetic) for one in self.counts
+        ]
         return "\n".join([text_table(["", "before", "after", made], rows), "", *self.summary()])
 
     def to_pandas(self) -> DataFrame:
-        """One row a class or cell: name, before, kept, earlier, synthetic, wanted, now."""
+        """One row a class or cell: name, before, kept, wanted, synthetic, earlier, words, total."""
         from pandas import DataFrame
 
-        rows = [{**asdict(count), "now": count.now} for count in self.counts]
-        return DataFrame(rows, columns=[*(each.name for each in fields(CellCount)), "now"])
+        rows = [{**asdict(count), "total": count.total} for count in self.counts]
+        return DataFrame(rows, columns=[*(each.name for each in fields(CellCount)), "total"])
 
     @property
     def synthetic(self) -> int:
@@ -114,17 +124,25 @@ class BalanceResult:
     def summary(self) -> list[str]:
         """The result in a few lines."""
         if self.dry_run:
-            return [f"To make: {self.synthetic:,} images.", *self.estimate]
+            to_make = f"To make: {counted(self.synthetic, 'image')}."
+            return [to_make, *self._below(), *self.estimate]
         lines = [
-            f"{self.synthetic:,} synthetic images, {self.rejected:,} rejected on the way"
+            f"{counted(self.synthetic, 'synthetic image')}, {self.rejected:,} rejected on the way"
             + (f", {self.unfilled:,} never filled (see verdicts.parquet)" * bool(self.unfilled))
             + ".",
+            *self._below(),
             f"The balanced dataset is in {self.out}. "
             f"Load it with datasets.load_dataset({str(self.out)!r}).",
         ]
         if self.was_finished:
             lines.insert(0, "Nothing to do: an earlier run with these settings is complete.")
         return lines + (self.pushed.summary() if self.pushed is not None else [])
+
+    def _below(self) -> list[str]:
+        """What a limit leaves unfilled, in a line."""
+        counts = [(c.words or c.name, c.total, c.wanted) for c in self.counts]
+        told = what_is_missing(counts, self.limit, "cell" if self.by_groups else "class")
+        return [told] if told else []
 
 
 def balance(
@@ -167,20 +185,17 @@ def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
 
 
 def _run(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
-    prepared = prepare(settings, reporter)
-    folder = OutputFolder(prepared.out, reporter)
-    try:
-        state = folder.state(prepared.identity, settings.overwrite)
-    except SynfillError as error:
-        if not settings.dry_run:
-            raise
-        reporter.warn(f"The run itself would stop here: {error.message}")
-        return _dry_run(prepared, None, reporter)
+    draft = prepare(settings, reporter)
+    folder = OutputFolder(draft.out, reporter)
+    if settings.dry_run:
+        return _dry_run(draft, folder, reporter)
+    # What has changed is told before an image is read.
+    folder.state(draft.identity, settings.overwrite, draft.unsure)
+    prepared = look_at_images(draft, reporter)
+    tell_doubts(prepared, reporter)
+    state = folder.state(prepared.identity, settings.overwrite)
     # Before anything is made, so that no night is lost to a bad token.
     destination = _check_destination(prepared, state, reporter) if settings.push_to_hub else None
-    if settings.dry_run:
-        may_write = state == "new" and not folder.holds_dataset()
-        return _dry_run(prepared, folder if may_write else None, reporter)
     record = folder.read_finished() if state == "finished" else None
     was_finished = record is not None and not folder.is_cut_off()
     if record is None or not was_finished:
@@ -275,7 +290,9 @@ def _tell_versions(store: ShardStore, reporter: Reporter) -> None:
         )
 
 
-def _check_destination(prepared: Prepared, state: State, reporter: Reporter) -> Destination:
+def _check_destination(
+    prepared: Draft, state: State, reporter: Reporter, identity: JsonObject | None = None
+) -> Destination:
     settings = prepared.settings
     destination = check_destination(
         PushSettings(
@@ -287,7 +304,7 @@ def _check_destination(prepared: Prepared, state: State, reporter: Reporter) -> 
             overwrite=settings.overwrite,
         ),
         prepared.source.origin.name,
-        prepared.identity,
+        identity or prepared.identity,
         read_dataset(prepared.out) if state == "finished" else None,
         reporter.note,
     )
@@ -310,49 +327,73 @@ def _finished(
     return replace(result, pushed=pushed)
 
 
-def _dry_run(prepared: Prepared, folder: OutputFolder | None, reporter: Reporter) -> BalanceResult:
-    """Say what would be done; write the plan, if there is a folder that is free for it."""
-    estimate = [*_examples(prepared), _disk_line(prepared)]
-    if len(prepared.plan):
-        estimate += time_lines(
-            prepared.model, prepared.plan, prepared.settings.batch_size, reporter
-        )
-    if folder is not None:
-        write_plan(prepared.plan, folder.path / PLAN)
+def _dry_run(draft: Draft, folder: OutputFolder, reporter: Reporter) -> BalanceResult:
+    """Say what would be done; write the plan, if there is a folder that is free for it.
+
+    No image is read: there may be millions.
+    """
+    settings = draft.settings
+    tell_doubts(draft, reporter)
+    state: State | None = None
+    try:
+        state = folder.state(draft.identity, settings.overwrite, draft.unsure)
+    except SynfillError as error:
+        reporter.warn(f"The run itself would stop here: {error.message}")
+    if settings.push_to_hub and state is not None:
+        # Of a dataset that is there already its record knows the images.
+        record = folder.read_finished() if state == "finished" else None
+        known = dict(record.identity) if record is not None else None
+        _check_destination(draft, state, reporter, known)
+    plan = draft.make_plan()
+    estimate = [*_examples(draft, plan), _disk_line(draft, len(plan))]
+    if len(plan):
+        estimate += time_lines(draft.model, plan, settings.batch_size, reporter)
+    estimate.append("The images themselves are checked when the run starts.")
+    if state == "new" and not folder.holds_dataset():
+        write_plan(plan, folder.path / PLAN)
         estimate.append(f"Every request stands in {folder.path / PLAN}.")
+    deficit, book = draft.deficit, draft.writer.book
     return BalanceResult(
-        out=prepared.out,
-        split=prepared.split,
-        by_groups=prepared.settings.by_groups,
+        out=draft.out,
+        split=draft.split,
+        by_groups=settings.by_groups,
         counts=tuple(
             CellCount(
                 str(cell),
-                int(prepared.deficit.before[k]),
-                int(prepared.deficit.kept[k]),
-                int(prepared.deficit.wanted[k]),
-                int(prepared.deficit.to_make[k]),
-                int(prepared.deficit.earlier[k]),
+                int(deficit.before[k]),
+                int(deficit.kept[k]),
+                int(deficit.wanted[k]),
+                int(deficit.to_make[k]),
+                int(deficit.earlier[k]),
+                book.shown(cell),
             )
-            for k, cell in enumerate(prepared.deficit.cells)
+            for k, cell in enumerate(deficit.cells)
         ),
+        limit=settings.limit,
         dry_run=True,
         estimate=tuple(estimate),
     )
 
 
-def _examples(prepared: Prepared) -> list[str]:
-    prompts = prepared.plan.prompts(EXAMPLES)
-    negative = prepared.writer.book.negative_prompt
+def _examples(draft: Draft, plan: Plan) -> list[str]:
+    prompts = plan.prompts(EXAMPLES)
+    negative = draft.writer.book.negative_prompt
     lines = ["First prompts:", *(f"  {prompt}" for prompt in prompts)] if prompts else []
     return lines + ([f"Negative prompt: {negative}"] if negative else [])
 
 
-def _disk_line(prepared: Prepared) -> str:
-    real, synthetic = _bytes(prepared)
+def _disk_line(draft: Draft, requests: int) -> str:
+    source = draft.source
+    real = images = 0
+    for split in source.splits:
+        rows = len(draft.rows_to_read(split))
+        real += source.image_bytes(split) * rows // max(1, source.count(split))
+        images += rows
+    synthetic = round(real / max(1, images) * requests)
     return (
         f"Disk: about {format_bytes(real + synthetic)} for the dataset, and "
         f"{format_bytes(synthetic)} more while it is made; "
-        f"{format_bytes(free_bytes(prepared.out.absolute()))} are free."
+        f"{format_bytes(free_bytes(draft.out.absolute()))} are free."
     )
 
 
@@ -498,7 +539,15 @@ def _result(prepared: Prepared, record: RunRecord, was_finished: bool = False) -
             "Restore it, choose another --out, or add --overwrite to begin anew.",
         )
     counts = [
-        CellCount(str(cell), one.before, one.kept, one.wanted, one.synthetic, one.earlier)
+        CellCount(
+            str(cell),
+            one.before,
+            one.kept,
+            one.wanted,
+            one.synthetic,
+            one.earlier,
+            prepared.writer.book.shown(cell),
+        )
         for cell, one in zip(prepared.deficit.cells, record.counts, strict=True)
     ]
     return BalanceResult(
@@ -510,4 +559,5 @@ def _result(prepared: Prepared, record: RunRecord, was_finished: bool = False) -
         unfilled=record.unfilled,
         rows={split: part.rows for split, part in record.splits.items()},
         was_finished=was_finished,
+        limit=prepared.settings.limit,
     )

@@ -6,17 +6,26 @@ The command line, a settings file and the Python API all fill this one model.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from synfill.balancing.target import LARGEST, MAX_SEED, parse_number
+from synfill.balancing.texts import text_problems
 from synfill.data.longtail import Shape
-from synfill.data.rules import check_layout
 from synfill.data.source import FolderOptions
 from synfill.errors import UsageError
-from synfill.files import read_yaml
+from synfill.files import read_yaml, read_yaml_document
 from synfill.problems import across_fields, find_problems
 from synfill.records import JsonObject
 from synfill.training.recipe import read_recipe
@@ -26,8 +35,8 @@ from synfill.training.settings import DataSettings, SyntheticSettings
 OutputFormat = Literal["parquet", "imagefolder"]
 OnBadImage = Literal["error", "skip"]
 DataType = Literal["auto", "float32", "bfloat16", "float16"]
-MAX_SEED = 2**48 - 1
 MAX_SIDE = 8192
+MAX_BATCH = 4096
 PUSHING = ("push_to_hub", "repo_id", "private", "hub_revision", "create_pr", "commit_message")
 """The settings of the push to the Hub, which is no part of the run's identity."""
 
@@ -50,15 +59,15 @@ class BalanceSettings(BaseModel):
     file_column: str | None = None
     label: str | None = None
     group: tuple[str, ...] = ()
-    long_tail: float | None = Field(None, ge=1)
+    long_tail: float | None = Field(None, ge=1, allow_inf_nan=False)
     long_tail_type: Shape = "exp"
-    long_tail_max: int | None = Field(None, ge=1)
+    long_tail_max: int | None = Field(None, ge=1, le=LARGEST)
 
     target: str | dict[str, Any] | None = None
     by: str = "class"
     observed_only: bool = False
-    cap: int | None = Field(None, ge=1)
-    limit: int | None = Field(None, ge=1)
+    cap: int | None = Field(None, ge=1, le=LARGEST)
+    limit: int | None = Field(None, ge=1, le=LARGEST)
     replace: str | None = None
     replace_class: tuple[str, ...] = ()
 
@@ -71,13 +80,13 @@ class BalanceSettings(BaseModel):
     revision: str | None = None
     lora: str | None = None
     steps: int | None = Field(None, ge=1, le=1000)
-    guidance_scale: float | None = Field(None, ge=0)
+    guidance_scale: float | None = Field(None, ge=0, le=1000, allow_inf_nan=False)
     guidance_interval: str | None = None
     size: str | None = None
     scheduler: str | None = None
     dtype: DataType = "auto"
     device: str = "auto"
-    batch_size: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1, le=MAX_BATCH)
     seed: int = Field(0, ge=0, le=MAX_SEED)
     max_tries: int = Field(3, ge=1, le=100)
     offload: bool = False
@@ -119,7 +128,8 @@ class BalanceSettings(BaseModel):
     @field_validator("dtype", mode="before")
     @classmethod
     def _long_name(cls, value: Any) -> Any:
-        return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}.get(value, value)
+        short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+        return short.get(value, value) if isinstance(value, str) else value
 
     @field_validator("batch_size", mode="before")
     @classmethod
@@ -155,7 +165,7 @@ class BalanceSettings(BaseModel):
         """
         if self.size is None:
             return None
-        found = re.fullmatch(r"(\d+)(?:[xX](\d+))?", self.size)
+        found = re.fullmatch(r"([0-9]{1,9})(?:[xX]([0-9]{1,9}))?", self.size)
         if found is None:
             raise UsageError(f"--size takes pixels, as 512 or 768x512, not '{self.size}'.")
         size = int(found[1]), int(found[2] or found[1])
@@ -223,20 +233,20 @@ class BalanceSettings(BaseModel):
 
 def _is_number(text: str) -> bool:
     try:
-        Fraction(text)
-    except (ValueError, ZeroDivisionError):
+        parse_number(text)
+    except ValueError:
         return False
     return True
 
 
 def _share(text: str, option: str) -> Fraction:
     """Read a share; `option` is all that stands before the number on the command line."""
-    if not _is_number(text) or not 0 <= Fraction(text) <= 1:
+    if not _is_number(text) or not 0 <= parse_number(text) <= 1:
         raise UsageError(
             f"{option.rstrip('= ')} takes a share from 0 to 1, not '{text}'.",
             f"For example {option}0.5",
         )
-    return Fraction(text)
+    return parse_number(text)
 
 
 class BalanceOptions(TypedDict, total=False):
@@ -293,18 +303,25 @@ class BalanceOptions(TypedDict, total=False):
     commit_message: str | None
 
 
-def make_settings(values: JsonObject, where: str) -> BalanceSettings:
+def make_settings(
+    values: JsonObject, where: str, lines: Mapping[str, int] | None = None
+) -> BalanceSettings:
     """Check settings as a whole: every problem is told at once.
 
     Args:
         values: The settings by name.
         where: Where they stand, for the message ("settings.yaml", "the command line").
+        lines: The lines of those that stand in a file.
 
     Raises:
         UsageError: A name is unknown (the nearest right one is named) or a value not of its kind.
     """
     if problems := balance_problems(values):
-        told = (f"  {key}: {message}" if key else f"  {message}" for key, message in problems)
+        places = {key: f" (line {line})" for key, line in (lines or {}).items()}
+        told = (
+            f"  {key}{places.get(key.partition('.')[0], '')}: {message}" if key else f"  {message}"
+            for key, message in problems
+        )
         raise UsageError(
             f"{where} can't be used:\n" + "\n".join(told),
             "synfill balance --help lists all options.",
@@ -314,25 +331,16 @@ def make_settings(values: JsonObject, where: str) -> BalanceSettings:
 
 def balance_problems(values: JsonObject) -> list[tuple[str, str]]:
     """All that is wrong with settings: a key and a message for each problem."""
-    problems = [
-        (".".join(problem.path), problem.message)
-        for problem in find_problems(BalanceSettings, values)
-    ]
-    if problems:
-        return problems
-    settings = BalanceSettings.model_validate(values)
-    # What is parsed where it is used; here, so that a recipe tells it before anything is loaded.
-    for key, parse in (
-        ("layout", lambda: check_layout(settings.layout)),
-        ("by", lambda: settings.by_groups),
-        ("size", lambda: settings.pixels),
-        ("replace", settings.replaced_shares),
-    ):
-        try:
-            parse()
-        except UsageError as error:
-            problems.append((key, error.message))
-    return problems
+    found = find_problems(BalanceSettings, values)
+    problems = [(".".join(problem.path), problem.message) for problem in found]
+    broken = {problem.path[0] for problem in found if problem.path}
+    rest = {key: value for key, value in values.items() if str(key) not in broken}
+    try:
+        settings = BalanceSettings.model_validate(rest)
+    except ValidationError:
+        return problems  # what is left makes no sense without what is broken
+    told = [(key, message) for key, message in text_problems(settings) if key not in broken]
+    return problems + told
 
 
 def read_settings(name: str) -> JsonObject:
@@ -358,6 +366,12 @@ def read_settings(name: str) -> JsonObject:
             "data.synthetic.balance says what it is.",
         )
     return settings
+
+
+def setting_lines(name: str) -> dict[str, int]:
+    """The lines of the settings that stand at the top of a file; see `read_settings`."""
+    found = read_yaml_document(find_recipe(name), "a settings file").lines
+    return {path[0].replace("-", "_"): line for path, line in found.items() if len(path) == 1}
 
 
 def settings_of_recipe(data: DataSettings) -> JsonObject | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,9 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.errors import UsageError, suggest
+from synfill.problems import shown
 from synfill.records import Cell
 
 Kind = Literal["uniform", "median", "mean", "ratio", "imbalance-factor", "counts", "present"]
+
+MAX_SEED = 2**48 - 1
+LARGEST = 2**31 - 1
+"""More images than any dataset here has."""
+
+MOST_IMAGES = 10_000_000
+"""More than a class, or all of a run, can be asked to have: 4 days at 30 images a second."""
 
 FORMS = (
     "uniform",
@@ -25,6 +34,12 @@ FORMS = (
     "imbalance-factor:F",
     "present",
     "FILE.yaml",
+)
+
+
+# Fraction itself takes "1e999999999", and computes for hours.
+_NUMBER = re.compile(
+    r"[-+]?(?:\d{1,15}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,2})?|\d{1,15}/\d{1,15}", re.ASCII
 )
 
 
@@ -45,6 +60,20 @@ class Target:
     counts: Mapping[str, Any] | None = None
 
 
+def parse_number(text: str) -> Fraction:
+    """A number that a user wrote: "0.25", "1e-3", "1/3".
+
+    Raises:
+        ValueError: It is none, or one that no setting takes.
+    """
+    try:
+        if _NUMBER.fullmatch(text.strip()) is None:
+            raise ValueError(text)
+        return Fraction(text)
+    except ZeroDivisionError:
+        raise ValueError(text) from None
+
+
 def parse_target(text: str) -> Target:
     """Read a `--target` that isn't a file.
 
@@ -60,14 +89,14 @@ def parse_target(text: str) -> Target:
     if colon and not needs_number and name != "uniform":
         raise UsageError(f"--target {name} takes no number.", f"Write --target {name}.")
     try:
-        number = Fraction(rest)
-    except (ValueError, ZeroDivisionError):
+        number = parse_number(rest)
+    except ValueError:
         raise UsageError(
             f"--target {name} needs a number after the colon, not '{rest}'.",
             f"For example --target {name}:{'0.5' if name == 'ratio' else '100'}.",
         ) from None
-    if name == "uniform" and (number < 1 or number.denominator != 1):
-        raise UsageError("--target uniform:N needs a whole number of at least 1.")
+    if name == "uniform" and (not 1 <= number <= MOST_IMAGES or number.denominator != 1):
+        raise UsageError(f"--target uniform:N needs a whole number from 1 to {MOST_IMAGES:,}.")
     if name == "ratio" and not 0 < number <= 1:
         raise UsageError("--target ratio:R needs a number above 0 and at most 1.")
     if name == "imbalance-factor" and number < 1:
@@ -91,8 +120,11 @@ def target_from_counts(counts: Any, where: str) -> Target:
         )
     for name, value in counts.items():
         nested = value.values() if isinstance(value, dict) else [value]
-        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in nested):
-            raise UsageError(f"{where}: '{name}' must be a whole number of at least 0: {value!r}.")
+        if not all(type(n) is int and 0 <= n <= MOST_IMAGES for n in nested):
+            raise UsageError(
+                f"{where}: '{name}' must be a whole number from 0 to {MOST_IMAGES:,}, not "
+                f"{shown(value)}."
+            )
     return Target("counts", counts={str(name): value for name, value in counts.items()})
 
 

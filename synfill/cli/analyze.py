@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +39,7 @@ from synfill.errors import UsageError
 
 if TYPE_CHECKING:
     from synfill.balancing.analyze import Analysis
-    from synfill.balancing.histogram import Histogram
+    from synfill.balancing.histogram import Count, Figures, Histogram
 
 
 @app.command()
@@ -79,8 +81,8 @@ def analyze(
     from synfill.balancing.analyze import analyze as run
 
     set_verbosity(verbose, quiet)
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
-        raise UsageError(f"--plot writes .png or .svg, not '{plot.name}'.")
+    if plot is not None:
+        _check_plot(plot)
     analysis = run(
         source or ".",
         split=split,
@@ -111,17 +113,31 @@ def analyze(
         ConsoleReporter().note(f"Drawn into {plot}.")
 
 
+def _check_plot(plot: Path) -> None:
+    """Refuse a place that no picture can be written to, before any work."""
+    if plot.suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"--plot writes .png or .svg, not '{plot.name}'.")
+    if os.path.exists(plot) and not os.path.isfile(plot):
+        kind = "a folder" if os.path.isdir(plot) else "no ordinary file"
+        raise UsageError(f"--plot names a file to write, and {plot} is {kind}.")
+    folder = plot.absolute().parent
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise UsageError(f"Nothing can be written to {folder}, where --plot {plot} is to be.")
+
+
 def show(analysis: Analysis) -> None:
     """Print an analysis as tables."""
     console, reporter = stdout(), ConsoleReporter()
     for note in analysis.notes:
         reporter.note(note)
-    first, splits = analysis.splits[0], [histogram.split for histogram in analysis.splits]
+    first = analysis.splits[0]
     console.print(_figures(analysis))
     for title, rows in _sections(analysis):
         if rows:
             console.print()
-            console.print(counts_table(title, splits, rows, VERBOSITY.verbose))
+            console.print(counts_table(title, _columns(analysis), rows, VERBOSITY.verbose))
     if first.label is None:
         reporter.note(
             "The images have no classes: nothing to balance here. Put them in one folder a "
@@ -132,13 +148,37 @@ def show(analysis: Analysis) -> None:
         reporter.note(f"Other splits: {', '.join(analysis.other_splits)} (--split all shows all).")
 
 
+def _columns(analysis: Analysis) -> list[str]:
+    """The columns of the tables: where models made images of a split, they stand apart."""
+    columns = []
+    for histogram in analysis.splits:
+        columns.append(histogram.split)
+        if histogram.synthetic:
+            columns += ["real", "synthetic"]
+    return columns
+
+
+def _counts(counted: Iterable[tuple[Histogram, int, int]]) -> list[int | None]:
+    """A row's numbers under `_columns`, from (split, images, synthetic images) of each split."""
+    counts: list[int | None] = []
+    for histogram, images, made in counted:
+        counts.append(images)
+        if histogram.synthetic:
+            counts += [images - made, made]
+    return counts
+
+
+def _row(name: str, counts: Iterable[tuple[Histogram, Count]]) -> Row:
+    return Row(name, _counts((histogram, c.images, c.synthetic) for histogram, c in counts))
+
+
 def _sections(analysis: Analysis) -> list[tuple[str, list[Row]]]:
     histograms = analysis.splits
     sections = [
         (
             f"Images per class ({analysis.label})",
             [
-                Row(count.name, [h.classes[k].images for h in histograms])
+                _row(count.name, [(h, h.classes[k]) for h in histograms])
                 for k, count in enumerate(histograms[0].classes)
             ],
         )
@@ -148,16 +188,23 @@ def _sections(analysis: Analysis) -> list[tuple[str, list[Row]]]:
             (
                 f"Images per group ({group.column})",
                 [
-                    Row(count.name, [h.groups[k].counts[i].images for h in histograms])
+                    _row(count.name, [(h, h.groups[k].counts[i]) for h in histograms])
                     for i, count in enumerate(group.counts)
                 ],
             )
         )
+    made = [h.synthetic_cells or (0,) * len(h.cells) for h in histograms]
     sections.append(
         (
             "Images per cell (class / group)",
             [
-                Row(str(cell), [h.cells[k][1] for h in histograms])
+                Row(
+                    str(cell),
+                    _counts(
+                        (h, h.cells[k][1], of_models[k])
+                        for h, of_models in zip(histograms, made, strict=True)
+                    ),
+                )
                 for k, (cell, _) in enumerate(histograms[0].cells)
             ],
         )
@@ -181,27 +228,27 @@ def figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
     """The figures of a split as they are shown: names and values."""
     figures = histogram.figures
     rows = [("images", f"{figures.images:,}")]
+    if histogram.synthetic is not None:
+        rows.append(("    made by models", f"{histogram.synthetic:,}"))
     if figures.missing_labels:
         rows.append(("without a class", f"{figures.missing_labels:,}"))
     if figures.classes:
-        factor = figures.imbalance_factor
-        nonempty = figures.imbalance_factor_nonempty
-        if factor is not None:
-            shown = f"{factor:.4g}"
-        else:
-            shown = f"∞ ({nonempty:.4g} without the empty ones)" if nonempty else "-"
         rows += [
             ("classes", f"{figures.classes:,}"),
             ("largest class", f"{figures.largest:,}"),
             ("smallest class", f"{figures.smallest:,}"),
-            ("imbalance factor", shown),
+            ("imbalance factor", _factor(figures)),
             ("Gini", _number(figures.gini)),
             ("normalized entropy", _number(figures.normalized_entropy)),
             ("effective classes", _number(figures.effective_classes, 4)),
             ("many / medium / few", f"{figures.many} / {figures.medium} / {figures.few}"),
         ]
         if figures.empty_classes:
-            rows.insert(3, ("empty classes", f"{figures.empty_classes:,}"))
+            place = rows.index(("classes", f"{figures.classes:,}"))
+            rows.insert(place + 1, ("empty classes", f"{figures.empty_classes:,}"))
+        if histogram.real_figures is not None:
+            place = rows.index(("imbalance factor", _factor(figures)))
+            rows.insert(place + 1, ("    real images alone", _factor(histogram.real_figures)))
     for group in histogram.groups:
         rows.append((f"Cramér's V with {group.column}", _number(group.cramers_v)))
         if group.missing:
@@ -210,6 +257,13 @@ def figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
         cell, images = histogram.smallest_cell
         rows.append(("smallest cell", f"{images:,} ({cell})"))
     return rows
+
+
+def _factor(figures: Figures) -> str:
+    factor, nonempty = figures.imbalance_factor, figures.imbalance_factor_nonempty
+    if factor is not None:
+        return f"{factor:.4g}"
+    return f"∞ ({nonempty:.4g} without the empty ones)" if nonempty else "-"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

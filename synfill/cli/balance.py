@@ -320,14 +320,16 @@ def balance(
     """
     given = {name: value for name, value in locals().items() if value is not None}
     from synfill.balancing.run import run_balance
-    from synfill.balancing.settings import make_settings, read_settings
+    from synfill.balancing.settings import make_settings, read_settings, setting_lines
 
     set_verbosity(verbose, quiet)
     for name in ("settings", "verbose", "quiet"):
         given.pop(name, None)
     values: dict[str, Any] = read_settings(settings) if settings is not None else {}
     where = "The command line" if settings is None else f"{settings} with the command line"
-    checked = make_settings(values | given, where)
+    lines = setting_lines(settings) if settings is not None else {}
+    of_file = {key: line for key, line in lines.items() if key not in given}
+    checked = make_settings(values | given, where, of_file)
     reporter = ConsoleReporter()
     try:
         result = run_balance(checked, reporter)
@@ -346,11 +348,11 @@ def show(result: BalanceResult) -> None:
     )
     rows = [
         Row(
-            count.name,
+            count.words or count.name,
             [count.before + count.earlier, count.wanted, count.synthetic]
             if result.dry_run
             else [
-                count.kept + count.earlier + count.synthetic,
+                count.total,
                 count.before,
                 count.kept,
                 count.earlier + count.synthetic,

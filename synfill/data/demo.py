@@ -195,6 +195,14 @@ class DemoSource:
         part = self._split(split)
         return f"demo {split} row {row} ({_file_name(int(part.scans[row]), int(part.inks[row]))})"
 
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's images: they are all of one size."""
+        return self.count(split) * len(_image(0, 0))
+
+    def stamp(self) -> str | None:
+        """None: the images are drawn, which takes a moment."""
+        return None
+
     def _split(self, split: str) -> _Split:
         if split not in self._splits:
             raise UsageError(

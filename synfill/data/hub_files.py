@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from synfill.data.hub_errors import explain_hub
 from synfill.data.hub_ranges import FooterGuess, RemoteFile, fetch_footer, fetch_range
 from synfill.data.parquet import reading_parquet
+from synfill.data.stamp import FileStates
 from synfill.downloads import fetch_checked, listed_hash
 from synfill.errors import SynfillError
 from synfill.files import atomic_write, safe_name
@@ -113,6 +115,16 @@ class HubFiles:
         url = hf_hub_url(listing.id, name, repo_type="dataset", revision=listing.commit)
         size = listing.sizes[name]
         return ask_hub(f"Reading {name}", lambda: fetch_range(url, size, first, end))
+
+    def stamp(self, names: Sequence[str]) -> str:
+        """The commit, at which no file changes, and the files."""
+        told = json.dumps([self.listing.id, self.listing.commit, list(names)])
+        return blake2b(told.encode(), digest_size=16).hexdigest()
+
+    def look_around(self) -> FileStates | None:
+        """All files of the repository."""
+        sizes = self.listing.sizes
+        return FileStates(self.stamp(list(sizes)), sum(sizes.values()), newest=0)
 
     def _cached(self, name: str) -> Path | None:
         from huggingface_hub import try_to_load_from_cache

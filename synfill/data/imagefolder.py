@@ -25,6 +25,7 @@ from synfill.data.names import canonical_split, check_classes, readable, sort_sp
 from synfill.data.onehot import could_be_class
 from synfill.data.rows import BATCH_BYTES, clip_rows, read_file
 from synfill.data.source import AS_FOUND, IMAGE_TYPE, Column, FolderOptions, Origin
+from synfill.data.stamp import look_at
 from synfill.data.tables import DamagedTable, Labels, TableFile, agrees, read_labels, table_files
 from synfill.data.tree import Tree
 from synfill.errors import UsageError
@@ -90,6 +91,15 @@ class ImageFolderSource:
     def describe_row(self, split: str, row: int) -> str:
         """The image's path below the root."""
         return readable(self._splits[split].paths[row])
+
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's files."""
+        return look_at(self._root, self._splits[split].paths).bytes
+
+    def stamp(self) -> str | None:
+        """Of the images' files; None if one was changed just now."""
+        paths = (path for split in self._splits.values() for path in split.paths)
+        return look_at(self._root, paths).stamp
 
 
 def open_imagefolder(

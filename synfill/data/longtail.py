@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from synfill.errors import UsageError
 from synfill.records import LabelTable
+from synfill.wording import counted
 
 Shape = Literal["exp", "step"]
 
@@ -124,7 +125,11 @@ def _notes(
         notes.append(f"Too few images for the long tail in {listed}{more}: all are kept.")
     empty = int(np.count_nonzero(wanted == 0))
     if empty:
-        notes.append(f"The long tail leaves {empty} classes without any image.")
+        what = counted(empty, "class", "classes")
+        notes.append(f"The long tail leaves {what} without any image.")
     if table.label is not None and table.label.missing:
-        notes.append(f"{table.label.missing} images without a label are not in the long tail.")
+        missing = counted(
+            table.label.missing, "image without a label is", "images without a label are"
+        )
+        notes.append(f"{missing} not in the long tail.")
     return tuple(notes)

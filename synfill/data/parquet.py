@@ -28,6 +28,7 @@ from synfill.data.features import (
 )
 from synfill.data.rows import BATCH_BYTES, clip_rows, with_images
 from synfill.data.source import Column, Origin, image_column
+from synfill.data.stamp import FileStates, look_at, look_below
 from synfill.data.tree import Tree
 from synfill.errors import RunError, UsageError
 from synfill.files import format_bytes
@@ -56,14 +57,27 @@ class Files(Protocol):
 
     def reading(self, name: str) -> AbstractContextManager[None]:
         """Turns what reading a file raises into a message."""
+
+    def stamp(self, names: Sequence[str]) -> str | None:
+        """The same as before only if these files are; None where that can't be told."""
+
+    def look_around(self) -> FileStates | None:
+        """Of all files beside them that a path in them may name; None where that can't be told."""
         ...
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """Files below a local folder."""
+    """Files below a local folder.
+
+    Attributes:
+        root: The folder.
+        is_all: Whether all of the folder is the dataset, not just a file in it.
+        threads: How many files are read at a time.
+    """
 
     root: Path
+    is_all: bool = True
     threads: int = 1
 
     def open(self, name: str) -> Path:
@@ -81,6 +95,14 @@ class LocalFiles:
     def reading(self, name: str) -> AbstractContextManager[None]:
         """Turns what reading a file raises into a message."""
         return reading_parquet(str(self.root / name))
+
+    def stamp(self, names: Sequence[str]) -> str | None:
+        """Of the files' sizes and times; None if one was changed just now."""
+        return look_at(self.root, names).stamp
+
+    def look_around(self) -> FileStates | None:
+        """All files below the folder; None where only one file in it is the dataset."""
+        return look_below(self.root) if self.is_all else None
 
 
 @dataclass(frozen=True)
@@ -117,6 +139,7 @@ class ParquetSource:
         self._schema = schema
         self._image = image_column(columns).name
         self._images = image_columns(columns)
+        self._named: tuple[str, int, pa.ChunkedArray] | None = None
 
     def count(self, split: str) -> int:
         """How many rows a split has."""
@@ -166,11 +189,51 @@ class ParquetSource:
         stored = self._schema.field(self._image).type
         if not pa.types.is_struct(stored) or "path" not in {field.name for field in stored}:
             return where
+        group, first = _group_of(shard, row)
+        if self._named is None or self._named[:2] != (shard.name, group):
+            # Kept for the next one: of a thousand bad rows each would read them all again.
+            self._named = (shard.name, group, self._read_paths(shard, group))
+        name = (self._named[2][row - first].as_py() or {}).get("path")
+        return f"{where} ({name})" if name else where
+
+    def _read_paths(self, shard: _Shard, group: int) -> pa.ChunkedArray:
         with self._open(shard) as file:
             # The member alone: reading the bytes beside it could take seconds.
-            paths = file.read(columns=[f"{self._image}.path"], use_threads=False).column(0)
-            name = (paths[row - shard.first_row].as_py() or {}).get("path")
-        return f"{where} ({name})" if name else where
+            columns = [f"{self._image}.path"]
+            return file.read_row_group(group, columns=columns, use_threads=False).column(0)
+
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's images, by the footers; of files beside these by their sizes."""
+        held: int = sum(
+            part.total_uncompressed_size
+            for shard in self._shards[split]
+            for part in _image_parts(shard, self._image)
+        )
+        if not self._names_files():
+            return held
+        around = self._files.look_around()
+        rows = sum(self.count(split) for split in self.splits)
+        beside: int = around.bytes * self.count(split) // max(1, rows) if around else 0
+        return max(held, beside)
+
+    def stamp(self) -> str | None:
+        """Of the files, and of those beside them where only paths of images are stored."""
+        own = self._files.stamp([shard.name for part in self._shards.values() for shard in part])
+        if own is None or not self._names_files():
+            return own
+        around = self._files.look_around()
+        return f"{own} {around.stamp}" if around is not None and around.stamp else None
+
+    def _names_files(self) -> bool:
+        """Whether an image may be stored as the path of a file only."""
+        stored = self._schema.field(self._image).type
+        return pa.types.is_struct(stored) and any(
+            not (part.statistics and part.statistics.has_null_count) or part.statistics.null_count
+            for shards in self._shards.values()
+            for shard in shards
+            for part in _image_parts(shard, self._image)
+            if part.path_in_schema.endswith(".bytes") and part.num_values
+        )
 
     @contextmanager
     def _open(
@@ -232,9 +295,8 @@ def open_parquet(
     if not path.is_dir():
         # A lone file is all that the user asked for, so the card of its folder has no say.
         card = {}
-    return make_source(
-        origin, LocalFiles(root), files, card, config=config, image=image, notes=notes
-    )
+    held = LocalFiles(root, path.is_dir())
+    return make_source(origin, held, files, card, config=config, image=image, notes=notes)
 
 
 def make_source(
@@ -368,6 +430,26 @@ def _check_size(column: pa.ChunkedArray, where: str) -> None:
             "classes or groups.",
             "Name others with --label and --group, or shorten its values.",
         )
+
+
+def _group_of(shard: _Shard, row: int) -> tuple[int, int]:
+    """The row group that holds a row, and the group's first row."""
+    first = shard.first_row
+    for group in range(shard.footer.num_row_groups):
+        size = shard.footer.row_group(group).num_rows
+        if row < first + size:
+            return group, first
+        first += size
+    raise IndexError(row)
+
+
+def _image_parts(shard: _Shard, image: str) -> Iterator[pq.ColumnChunkMetaData]:
+    """What a file's footer says of its image column, for each row group and member."""
+    names = [shard.footer.schema.column(index).path for index in range(shard.footer.num_columns)]
+    wanted = [k for k, name in enumerate(names) if name == image or name.startswith(f"{image}.")]
+    for group in range(shard.footer.num_row_groups):
+        for index in wanted:
+            yield shard.footer.row_group(group).column(index)
 
 
 def _open(

@@ -27,6 +27,7 @@ from synfill.data.features import (
 from synfill.data.names import check_path, check_split, sort_splits
 from synfill.data.rows import clip_rows, with_images
 from synfill.data.source import Origin, image_column
+from synfill.data.stamp import look_at, look_below
 from synfill.errors import RunError, UsageError
 from synfill.reading import parse_json, read_regular, regular
 from synfill.records import JsonObject
@@ -123,6 +124,31 @@ class ArrowSource:
             return where
         name = pc.struct_field(stored, "path").to_pylist()[0]
         return f"{where} ({name})" if name else where
+
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's images; of files that are stored by path alone by their sizes."""
+        held = int(self._held[split].data.column(self._image).nbytes)
+        if not (self.origin.is_local and self._names_files()):
+            return held
+        rows = sum(self.count(split) for split in self.splits)
+        around = look_below(self._folders[0]).bytes
+        return max(held, around * self.count(split) // max(1, rows))
+
+    def stamp(self) -> str | None:
+        """Of the files; None where images lie apart in the caches of `datasets`."""
+        if self.origin.is_local:
+            return look_below(self._folders[0]).stamp
+        files = [file["filename"] for part in self._held.values() for file in part.cache_files]
+        return look_at(Path(), files).stamp if files and not self._names_files() else None
+
+    def _names_files(self) -> bool:
+        """Whether an image may be stored as the path of a file only."""
+        columns = [part.data.column(self._image) for part in self._held.values()]
+        return any(
+            pa.types.is_struct(chunk.type) and pc.struct_field(chunk, "bytes").null_count > 0
+            for column in columns
+            for chunk in column.chunks
+        )
 
 
 def _plain(table: pa.Table, where: str) -> pa.Table:

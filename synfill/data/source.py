@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from synfill.errors import RunError, UsageError
 from synfill.records import JsonObject
+from synfill.revisions import is_revision
 
 if TYPE_CHECKING:
     from synfill.data.tree import Tree
@@ -69,6 +70,11 @@ class Origin:
     is_local: bool
     revision: str = ""
     licence: str = ""
+
+    @property
+    def hub_id(self) -> str:
+        """Its id on the Hub; "" for a local dataset, and for the built-in one."""
+        return self.location if not self.is_local and "/" in self.location else ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,15 @@ class Source(Protocol):
 
     def describe_row(self, split: str, row: int) -> str:
         """Where an image is, for a message: "train/cat/1.jpg", "train.parquet row 17 (a.png)"."""
+
+    def image_bytes(self, split: str) -> int:
+        """Bytes of a split's images, about: what can be told without reading one."""
+
+    def stamp(self) -> str | None:
+        """The same as before only if no image has changed since; told without reading one.
+
+        None where that can't be told.
+        """
         ...
 
 
@@ -180,6 +195,11 @@ def open_source(
         from synfill.data.hub import open_hub
 
         _refuse_folder(spec, folder)
+        if hub["revision"] is not None and not is_revision(hub["revision"]):
+            raise UsageError(
+                f"'{hub['revision']}' can be no revision of {hub['id']}.",
+                "Name a branch, a tag or a commit after the @.",
+            )
         return open_hub(hub["id"], revision=hub["revision"], config=config, image=image)
     raise UsageError(
         f"There is no folder or file '{spec}'.",

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from synfill.devices import device_name, memory_bytes
 from synfill.errors import RunError
-from synfill.files import atomic_write
+from synfill.files import atomic_write, user_cache
 from synfill.generate.device import OutOfMemory, auto_batch_size
 from synfill.generate.rates import measure_rate
 from synfill.generate.resolve import ResolvedModel
@@ -186,9 +185,5 @@ def _key(model: ResolvedModel) -> str:
 
 
 def _usual_file() -> Path | None:
-    found = os.environ.get("XDG_CACHE_HOME")
-    try:
-        cache = Path(found) if found else Path("~/.cache").expanduser()
-    except RuntimeError:
-        return None
-    return cache / "synfill" / "batch-sizes.json"
+    cache = user_cache()
+    return cache / "batch-sizes.json" if cache is not None else None

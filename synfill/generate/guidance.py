@@ -35,13 +35,8 @@ def check_interval(interval: Interval, scale: float, steps: int, family: str, mo
         UsageError: No such interval, one without a step, a family that can't do it, or no guidance
             at all.
     """
+    check_shares(interval)
     start, stop = interval
-    if not 0 <= start < stop <= 1:
-        raise UsageError(
-            "--guidance-interval takes two shares of the steps, 0 <= START < STOP <= 1, not "
-            f"{start:g},{stop:g}.",
-            "For example --guidance-interval 0.2,0.8",
-        )
     if family not in FAMILIES_WITH_INTERVAL:
         raise UsageError(
             f"{model} can't change its guidance between steps.",
@@ -57,6 +52,21 @@ def check_interval(interval: Interval, scale: float, steps: int, family: str, mo
             f"No step of {steps} lies in --guidance-interval {start:g},{stop:g}: nothing would be "
             "guided.",
             "Give a wider one, or more --steps.",
+        )
+
+
+def check_shares(interval: Interval) -> None:
+    """Refuse two numbers that are no interval of the steps.
+
+    Raises:
+        UsageError: Not 0 <= start < stop <= 1.
+    """
+    start, stop = interval
+    if not 0 <= start < stop <= 1:
+        raise UsageError(
+            "--guidance-interval takes two shares of the steps, 0 <= START < STOP <= 1, not "
+            f"{start:g},{stop:g}.",
+            "For example --guidance-interval 0.2,0.8",
         )
 
 

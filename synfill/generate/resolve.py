@@ -7,6 +7,7 @@ and torch only to see which devices there are.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from synfill.generate.presets import (
     short_names,
     size_multiple,
 )
-from synfill.generate.schedulers import check_scheduler, is_flow_matching
+from synfill.generate.schedulers import check_scheduler, is_flow_family, is_flow_matching
 from synfill.records import ModelInfo
 
 
@@ -175,11 +176,11 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
     defaults = preset or _defaults(settings.model, family, folder)
     scheduler = settings.scheduler or defaults.scheduler
     own_scheduler = folder.scheduler if folder else {}
-    flow = is_flow_matching(own_scheduler) or family.name in ("sd3", "flux", "sana")
+    flow = is_flow_matching(own_scheduler) or is_flow_family(family.name)
     if scheduler is not None:
         check_scheduler(scheduler, name, own_scheduler, flow=flow)
     size = settings.size or defaults.size
-    _check_size(size, size_multiple(family, folder.vae if folder else {}), name)
+    check_size(size, size_multiple(family, folder.vae if folder else {}), name)
     steps = defaults.steps if settings.steps is None else settings.steps
     guidance = defaults.guidance_scale
     if settings.guidance_scale is not None:
@@ -225,7 +226,7 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
 
 def _preset(model: str) -> Preset | None:
     """The preset; a folder that has a preset's Hub id as its path wins over it."""
-    if model not in short_names() and Path(model).expanduser().is_dir():
+    if model not in short_names() and os.path.isdir(os.path.expanduser(model)):
         return None
     return find_preset(model)
 
@@ -235,12 +236,12 @@ def _find_folder(
 ) -> tuple[ModelFolder | None, bool]:
     """The model's configuration, and whether it is a local folder."""
     model = settings.model
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if preset is not None and preset.folder is not None:
         if settings.revision:
             raise UsageError(f"The model {model} has no revisions.", "Leave --revision out.")
         return read_model_folder(preset.folder, model), True
-    if preset is None and path.is_dir():
+    if preset is None and os.path.isdir(path):
         if settings.revision:
             raise UsageError(
                 f"{model} is a local folder, which has no revisions.", "Leave --revision out."
@@ -301,7 +302,12 @@ def _revision(path: Path | None, is_local: bool) -> str:
     return fingerprint_model(path) if is_local else path.name
 
 
-def _check_size(size: Size, multiple: int, name: str) -> None:
+def check_size(size: Size, multiple: int, name: str) -> None:
+    """Refuse a size that a model can't make.
+
+    Raises:
+        UsageError: Width or height is no multiple of what it must be, or nothing.
+    """
     if min(size) < 1 or size[0] % multiple or size[1] % multiple:
         near = " x ".join(str(max(1, round(side / multiple)) * multiple) for side in size)
         raise UsageError(
@@ -322,8 +328,8 @@ def _find_lora(lora: str | None) -> tuple[str, str]:
     """What a LoRA is loaded from and its revision; nothing is fetched but its commit."""
     if not lora:
         return "", ""
-    path = Path(lora).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(lora))
+    if os.path.exists(path):
         return str(path.resolve()), fingerprint_model(lora_file(path.resolve()))
     if not REPO_ID.fullmatch(lora):
         raise UsageError(

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,18 @@ def test_bad_input(cli, tmp_path, photos):
         ran = cli("analyze", *arguments)
         assert ran.code == 2, arguments
         assert ran.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--seed", "-1"], ["--seed", "9" * 40], ["--long-tail-max", "9" * 30], ["--long-tail", "inf"],
+     ["--long-tail", "nan"], ["--plot", "folder.png"], ["--plot", "pipe.png"],
+     ["--plot", "file/x.png"], ["--plot", "x"]],
+)  # fmt: skip
+def test_odd_values_are_wrong_use(cli, tmp_path, photos, arguments):
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "file").write_text("x")
+    ran = cli("analyze", photos, *([] if "--long-tail" in arguments else ["--long-tail", 2]),
+              *arguments)  # fmt: skip
+    assert (ran.code, ran.out) == (2, ""), ran.err

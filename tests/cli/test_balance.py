@@ -500,7 +500,7 @@ class TestBadInput:
         source = make_imagefolder(tmp_path / "n", {"train": {"n01440764": 2, "0": 1}})
         ran = cli("balance", source, "--model", sd_model, "--dry-run")
         assert ran.code == 0
-        assert "say nothing" in ran.err and "--prompts" in ran.err
+        assert "1 class name says nothing" in ran.err and "--prompts" in ran.err
 
 
 def test_unusual_images_are_read(cli, sd_model, tmp_path):

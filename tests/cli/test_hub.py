@@ -54,6 +54,17 @@ def pets(hub, tmp_path):
     return put(hub, folder)
 
 
+def test_analyze_tells_real_from_synthetic_images(alice, hub, tmp_path):
+    columns = {"synthetic": [False, False, True], "prompt": [None, None, "a dog"],
+               "seed": [None, None, 5], "generator": [None, None, "m@1"]}  # fmt: skip
+    folder = tmp_path / "balanced"
+    make_parquet(folder / "data/train.parquet", {"cat": 3, "dog": 3}, groups=columns)
+    put(hub, folder)
+    train = analyzed(alice("analyze", ID, "--json"))["splits"]["train"]
+    assert train["synthetic"]["class_counts"] == {"cat": 1, "dog": 1}
+    assert "real" in alice("analyze", ID).out
+
+
 def test_analyze_transfers_at_most_two_percent(alice, hub, tmp_path):
     """Shards of many row groups and incompressible images, as large datasets have them."""
     rng = np.random.default_rng(0)

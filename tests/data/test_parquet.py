@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets_fixtures import CIFAR10, IMAGE_TYPE, image_bytes, make_parquet, make_table
 
+from synfill.data.images import inspect_split
 from synfill.data.source import open_source
 from synfill.errors import RunError, UsageError
 
@@ -247,3 +248,42 @@ def test_a_small_file_of_much_text_is_refused(tmp_path):
     assert path.stat().st_size < 1_000_000
     with pytest.raises(RunError, match=r"'label' of a\.parquet holds 3\.0 GB of text"):
         labels(open_source(str(path)))
+
+
+def test_many_bad_rows_read_their_names_once(tmp_path, monkeypatch):
+    path = make_parquet(tmp_path / "x.parquet", {"a": 300}, row_group_size=100)
+    table = pq.read_table(path)
+    rows = table["image"].to_pylist()
+    bad = pa.array([row | {"bytes": b"hello"} for row in rows], IMAGE_TYPE)
+    pq.write_table(table.set_column(0, "image", bad), path, row_group_size=100)
+    source = open_source(str(path))
+    reads = []
+    read_paths = source._read_paths
+    monkeypatch.setattr(
+        source, "_read_paths", lambda *given: reads.append(given) or read_paths(*given)
+    )
+    found = inspect_split(source, "train").bad
+    assert [row.row for row in found] == list(range(300))
+    assert found[257].where == "x.parquet row 257 (a-257)"
+    assert len(reads) == 3  # one a row group
+
+
+@pytest.mark.parametrize("kind", ["bytes", "plain", "path"])
+def test_bytes_of_images_are_known_without_reading_them(tmp_path, kind):
+    root = tmp_path / "p"
+    data = [image_bytes(seed, (64, 64)) for seed in range(5)]
+    (root / "images").mkdir(parents=True)
+    images = {
+        "bytes": pa.array([{"bytes": one, "path": None} for one in data], IMAGE_TYPE),
+        "plain": pa.array(data, pa.binary()),
+        "path": pa.array([{"bytes": None, "path": f"images/{k}"} for k in range(5)], IMAGE_TYPE),
+    }
+    if kind == "path":
+        for number, one in enumerate(data):
+            (root / f"images/{number}").write_bytes(one)
+    features = {"image": {"_type": "Image"}}
+    noted = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"image": images[kind], "label": ["a"] * 5}).replace_schema_metadata(noted)
+    pq.write_table(table, root / "train.parquet")
+    found = open_source(str(root)).image_bytes("train")
+    assert found == pytest.approx(sum(map(len, data)), rel=0.2)

@@ -1,0 +1,94 @@
+"""The images themselves: each that goes into the result is decoded, unless it was before.
+
+A part of the composer: a draft of a run -> a run that is ready to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from synfill.balancing.identity import with_content
+from synfill.balancing.prepare import Draft, Prepared, check_something_to_do
+from synfill.data.images import BadRow, Inspection, inspect_split
+from synfill.data.remembered import InspectionMemory
+from synfill.errors import RunError
+from synfill.reporter import Reporter
+from synfill.wording import counted
+
+BAD_ROWS_SHOWN = 10
+
+
+def look_at_images(
+    draft: Draft, reporter: Reporter, memory: InspectionMemory | None = None
+) -> Prepared:
+    """Decode every image that goes into the result, before a night is spent on it.
+
+    Args:
+        draft: The run.
+        reporter: Told how far it is, and of images that are left out.
+        memory: What was found before, of images that haven't changed since; the user's own by
+            default.
+
+    Raises:
+        RunError: There are bad images, and they aren't to be skipped.
+        UsageError: Without them there is nothing to do.
+    """
+    inspections = _inspect(draft, reporter, memory or InspectionMemory())
+    bad = {split: inspection.bad for split, inspection in inspections.items()}
+    _tell_bad(draft, bad, reporter)
+    rest = draft.without([row.row for row in bad[draft.split]])
+    check_something_to_do(rest)
+    known: dict[str, Any] = {field.name: getattr(rest, field.name) for field in fields(rest)}
+    identity = with_content(rest.identity, inspections)
+    return Prepared(
+        **known | {"identity": identity, "unsure": frozenset()},
+        inspections=inspections,
+        bad=bad,
+        plan=rest.make_plan(),
+    )
+
+
+def _inspect(draft: Draft, reporter: Reporter, memory: InspectionMemory) -> dict[str, Inspection]:
+    source = draft.source
+    # Before they are read: what changes meanwhile has another stamp the next time.
+    stamp = source.stamp()
+    rows = {split: draft.rows_to_read(split) for split in source.splits}
+    found = {split: memory.recall(stamp, split, rows[split]) for split in source.splits}
+    total = sum(len(rows[split]) for split, known in found.items() if known is None)
+    done_before = 0
+    for split, known in found.items():
+        if known is None:
+            on_progress = _counting(reporter, done_before, total, split)
+            found[split] = looked = inspect_split(source, split, rows[split], on_progress)
+            memory.keep(stamp, split, rows[split], looked)
+            done_before += len(rows[split])
+    return {split: looked for split, looked in found.items() if looked is not None}
+
+
+def _counting(reporter: Reporter, before: int, total: int, split: str) -> Callable[[int], None]:
+    def on_progress(done: int) -> None:
+        reporter.progress("checking images", before + done, total, split)
+
+    return on_progress
+
+
+def _tell_bad(draft: Draft, bad: Mapping[str, tuple[BadRow, ...]], reporter: Reporter) -> None:
+    found = [row for rows in bad.values() for row in rows]
+    if not found:
+        return
+    if draft.settings.on_bad_image == "skip":
+        what = counted(len(found), "image can't be read and is", "images can't be read and are")
+        reporter.warn(
+            f"{what} left out, {found[0].where} ({found[0].reason}) among them; "
+            "synfill/skipped.csv lists them."
+        )
+        return
+    total = sum(len(draft.rows_to_read(split)) for split in draft.source.splits)
+    shown = "\n".join(f"  {row.where}: {row.reason}" for row in found[:BAD_ROWS_SHOWN])
+    more = f"\n  ... and {len(found) - BAD_ROWS_SHOWN:,} more" * (len(found) > BAD_ROWS_SHOWN)
+    raise RunError(
+        f"{len(found):,} of {counted(total, 'image')} can't be read:\n{shown}{more}",
+        "Repair or remove them, or add --on-bad-image skip to leave them out.",
+    )
