@@ -263,11 +263,14 @@ class RunFolder:
             identity: As for `check`.
             recipe: The resolved recipe, as YAML.
             overwrite: Whether the results of another recipe, of all its methods, are removed.
+
+        Raises:
+            UsageError: As `check`, if another process was at work here since then.
         """
+        # Again, now that it is this process's alone.
+        self.check(identity, overwrite)
         earlier = read_identity(self.path / RUN, overwrite)
         if overwrite and (earlier is None or differences(earlier, identity)):
-            # Again, now that it is this process's alone.
-            refuse_foreign(self.path, _written(self.path))
             for folder in _method_folders(self.path):
                 folder.clear()
             for name in _OF_A_COMPARISON:

@@ -446,6 +446,22 @@ class TestBadInput:
         assert (out / "thesis.txt").read_text() == "years of work"
         assert load(out, tmp_path)["train"].num_rows == 10
 
+    def test_overwrite_takes_no_files_of_the_users(self, cli, tmp_path, photos, sd_model):
+        base = ("balance", photos, "--model", sd_model, *FAST, "--out", "o")
+        assert cli(*base).code == 0
+        (tmp_path / "o/data/thesis.txt").write_text("years of work")
+        again = (*base, "--target", "uniform:6", "--overwrite")
+        told = self.check(cli, tmp_path, 2, ["data/thesis.txt", "another --out"], *again)
+        assert "Loading" not in told.err
+        (tmp_path / "o/data/thesis.txt").rename(tmp_path / "o/thesis.txt")
+        prompts = tmp_path / "o/synfill/p.yaml"
+        prompts.write_text("classes: {cat: kitten}\n")
+        self.check(cli, tmp_path, 2, ["p.yaml"], *again, "--prompts", prompts)
+        prompts = prompts.rename(tmp_path / "o/p.yaml")
+        assert cli(*again, "--prompts", prompts).code == 0
+        assert (tmp_path / "o/thesis.txt").read_text() == "years of work"
+        assert prompts.exists()
+
     def test_an_output_folder_inside_the_source_or_around_it(self, cli, tmp_path, photos, sd_model):
         base = ("balance", photos, "--model", sd_model)
         self.check(cli, tmp_path, 2, ["inside the source"], *base, "--out", photos / "x")

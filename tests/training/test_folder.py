@@ -182,3 +182,14 @@ def test_a_linked_work_folder_is_refused(tmp_path):
     for overwrite in (False, True):
         with pytest.raises(UsageError, match="symbolic link"):
             run(tmp_path / "out", overwrite=overwrite)
+
+
+def test_what_another_process_began_meanwhile_is_found(tmp_path):
+    late = RunFolder(tmp_path)
+    late.check(OTHER, False)
+    run(tmp_path)
+    late.begin()
+    with pytest.raises(UsageError, match=r"lr: 0\.1 -> 0\.2"):
+        late.claim(OTHER, "recipe", False)
+    late.release(is_finished=False)
+    assert json.loads((tmp_path / "run.json").read_text())["stages"] == IDENTITY["stages"]
