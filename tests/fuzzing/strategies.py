@@ -289,23 +289,24 @@ def _metadata(draw: st.DrawFn) -> tuple[str, bytes] | None:
     kind = draw(st.sampled_from(["none", "none", "csv", "jsonl", "parquet"]))
     if kind == "none":
         return None
+    stem = draw(st.sampled_from(["metadata", "metadata", "labels", "train", "a b"]))
     values = st.sampled_from(["cat/1.png", "1.png", "dog/2.jpg"]) | names
     rows = draw(st.lists(st.tuples(values, json_values), max_size=4))
     if kind == "csv":
         lines = [f"{name},{value}" for name, value in rows]
         text = "\n".join(["file_name,label", *lines])
-        return "metadata.csv", text.encode(errors="replace")
+        return f"{stem}.csv", text.encode(errors="replace")
     if kind == "jsonl":
         lines = [json.dumps({"file_name": name, "label": value}) for name, value in rows]
         if draw(st.integers(0, 4)) == 0:
             lines.append(DEEP_JSON)
-        return "metadata.jsonl", "\n".join(lines).encode(errors="replace")
+        return f"{stem}.jsonl", "\n".join(lines).encode(errors="replace")
     texts = [name.encode(errors="replace").decode() for name, _ in rows]
     table = pa.table({"file_name": pa.array(texts, pa.string())})
     column = draw(st.sampled_from(_LABEL_COLUMNS))(len(rows))
     sink = pa.BufferOutputStream()
     pq.write_table(table.append_column("label", column), sink)
-    return "metadata.parquet", sink.getvalue().to_pybytes()
+    return f"{stem}.parquet", sink.getvalue().to_pybytes()
 
 
 def _write_card(root: Path, card: bytes | None) -> None:
