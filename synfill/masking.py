@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 from urllib.parse import quote, unquote
 
@@ -54,8 +54,9 @@ def _secrets() -> list[str]:
     if "huggingface_hub" in sys.modules:
         from huggingface_hub import get_token
 
-        # Read from a file where no variable has it.
-        found.add(get_token() or "")
+        # Read from a file where no variable has it; without that file, there is none to mask.
+        with suppress(OSError, UnicodeDecodeError):
+            found.add(get_token() or "")
     for name in _ADDRESS_VARIABLES:
         for address in (os.environ.get(name, ""), os.environ.get(name.lower(), "")):
             found |= _passwords(address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ _TOLD_EVERY = 5.0
 _ANOTHER_OUTAGE = 120.0
 """Seconds without any request after which a failure has nothing to do with the last one."""
 
+_SLOW = re.compile(r"/commit/|/complete_multipart")
 # Not 412: another commit was made, which asking again doesn't undo.
 _AGAIN = PASSING - {412}
 _LOG = logging.getLogger("synfill")
@@ -114,15 +116,21 @@ def check_endpoint() -> None:
 def _check_token() -> None:
     from huggingface_hub import get_token
 
-    token = get_token() or ""
+    where = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the token of hf auth login"
+    hint = (
+        "Copy it again, whole and alone, from https://huggingface.co/settings/tokens, and set "
+        "HF_TOKEN or run: hf auth login --force"
+    )
+    try:
+        token = get_token() or ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The token for the Hub ({where}) can't be read: {error}", hint) from None
     odd = [number for number, letter in enumerate(token, 1) if not 32 < ord(letter) < 127]
     if odd:
-        where = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the token of hf auth login"
         raise UsageError(
             f"The token for the Hub ({where}) can't be one: its character {odd[0]} of "
             f"{len(token)} is none that a request's header can hold (letters and digits only).",
-            "Copy it again, whole and alone, from https://huggingface.co/settings/tokens, and "
-            "set HF_TOKEN or run: hf auth login --force",
+            hint,
         )
 
 
@@ -179,7 +187,7 @@ def _make_patient(client: Any) -> Any:
     send = client.send
 
     def send_patiently(request: Any, **options: Any) -> Any:
-        is_slow = request.method == "PUT" or "/commit/" in request.url.path
+        is_slow = request.method == "PUT" or bool(_SLOW.search(request.url.path))
         limits = request.extensions.get("timeout") or {}
         # huggingface_hub says "no limit" with many requests, and for the client as a whole.
         limits = {

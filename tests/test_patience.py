@@ -6,7 +6,17 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
-from synfill.patience import Patience, ask, may_pass, plain, told_wait
+from synfill.patience import (
+    BadAnswer,
+    GaveUp,
+    Patience,
+    ask,
+    duration,
+    may_pass,
+    plain,
+    reason,
+    told_wait,
+)
 
 
 def answer(status=429, **headers):
@@ -55,3 +65,38 @@ def test_no_token_in_a_text(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "unusual-token")
     text = "Bearer hf_abcDEF123 of https://me:pass@host/x and unusual-token."
     assert plain(text) == "Bearer *** of https://***@host/x and ***."
+
+
+def test_what_the_client_trips_over_is_an_answer_and_a_mistake_of_ours_is_one(monkeypatch):
+    from huggingface_hub.hf_api import DatasetInfo
+    from huggingface_hub.utils import parse_datetime
+
+    monkeypatch.setattr("synfill.patience.time.sleep", lambda seconds: None)
+    told = []
+    for question in (
+        lambda: DatasetInfo(**{}),
+        lambda: parse_datetime("yesterday"),
+        lambda: json.loads("<html>"),
+    ):
+        with pytest.raises(BadAnswer, match="the Hub's answer"):
+            ask("It", question, told.append, Patience(tries=2))
+    assert len(told) == 3
+    with pytest.raises(TypeError):
+        ask("It", lambda: None + 1, told.append)
+    with pytest.raises(ValueError, match="a value"):
+        ask("It", lambda: int("a value"), told.append)
+    assert len(told) == 3
+
+
+def test_giving_up_is_final_and_says_after_how_long():
+    try:
+        raise RuntimeError("Error while uploading 'x'") from GaveUp(600)
+    except RuntimeError as error:
+        assert not may_pass(error)
+        assert reason(error) == "nothing that the Hub was asked has succeeded for 10 min"
+    assert [duration(s) for s in (45, 720, 40_000)] == ["45 s", "12 min", "11.1 h"]
+
+
+def test_a_text_is_one_line_of_bearable_length():
+    assert plain("two\n lines") == "two lines"
+    assert len(plain("x" * 10_000)) < 500

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from finished import make_finished
+from hub_client import HubClient
 from hub_server import Fault
 
 from synfill.errors import UsageError
@@ -181,3 +182,17 @@ def test_a_token_that_no_header_can_hold_is_named(alice):
     assert ran.code == 2
     assert "HF_TOKEN" in ran.err and "character 5 of 15" in ran.err
     assert "kenOf" not in ran.err
+
+
+@pytest.mark.parametrize("content", ["hf_two\nlines\u2028here", b"\xff\xfe", None])
+def test_a_token_file_that_holds_none(alice, content):
+    path = alice.folder / "home/token"
+    path.parent.mkdir(parents=True)
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    ran = HubClient(alice.hub, alice.folder, None)("analyze", "a/b")
+    assert ran.code == 2
+    assert "the token of hf auth login" in ran.err and "hf auth login --force" in ran.err
+    assert "lines" not in ran.err
