@@ -121,7 +121,8 @@ class Score:
         if kind is None:
             both: NDArray[np.int64] = self.confusion.sum(axis=0)
             return both
-        return self.confusion[KINDS.index(kind)]
+        one: NDArray[np.int64] = self.confusion[KINDS.index(kind)]
+        return one
 
 
 def open_dataset(
