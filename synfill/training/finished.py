@@ -46,7 +46,8 @@ def read_finished(folder: SeedFolder, seed: int, counts: TrainCounts, data: Trai
         raise UnusableError(error.message) from None
     path = folder.predictions
     try:
-        found = read_predictions(path, seed, data.classes)
+        images = len(data.test) + (len(data.validation) if data.validation is not None else 0)
+        found = read_predictions(path, seed, data.classes, images)
         _check_rows(found, "test", data.test)
         if data.validation is not None:
             _check_rows(found, "validation", data.validation)

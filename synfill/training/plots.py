@@ -117,7 +117,7 @@ def draw_curves(
         axes.set_ylabel(label)
         for end, _ in ends[:-1]:
             axes.axvline(end, color="0.6", lw=0.8, ls=":")
-    accuracies.set_ylim(0, 1)
+    accuracies.set_ylim(0, 1.03)
     rates.set_xlabel("optimizer steps" + (", " + " | ".join(n for _, n in ends) if ends else ""))
     validated = any(entry.get("validation") for history in histories for entry in history)
     lines = "training images as they are shown (augmented, mixed)"
@@ -178,7 +178,7 @@ def draw_confusion(title: str, metrics: JsonObject) -> bytes:
     if len(names) <= _MOST_NUMBERS:
         for row, column in np.ndindex(shares.shape):
             share = shares[row, column]
-            if share > 0:
+            if share >= 0.5:
                 color = "white" if share > 60 else "black"
                 axes.text(column, row, f"{share:.0f}", color=color, fontsize=8,
                           ha="center", va="center")  # fmt: skip
@@ -267,8 +267,10 @@ def draw_figures(title: str, entries: Sequence[JsonObject]) -> bytes:
     budget = entries[0].get("budget", "")
     _panel(panels[0], names, entries, methods)
     panels[0].set_ylabel("% of test images")
-    _title(panels[0], f"{title}: mean over seeds, bars: 95 % interval"
-           + (f"; budget: {budget}" if budget else ""))  # fmt: skip
+    has_interval = any(entry[name]["ci95"] is not None for entry in entries for name in names
+                       if entry[name])  # fmt: skip
+    around = "mean over seeds, bars: 95 % interval" if has_interval else "one seed, no interval"
+    _title(panels[0], f"{title}: {around}" + (f"; budget: {budget}" if budget else ""))
     panels[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     if paired:
         differences = [entry["difference"] for entry in others]

@@ -102,13 +102,14 @@ def merge_predictions(path: Path, parts: Sequence[Path]) -> None:
             writer.write_table(table)
 
 
-def read_predictions(path: Path, seed: int, classes: Sequence[str]) -> dict[str, Said]:
+def read_predictions(path: Path, seed: int, classes: Sequence[str], images: int) -> dict[str, Said]:
     """What one seed's file says of each split, checked.
 
     Args:
         path: The file of that seed alone.
         seed: The seed.
         classes: The class names, in the order of the probabilities.
+        images: How many it may be of: one of more rows isn't read.
 
     Raises:
         OSError: It isn't there, or is no regular file.
@@ -117,6 +118,8 @@ def read_predictions(path: Path, seed: int, classes: Sequence[str]) -> dict[str,
     if path.exists() and not path.is_file():
         raise OSError("it is no regular file")
     try:
+        if (rows := pq.read_metadata(path).num_rows) > images:
+            raise ValueError(f"it has {rows:,} rows, and there are {images:,} images")
         table = pq.read_table(path, columns=list(_COLUMNS))
     except pa.ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from None
