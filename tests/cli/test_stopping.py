@@ -33,7 +33,7 @@ def catches(pid, number):
 
 
 def ended(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert "Traceback" not in err and "Exception ignored" not in err, err
     assert "mistake" not in err, err
     return process.returncode, out, err
@@ -154,3 +154,26 @@ def test_closed_streams_are_no_mistake(tmp_path):
         done = subprocess.run(line, shell=True, capture_output=True, text=True)
         assert done.returncode == 0 and "Traceback" not in done.stderr
         assert "mistake" not in done.stderr and "error" not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["shard", "dataset"])
+def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, sd_model, place):
+    """The limit of a file's size stands in for the disk's end: what writes meets the same error."""
+    resource = pytest.importorskip("resource")
+    photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 40, "dog": 4}})
+    command = ["balance", photos, "--model", sd_model, "--steps", "1", "--size", "32",
+               "--batch-size", "4", "--out"]  # fmt: skip
+    whole, out = tmp_path / "undisturbed", tmp_path / "out"
+    assert ended(start(*command, whole))[0] == 0
+    data = next((whole / "data").glob("*.parquet")).stat().st_size
+    limit = data - 500 if place == "dataset" else 9_000
+
+    def small_disk():
+        heed_ctrl_c()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    code, _, err = ended(start(*command, out, heed=small_disk))
+    assert code == 1 and "The disk is full" in err and "same command" in err
+    assert bool(list((out / ".synfill/shards").glob("*.parquet"))) == (place == "dataset")
+    assert ended(start(*command, out))[0] == 0
+    assert digest_tree(out) == digest_tree(whole)
