@@ -15,13 +15,18 @@ from pathlib import Path
 from synfill.balancing.remembered import (
     SHARD_FOLDERS,
     Commit,
+    RunRecord,
     as_json,
     read_record,
     write_record,
 )
+from synfill.balancing.replacing import RUN, files_below
 from synfill.errors import RunError
 from synfill.files import sync_folder, sync_tree
 from synfill.records import JsonObject
+from synfill.written import Comparer, FileEntry
+
+_SHOWN = 5
 
 
 class Mover:
@@ -50,17 +55,24 @@ class Mover:
         """Whether there is anything for `complete` to do."""
         return self.is_begun() or (self._done / "state.json").exists()
 
-    def begin(self, identity: Mapping[str, object], old: Sequence[str]) -> None:
+    def begin(
+        self,
+        identity: Mapping[str, object],
+        old: Sequence[str],
+        replaced: Mapping[str, FileEntry],
+    ) -> None:
         """Write the journal.
 
         Args:
             identity: What decided the dataset in `final`.
             old: The names in OUT that it replaces.
+            replaced: The files there, by path below OUT.
         """
         # Before the shards go: what is renamed must be on the disk.
         sync_tree(self.final)
         remove(self._old)
-        write_record(self._journal, Commit(identity=as_json(identity), old=list(old)))
+        commit = Commit(identity=as_json(identity), old=list(old), replaced=dict(replaced))
+        write_record(self._journal, commit)
 
     def complete(self, may_begin_anew: bool) -> JsonObject | None:
         """Bring a commit to its end, however far it is.
@@ -72,7 +84,8 @@ class Mover:
             The identity of the dataset that is now in place; None if no commit was begun.
 
         Raises:
-            RunError: The journal is damaged.
+            RunError: The journal is damaged; or what it would replace was changed since it was
+                written, or isn't there to be moved. Nothing is changed then.
         """
         try:
             commit = read_record(self._journal, Commit)
@@ -84,7 +97,10 @@ class Mover:
                 remove(self._work / name)
         if commit is not None:
             if self.final.is_dir():
+                self._check_unchanged(commit)
                 self._move(commit)
+            else:
+                self._check_moved(commit)
             # `final` first: as long as it is there, what is to be moved may not be moved yet.
             # The journal last: what it says is done with all the rest.
             for name in ("final", "old", *SHARD_FOLDERS, "plan.parquet", "state.json"):
@@ -95,11 +111,52 @@ class Mover:
             remove(self._done)
         return commit.identity if commit is not None else None
 
+    def _check_unchanged(self, commit: Commit) -> None:
+        """Look whether what is to be replaced is what it was when the journal was written.
+
+        Between a kill and the next start a user may have added to it, or a stranger may have
+        written the journal.
+        """
+        moved = {name for name in commit.old if os.path.lexists(self._old / name)}
+        comparer = Comparer()
+        foreign = []
+        for name in commit.old:
+            for path in files_below(self._out, name) if name not in moved else ():
+                entry = commit.replaced.get(path)
+                if entry is None or not comparer.is_same(self._out / path, entry):
+                    foreign.append(path)
+        for child in self.final.iterdir():
+            # What comes into its place is moved there once, and is gone from `final` then.
+            is_taken = child.name not in commit.old or child.name in moved
+            if is_taken and os.path.lexists(self._out / child.name):
+                foreign.append(child.name)
+        if foreign:
+            shown = "\n".join(f"  {path}" for path in sorted(foreign)[:_SHOWN])
+            more = len(foreign) - _SHOWN
+            raise RunError(
+                f"A finished dataset was on its way into {self._out} when the process was stopped. "
+                f"What it would replace isn't what it was then:\n{shown}"
+                + (f"\n  ... and {more:,} more" if more > 0 else ""),
+                "Move that elsewhere, and run the same command again. The new dataset is kept.",
+            )
+
+    def _check_moved(self, commit: Commit) -> None:
+        """Where nothing is left to be moved, the dataset must be in its place."""
+        record = read_record(self._out / RUN, RunRecord)
+        if record is None or record.identity != commit.identity:
+            raise RunError(
+                f"{self._journal} says that a dataset is on its way into {self._out}, but "
+                f"{self.final} is gone.",
+                f"Restore it; or remove {self._journal.name}, and run the same command again: "
+                "finished images are kept. An earlier dataset may be in "
+                f"{self._old}.",
+            )
+
     def _move(self, commit: Commit) -> None:
         self._old.mkdir(exist_ok=True)
         for name in sorted(commit.old, key=lambda name: name != "synfill"):
-            # All of them were in OUT: one that isn't in `old` was not moved yet.
-            if not os.path.lexists(self._old / name):
+            # All of them were in OUT: one that isn't in `old` was not moved yet, or by the user.
+            if not os.path.lexists(self._old / name) and os.path.lexists(self._out / name):
                 os.replace(self._out / name, self._old / name)
         sync_folder(self._out)
         for child in sorted(self.final.iterdir(), key=lambda child: child.name == "synfill"):

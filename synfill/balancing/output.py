@@ -167,7 +167,8 @@ class OutputFolder:
 
     def _check_links(self) -> None:
         """What is written to or removed must lie in the folder, not where a link leads."""
-        for name in (".synfill", "synfill", "data", ".synfill/shards", ".synfill/shards-2"):
+        below = (f".synfill/{name}" for name in (*SHARD_FOLDERS, "final", "old"))
+        for name in (".synfill", "synfill", "data", *below):
             if (self.path / name).is_symlink():
                 raise UsageError(
                     f"{self.path / name} is a symbolic link: synfill would write and delete where "
@@ -298,10 +299,10 @@ class OutputFolder:
         self._replacing = replacing
         self._find_replaced()
 
-    def _find_replaced(self) -> list[str]:
+    def _find_replaced(self) -> tuple[list[str], RunRecord | None]:
         record = self.read_finished(overwrite=True)
         is_damaged = record is None and os.path.lexists(self.path / RUN)
-        return self._replacing.find(record, is_damaged)
+        return self._replacing.find(record, is_damaged), record
 
     def empty(self, name: ShardFolder) -> Path:
         """A folder for shards beside those of the run in progress, emptied."""
@@ -353,14 +354,14 @@ class OutputFolder:
             RunError: Something was changed there meanwhile. Everything finished is kept.
         """
         try:
-            old = self._find_replaced()
+            old, record = self._find_replaced()
         except UsageError as error:
             raise RunError(
                 error.message,
                 "All images are finished and kept. Move that elsewhere, and run the same command "
                 "again.",
             ) from None
-        self._mover.begin(identity, old)
+        self._mover.begin(identity, old, self._replacing.entries(old, record))
         self._complete()
         self.release()
 

@@ -59,10 +59,13 @@ class Commit(_Remembered):
     Attributes:
         identity: What decided it.
         old: The names in OUT that it replaces.
+        replaced: Path below OUT, with '/' -> the file there when the journal was written; all
+            files at and below the names in `old`.
     """
 
     identity: JsonObject
-    old: list[Annotated[str, Field(pattern=r"^[^/.\x00][^/\x00]*$")]]
+    old: list[Annotated[str, Field(pattern=r"^[^/.\x00][^/\x00]*$", max_length=255)]]
+    replaced: dict[str, FileEntry]
 
 
 class SplitEntry(_Remembered):

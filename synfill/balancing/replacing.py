@@ -14,7 +14,7 @@ from pathlib import Path
 
 from synfill.balancing.remembered import RunRecord
 from synfill.errors import UsageError
-from synfill.written import Comparer, FileEntry
+from synfill.written import Comparer, FileEntry, hash_file
 
 RUN = "synfill/run.json"
 PLAN = "synfill/plan.parquet"
@@ -76,6 +76,23 @@ class Replacing:
                 "Move it elsewhere, or choose another --out.",
             )
         self._check_reads(found)
+        return found
+
+    def entries(self, names: Iterable[str], record: RunRecord | None) -> dict[str, FileEntry]:
+        """The files at and below names that `find` gave: path below OUT, with '/' -> the file.
+
+        Args:
+            names: The names.
+            record: What `find` was given; it knows the hashes of what it lists.
+        """
+        listed = _listed(record) or {}
+        found = {}
+        for path in (path for name in names for path in files_below(self.out, name)):
+            entry = listed.get(path)
+            if entry is None:
+                file = self.out / path
+                entry = FileEntry(bytes=file.stat().st_size, sha256=hash_file(file))
+            found[path] = entry
         return found
 
     def _check_reads(self, found: Sequence[str]) -> None:
@@ -188,6 +205,11 @@ def _walk(out: Path, name: str) -> Iterable[tuple[str, os.stat_result]]:
     if stat.S_ISDIR(status.st_mode):
         for child in sorted(os.listdir(out / name)):
             yield from _walk(out, f"{name}/{child}")
+
+
+def files_below(out: Path, name: str) -> Iterable[str]:
+    """All that is no folder at and below one name, links not followed: paths below OUT."""
+    return (path for path, status in _walk(out, name) if not stat.S_ISDIR(status.st_mode))
 
 
 def _above(path: str) -> Iterable[str]:

@@ -297,7 +297,9 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", [".synfill", "synfill", "data", ".synfill/shards"])
+@pytest.mark.parametrize(
+    "name", [".synfill", "synfill", "data", ".synfill/shards", ".synfill/final", ".synfill/old"]
+)
 def test_a_link_is_not_followed(tmp_path, name):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
