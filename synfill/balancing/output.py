@@ -34,7 +34,7 @@ from synfill.balancing.remembered import (
     read_record,
     write_record,
 )
-from synfill.balancing.replacing import RUN, Replacing
+from synfill.balancing.replacing import RUN, Replacing, listed_files
 from synfill.errors import RunError, UsageError
 from synfill.generate.shard import Shard, find_layout, find_shards
 from synfill.lock import FolderLock
@@ -124,7 +124,7 @@ class OutputFolder:
 
     def _check_whole(self, record: RunRecord) -> None:
         """Whether the dataset still has its files. The card may have been edited."""
-        for name, entry in (record.files or {}).items():
+        for name, entry in (listed_files(record) or {}).items():
             path = self.path / name
             is_there = path.is_file() and path.stat().st_size == entry.bytes
             if not is_there and name != "README.md" and path.parent.is_relative_to(self.path):

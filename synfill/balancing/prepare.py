@@ -309,7 +309,10 @@ def _choose_out(settings: BalanceSettings, source: Source) -> Path:
     else:
         out = Path(f"{safe_name(origin.name)}-balanced")
     if local is not None and local.exists():
-        resolved = out.resolve()
+        try:
+            resolved = out.resolve()
+        except (OSError, RuntimeError) as error:
+            raise UsageError(f"{out} can't be an output folder: {error}.") from None
         folder = local if local.is_dir() else None
         if resolved == local or (folder and resolved.is_relative_to(folder)):
             raise UsageError(

@@ -57,7 +57,7 @@ class Replacing:
         Raises:
             UsageError: Something there is not, or no longer, what a run of ours wrote.
         """
-        listed = _listed(record)
+        listed = listed_files(record)
         names = sorted({*self.writes, *(path.partition("/")[0] for path in listed or ())})
         if record is not None and listed is None:
             names = sorted({*names, *_weak_names(record)})
@@ -85,7 +85,7 @@ class Replacing:
             names: The names.
             record: What `find` was given; it knows the hashes of what it lists.
         """
-        listed = _listed(record) or {}
+        listed = listed_files(record) or {}
         found = {}
         for path in (path for name in names for path in files_below(self.out, name)):
             entry = listed.get(path)
@@ -138,7 +138,7 @@ class Replacing:
         return foreign
 
 
-def _listed(record: RunRecord | None) -> dict[str, FileEntry] | None:
+def listed_files(record: RunRecord | None) -> dict[str, FileEntry] | None:
     """The files of a record, of those that a run may have written: a record can be forged."""
     if record is None or record.files is None:
         return None
@@ -210,6 +210,16 @@ def _walk(out: Path, name: str) -> Iterable[tuple[str, os.stat_result]]:
 def files_below(out: Path, name: str) -> Iterable[str]:
     """All that is no folder at and below one name, links not followed: paths below OUT."""
     return (path for path, status in _walk(out, name) if not stat.S_ISDIR(status.st_mode))
+
+
+def files_of_split(out: Path, split: str, record: RunRecord) -> list[Path]:
+    """The files of a split as a run named them, of those that are there; no links."""
+    is_imagefolder = record.identity.get("format") == "imagefolder"
+    return [
+        out / path
+        for path, status in _walk(out, split if is_imagefolder else "data")
+        if stat.S_ISREG(status.st_mode) and _is_of_split(path, split, is_imagefolder)
+    ]
 
 
 def _above(path: str) -> Iterable[str]:

@@ -7,8 +7,10 @@ changed here.
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Callable, Mapping, Sequence
+import io
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from synfill.balancing.output import OutputFolder
 from synfill.balancing.prepare import Prepared
 from synfill.balancing.remembered import (
+    LARGEST_RUN,
     SHARD_FOLDERS,
     RunRecord,
     RunState,
@@ -27,17 +30,30 @@ from synfill.balancing.remembered import (
     differences,
     digest_identity,
 )
-from synfill.balancing.replacing import PLAN
+from synfill.balancing.replacing import PLAN, files_of_split
+from synfill.data.images import BadImage, inspect
 from synfill.data.source import image_column
 from synfill.errors import RunError, UsageError
 from synfill.generate.shard import Outcome, shard_size
 from synfill.generate.store import ShardStore
+from synfill.reading import read_regular
 from synfill.records import Verdict
 from synfill.reporter import Reporter
 
 Find = Callable[[int], Sequence[Outcome]]
 Image = tuple[bytes, str]
 """A file's content and its suffix."""
+
+_VERDICTS = pa.schema(
+    [
+        ("request", pa.int64()),
+        ("attempt", pa.int32()),
+        ("seed", pa.int64()),
+        ("accepted", pa.bool_()),
+        ("reason", pa.string()),
+        ("scores", pa.map_(pa.string(), pa.float64())),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,11 @@ def _match(larger: pa.Table, smaller: pa.Table) -> dict[int, int]:
     if {"id", "cell", *names} != set(smaller.column_names):
         return {}
     old = zip(*(smaller[name].to_pylist() for name in names), strict=True)
-    known = {key: number for number, key in enumerate(old)}
+    try:
+        known = {key: number for number, key in enumerate(old)}
+    except TypeError:
+        # Lists, say, where texts should be.
+        return {}
     new = zip(*(larger[name].to_pylist() for name in names), strict=True)
     return {number: known[key] for number, key in enumerate(new) if key in known}
 
@@ -130,20 +150,16 @@ def _unfinished(
 
 
 def _finished(prepared: Prepared, record: RunRecord, out: Path, ids: Mapping[int, int]) -> Smaller:
+    synthetic, seed = (prepared.provenance.name(name) for name in ("synthetic", "seed"))
     if prepared.settings.format == "parquet":
-        image_of = _images_of_parquet(prepared, record, out)
+        column = image_column(prepared.source.columns).name
+        names = _Names(prepared.split, synthetic, seed, column)
+        image_of = _images_of_parquet(names, record, out)
     else:
-        image_of = _images_of_folder(prepared, record, out)
+        image_of = _images_of_folder(_Names(prepared.split, synthetic, seed), record, out)
     verdicts: dict[int, list[Verdict]] = {}
-    for row in _read(out / "synfill/verdicts.parquet").to_pylist():
-        verdict = Verdict(
-            row["request"],
-            row["attempt"],
-            row["seed"],
-            row["accepted"],
-            row["reason"],
-            dict(row["scores"]),
-        )
+    for row in _read(out / "synfill/verdicts.parquet", _VERDICTS).to_pylist():
+        verdict = Verdict(**row | {"scores": dict(row["scores"])})
         verdicts.setdefault(verdict.request, []).append(verdict)
 
     def find(request: int) -> list[Outcome]:
@@ -167,55 +183,83 @@ def _finished(prepared: Prepared, record: RunRecord, out: Path, ids: Mapping[int
     )
 
 
+@dataclass(frozen=True)
+class _Names:
+    """The split, and the columns that say what is synthetic, its seed, and its image."""
+
+    split: str
+    synthetic: str
+    seed: str
+    image: str = ""
+
+
 def _images_of_parquet(
-    prepared: Prepared, record: RunRecord, out: Path
+    names: _Names, record: RunRecord, out: Path
 ) -> Callable[[int], Image | None]:
     """Seed -> synthetic image, of a dataset in Parquet files."""
-    column = image_column(prepared.source.columns).name
-    synthetic, seed = (prepared.provenance.name(name) for name in ("synthetic", "seed"))
     places: dict[int, tuple[Path, int, int]] = {}
-    for path in sorted((out / "data").glob(f"{record.split}-*-of-*.parquet")):
-        with pq.ParquetFile(path) as file:
+    marks = pa.schema([(names.synthetic, pa.bool_()), (names.seed, pa.int64())])
+    for path in files_of_split(out, names.split, record):
+        with _damage(path), pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=[synthetic, seed])
-                pairs = zip(table[synthetic].to_pylist(), table[seed].to_pylist(), strict=True)
+                table = _checked(
+                    file.read_row_group(group, columns=marks.names), marks, {names.seed}
+                )
+                pairs = zip(*(column.to_pylist() for column in table.columns), strict=True)
                 for row, (is_synthetic, number) in enumerate(pairs):
                     if is_synthetic:
                         places[number] = path, group, row
 
     @lru_cache(2)
     def of_group(path: Path, group: int) -> pa.ChunkedArray:
-        with pq.ParquetFile(path) as file:
-            return file.read_row_group(group, columns=[column])[column]
+        with _damage(path), pq.ParquetFile(path) as file:
+            return file.read_row_group(group, columns=[names.image])[names.image]
 
     def find(seed: int) -> Image | None:
         if seed not in places:
             return None
         path, group, row = places[seed]
         image = of_group(path, group)[row].as_py()
-        return image["bytes"], Path(image["path"]).suffix
+        if not isinstance(image, dict):
+            return None
+        return _whole(image.get("bytes"), image.get("path"))
 
     return find
 
 
-def _images_of_folder(
-    prepared: Prepared, record: RunRecord, out: Path
-) -> Callable[[int], Image | None]:
+def _images_of_folder(names: _Names, record: RunRecord, out: Path) -> Callable[[int], Image | None]:
     """Seed -> synthetic image, of an ImageFolder."""
-    synthetic, seed = (prepared.provenance.name(name) for name in ("synthetic", "seed"))
-    folder = out / record.split
-    with (folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
-        places = {
-            int(row[seed]): folder / row["file_name"]
-            for row in csv.DictReader(file)
-            if row[synthetic] == "True"
-        }
+    ours = {path.relative_to(out).as_posix() for path in files_of_split(out, names.split, record)}
+    table = out / names.split / "metadata.csv"
+    places: dict[int, str] = {}
+    with _damage(table):
+        text = read_regular(table, LARGEST_RUN).decode()
+        for row in csv.DictReader(io.StringIO(text, newline="")):
+            if row[names.synthetic] == "True":
+                places[int(row[names.seed])] = f"{names.split}/{row['file_name']}"
 
     def find(seed: int) -> Image | None:
-        path = places.get(seed)
-        return (path.read_bytes(), path.suffix) if path is not None else None
+        # Only what a run of ours wrote: the table may name any file of this machine.
+        name = places.get(seed)
+        if name not in ours:
+            return None
+        try:
+            return _whole(read_regular(out / name, LARGEST_RUN), name)
+        except OSError:
+            return None
 
     return find
+
+
+def _whole(data: object, name: object) -> Image | None:
+    """An image as it was written, if it can be read; what can't is made again."""
+    if not isinstance(data, bytes) or not isinstance(name, str):
+        return None
+    try:
+        inspect(data)
+    except BadImage:
+        return None
+    return data, Path(name).suffix
 
 
 def take_over(
@@ -250,9 +294,7 @@ def take_over(
         outcomes: list[Outcome] = []
         for request in store.requests(index):
             found = smaller.find(smaller.ids[request]) if request in smaller.ids else ()
-            seed = int(plan.table["seed"][request].as_py())
-            # A plan and images that aren't of the same run tell each other apart by the seeds.
-            if found and all(o.verdict.seed == seed + o.verdict.attempt for o in found):
+            if found and _is_sequence(found, int(plan.table["seed"][request].as_py())):
                 count += 1
                 outcomes += [
                     replace(outcome, verdict=replace(outcome.verdict, request=request))
@@ -274,13 +316,43 @@ def take_over(
     )
 
 
-def _read(path: Path) -> Any:
-    try:
+def _is_sequence(found: Sequence[Outcome], seed: int) -> bool:
+    """Whether images are what the attempts at a request give, of which the last one may succeed.
+
+    A plan and images that aren't of the same run tell each other apart by the seeds.
+    """
+    verdicts = [outcome.verdict for outcome in found]
+    return [(v.attempt, v.seed) for v in verdicts] == [
+        (attempt, seed + attempt) for attempt in range(len(found))
+    ] and not any(v.accepted for v in verdicts[:-1])
+
+
+def _read(path: Path, schema: pa.Schema | None = None) -> Any:
+    """A table, with the columns of a schema where one is given."""
+    with _damage(path):
         if not path.is_file():
             raise OSError("there is no such file")
-        return pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
+        table = pq.read_table(path)
+        return table if schema is None else _checked(table, schema)
+
+
+def _checked(table: Any, schema: pa.Schema, may_be_null: Collection[str] = ()) -> Any:
+    columns = {field.name: table[field.name].cast(field.type) for field in schema}
+    for name, column in columns.items():
+        if column.null_count and name not in may_be_null:
+            raise ValueError(f"values of '{name}' are missing")
+    return pa.table(columns)
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turns what a damaged file raises into a message."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, csv.Error, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        if isinstance(error, KeyError):
+            reason = f"a column is missing: {reason}"
         raise RunError(
             f"{path}, which says what the images there are of, can't be read: {reason}.",
             "Choose another --out, or add --overwrite to begin anew.",

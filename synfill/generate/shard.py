@@ -147,7 +147,7 @@ def read_header(path: Path) -> Shard:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError("it is no regular file")
     with pq.ParquetFile(path) as file:
-        if file.schema_arrow.names != _SCHEMA.names:
+        if not file.schema_arrow.equals(_SCHEMA):
             raise ValueError("it has other columns")
         text = (file.schema_arrow.metadata or {})[_METADATA]
     try:

@@ -152,6 +152,7 @@ class MethodFolder:
         Raises:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
+        self._check_links()
         earlier = read_identity(self.path / METHOD, overwrite)
         if overwrite:
             if earlier is None or differences(earlier, identity):
@@ -164,9 +165,16 @@ class MethodFolder:
                 "Choose another --out, or add --overwrite.",
             )
 
+    def _check_links(self) -> None:
+        if self.path != self.out:
+            _refuse_link(self.path)
+        for folder in self._seeds():
+            for path in (folder, SeedFolder(folder).model, SeedFolder(folder).checkpoints):
+                _refuse_link(path)
+
     def _seeds(self) -> list[Path]:
         children = sorted(self.path.iterdir()) if self.path.is_dir() else []
-        return [child for child in children if _SEED.fullmatch(child.name) and child.is_dir()]
+        return [child for child in children if _SEED.fullmatch(child.name) and _is_folder(child)]
 
     def files(self) -> list[Path]:
         """Where a method leaves its files, as far as there are such."""
@@ -224,11 +232,8 @@ class RunFolder:
                 f"Nothing can be written to {place}, where the output folder {self.path} is to be.",
                 "Choose another place with --out.",
             )
-        if self.work.is_symlink():
-            raise UsageError(
-                f"{self.work} is a symbolic link: synfill would write and delete where it leads.",
-                "Remove the link, or choose another --out.",
-            )
+        _refuse_link(self.work)
+        _refuse_link(self.balanced)
         earlier = read_identity(self.path / RUN, overwrite)
         if overwrite and (earlier is None or differences(earlier, identity)):
             refuse_foreign(self.path, _written(self.path))
@@ -334,6 +339,24 @@ def _written(out: Path) -> list[Path]:
     names = (RECIPE, _SKIPPED, *_OF_A_COMPARISON)
     found = [out / name for name in names if os.path.lexists(out / name)]
     return found + [path for folder in _method_folders(out) for path in folder.files()]
+
+
+def _refuse_link(path: Path) -> None:
+    """Stop before what is written or removed lies where a link leads.
+
+    Raises:
+        UsageError: The path is a symbolic link.
+    """
+    if path.is_symlink():
+        raise UsageError(
+            f"{path} is a symbolic link: synfill would write and delete where it leads.",
+            "Remove the link, or choose another --out.",
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder, or a link, which may lead to one some time."""
+    return path.is_dir() or path.is_symlink()
 
 
 def _remove_empty(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a user, or a stranger's journal, changed between a kill in the last step and the next start."""
+"""What a user, or a stranger's journal, changed between a kill in the last step and a next run."""
 
 import json
 import os
