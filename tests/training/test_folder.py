@@ -193,3 +193,20 @@ def test_what_another_process_began_meanwhile_is_found(tmp_path):
         late.claim(OTHER, "recipe", False)
     late.release(is_finished=False)
     assert json.loads((tmp_path / "run.json").read_text())["stages"] == IDENTITY["stages"]
+
+
+@pytest.mark.parametrize(
+    "name", [".synfill", "balanced", "ce", "seed-0", "seed-0/model", "seed-0/checkpoints"]
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_a_link_is_refused(tmp_path, name, overwrite):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "thesis.txt").write_text("mine")
+    folder = RunFolder(out)
+    (out / name).parent.mkdir(parents=True)
+    (out / name).symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="symbolic link"):
+        folder.check({"a": 1}, True)
+        folder.method("ce" if name == "ce" else None).begin({"a": 1}, overwrite)
+    assert [path.name for path in elsewhere.iterdir()] == ["thesis.txt"]
