@@ -143,6 +143,11 @@ class OutputFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file; --out names a folder.")
+        if self.path.is_symlink() and not self.path.exists():
+            raise UsageError(
+                f"{self.path} is a symbolic link that leads nowhere.",
+                "Make the folder that it should lead to, or choose another --out.",
+            )
         place = self.path.absolute()
         while not place.exists():
             place = place.parent

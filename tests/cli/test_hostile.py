@@ -364,3 +364,14 @@ def test_an_earlier_record_that_is_none(cli, tmp_path, sd_model):
         with time_limit(60):
             ran = cli("balance", out, "--model", sd_model, *FAST, *options)
         assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize(
+    ("target", "told"), [("nowhere", "leads nowhere"), ("out", "can't be an output folder")]
+)
+def test_an_output_folder_that_is_a_link_to_nowhere(cli, tmp_path, sd_model, target, told):
+    photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 2, "dog": 1}})
+    (tmp_path / "out").symlink_to(tmp_path / target)
+    ran = cli("balance", photos, "--model", sd_model, "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert told in " ".join(ran.err.split())
