@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from synfill.masking import is_signed, mask
+from synfill.wording import format_duration
 
 Result = TypeVar("Result")
 Tell = Callable[[str], None]
@@ -36,7 +37,7 @@ class GaveUp(ConnectionError):
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"nothing succeeded for {duration(seconds)}")
+        super().__init__(f"nothing succeeded for {format_duration(seconds)}")
         self.seconds = seconds
 
 
@@ -71,6 +72,11 @@ PATIENCE = Patience()
 READING = Patience(tries=4, first_wait=1, longest_told=300, unreachable=False)
 """Where nothing is lost by giving up, and a cache may do without any connection."""
 _LONGEST_LINE = 400
+# In huggingface_hub's own words; the last: a download has another size than the Hub said.
+_OF_ANSWERS = re.compile(
+    r"improperly formatted|malformed response|invalid server response|consistency check failed",
+    re.IGNORECASE,
+)
 
 
 def ask(
@@ -92,7 +98,7 @@ def ask(
     """
     for attempt in range(1, patience.tries + 1):
         try:
-            return _understood(question)
+            return understood(question)
         except failures() as error:
             response = response_of(error)
             told = told_wait(response) if response is not None else None
@@ -111,8 +117,8 @@ def ask(
     raise AssertionError("unreachable")
 
 
-def _understood(question: Callable[[], Result]) -> Result:
-    """Call the Hub.
+def understood(question: Callable[[], Result]) -> Result:
+    """Call the Hub once.
 
     Raises:
         BadAnswer: A library can't make sense of the answer: a page, null, [], {}, other types.
@@ -122,20 +128,33 @@ def _understood(question: Callable[[], Result]) -> Result:
         return question()
     except json.JSONDecodeError as error:
         raise BadAnswer("the Hub's answer is no JSON but something else, a page perhaps") from error
-    except (AttributeError, AssertionError, LookupError, TypeError, ValueError) as error:
+    except (
+        AttributeError, AssertionError, LookupError, TypeError, ValueError, OSError
+    ) as error:  # fmt: skip
         if not _trips_over_an_answer(error):
             raise
-        raise BadAnswer("the Hub's answer has not the form that it should have") from error
+        raise bad_answer() from error
+
+
+def bad_answer() -> BadAnswer:
+    """The error for an answer that has another form than it should have."""
+    return BadAnswer("the Hub's answer has not the form that it should have")
 
 
 def _trips_over_an_answer(error: Exception) -> bool:
     """Whether huggingface_hub raised it while it read an answer, not anyone a mistake of theirs."""
     where, _ = list(traceback.walk_tb(error.__traceback__))[-1]
     module = str(where.f_globals.get("__name__", ""))
-    if isinstance(error, ValueError):
+    library = module.partition(".")[0]
+    if isinstance(error, UnicodeDecodeError):
+        return library in ("json", "huggingface_hub", "httpx", "httpx2")
+    if response_of(error) is not None:
+        return False
+    if isinstance(error, ValueError | OSError):
         # Most of them say what is wrong with what it was asked; not those on dates.
-        return module == "huggingface_hub.utils._datetime"
-    return module.partition(".")[0] in ("huggingface_hub", "httpx", "httpx2")
+        is_of_date = module == "huggingface_hub.utils._datetime"
+        return is_of_date or (library == "huggingface_hub" and bool(_OF_ANSWERS.search(str(error))))
+    return library in ("huggingface_hub", "httpx", "httpx2")
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -161,13 +180,10 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, errors.OfflineModeIsEnabled | GaveUp):
         return False
     if isinstance(error, errors.HfHubHTTPError):
-        return error.response.status_code in PASSING or is_of_storage(error.response)
+        return error.response.status_code in PASSING or has_expired(error.response)
     if isinstance(error, transport_error() | ConnectionError | TimeoutError):
         return True
     if _is_page(error):
-        return True
-    if isinstance(error, OSError) and str(error).startswith("Consistency check failed"):
-        # A download of another size than was told.
         return True
     return error.__cause__ is not None and may_pass(error.__cause__)
 
@@ -183,18 +199,18 @@ def reason(error: BaseException) -> str:
             said = "the Hub says that there were too many requests"
         elif response.status_code == 412:
             said = "another commit was made meanwhile"
-        elif is_of_storage(response):
+        elif has_expired(response):
             said = (
                 f"the Hub's storage answered with status {response.status_code}: the address that "
                 "the Hub gave has expired, or isn't accepted"
             )
         told = told_wait(response) or 0
-        return f"{said}, and to wait {duration(told)}" if told >= 60 else said
+        return f"{said}, and to wait {format_duration(told)}" if told >= 60 else said
     found = next((e for e in _chain(error) if isinstance(e, GaveUp)), None)
     if found is not None:
-        return f"nothing that the Hub was asked has succeeded for {duration(found.seconds)}"
+        return f"nothing that the Hub was asked has succeeded for {format_duration(found.seconds)}"
     if any(_is_page(e) for e in _chain(error)):
-        return "the Hub's answer has not the form that it should have"
+        return str(bad_answer())
     if may_pass(error):
         return "the connection to the Hub failed"
     text = next((line for line in str(error).splitlines() if line.strip()), "")
@@ -207,28 +223,35 @@ def plain(text: str) -> str:
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
 
 
-def duration(seconds: float) -> str:
-    """Seconds for a person: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def is_of_storage(response: Any) -> bool:
-    """Whether a read was refused by the storage behind the Hub, not by the Hub.
+    """Whether an answer is one of the storage behind the Hub, not of the Hub itself.
 
     It knows nothing of anyone's rights: the address that the Hub gave is the permission, for some
-    minutes. Asking the Hub for another one helps. (What is sent there may be refused for more
-    reasons.)
+    minutes.
     """
     from huggingface_hub import constants
 
-    is_read = response.request.method in ("GET", "HEAD")
-    if not is_read or response.status_code not in (400, 401, 403, 410):
+    url = str(response.request.url)
+    return is_signed(url) or urlsplit(url).hostname != urlsplit(constants.ENDPOINT).hostname
+
+
+def has_expired(response: Any) -> bool:
+    """Whether the storage refused an address, so that asking the Hub for another one helps.
+
+    What is read may be refused for nothing else. What is sent there may be, so that it must say so.
+    """
+    if response.status_code not in (400, 401, 403, 410) or not is_of_storage(response):
         return False
-    url = str(response.url)
-    elsewhere = urlsplit(url).hostname != urlsplit(constants.ENDPOINT).hostname
-    return is_signed(url) or elsewhere
+    is_read = response.request.method in ("GET", "HEAD")
+    return is_read or "expired" in text_of(response).lower()
+
+
+def text_of(response: Any) -> str:
+    """The body of an answer, where it can still be had."""
+    try:
+        return str(response.text)
+    except Exception:  # A streamed answer that wasn't read: the class differs between releases.
+        return ""
 
 
 def _is_page(error: BaseException) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from synfill.wording import format_duration
+
 _LOG = logging.getLogger("synfill")
 
 
@@ -136,14 +138,3 @@ def _is_watched() -> bool:
     if shell is not None and "IPKernelApp" in shell.config:
         return True
     return sys.stderr is not None and sys.stderr.isatty()
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds for a person: 45 s, 12 min, 3.4 h, 2.1 days."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"

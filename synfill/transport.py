@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from synfill.errors import UsageError
 from synfill.masking import mask
-from synfill.patience import PASSING, GaveUp, Tell, is_of_storage, told_wait, transport_error
+from synfill.patience import PASSING, GaveUp, Tell, has_expired, told_wait, transport_error
 
 TRIES = 4
 FIRST_WAIT = 1.0
@@ -234,7 +234,7 @@ def _send(send: Callable[..., Any], request: Any, options: dict[str, Any]) -> An
                 _STATE.note(f"{request.url.path}: {what}.")
                 raise
         else:
-            expired = is_of_storage(response) and bool(response.history)
+            expired = has_expired(response) and bool(response.history)
             if response.status_code not in _AGAIN and not expired:
                 _STATE.succeeded()
                 return response

@@ -10,3 +10,14 @@ def counted(number: int, one: str, many: str = "") -> str:
         many: The words for any other number; `one` with an s where it isn't given.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds for a person: 45 s, 12 min, 3.4 h, 2.1 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -34,7 +34,8 @@ BELOW = {
     "lock": {"errors"},
     "calling": {"errors"},
     "written": {"records"},
-    "patience": {"masking"},
+    "patience": {"masking", "wording"},
+    "reporter": {"wording"},
     "downloads": {"errors", "patience"},
     "transport": {"errors", "masking", "patience"},
 }

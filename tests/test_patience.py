@@ -11,12 +11,12 @@ from synfill.patience import (
     GaveUp,
     Patience,
     ask,
-    duration,
     may_pass,
     plain,
     reason,
     told_wait,
 )
+from synfill.wording import format_duration
 
 
 def answer(status=429, **headers):
@@ -94,7 +94,7 @@ def test_giving_up_is_final_and_says_after_how_long():
     except RuntimeError as error:
         assert not may_pass(error)
         assert reason(error) == "nothing that the Hub was asked has succeeded for 10 min"
-    assert [duration(s) for s in (45, 720, 40_000)] == ["45 s", "12 min", "11.1 h"]
+    assert [format_duration(s) for s in (45, 720, 40_000)] == ["45 s", "12 min", "11.1 h"]
 
 
 def test_a_text_is_one_line_of_bearable_length():

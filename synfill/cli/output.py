@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synfill.cli.bars import StageColumn
-from synfill.reporter import format_duration
+from synfill.wording import format_duration
 
 FOLD_ABOVE = 24
 BAR_WIDTH = 32

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from synfill.errors import RunError
-from synfill.patience import BadAnswer, Patience, Tell, failures
-from synfill.publish.answers import ask_hub, check_oid, check_type, understood
+from synfill.patience import Patience, Tell, ask, failures, understood
+from synfill.publish.answers import check_oid, check_type
 from synfill.publish.changes import Changes
 from synfill.publish.destination import Destination
-from synfill.publish.explain import has_expired
 from synfill.publish.listing import LocalFolder
 from synfill.publish.remote import CARD, RUN, RemoteFile, Seen, see
 
@@ -110,7 +109,7 @@ class Sender:
                     return now.sha
                 raise self._changed() from error
 
-        return ask_hub("The upload", question, self._tell)
+        return ask("The upload", question, self._tell)
 
     def _changed(self) -> RunError:
         return RunError(
@@ -153,7 +152,7 @@ class Sender:
                     raise error
                 return found
 
-        return ask_hub("The pull request", question, self._tell), sent
+        return ask("The pull request", question, self._tell), sent
 
     def _find_pull_request(self, before: Mapping[str, RemoteFile], changes: Changes) -> str | None:
         """The user's newest open pull request of this title that holds nothing but this push."""
@@ -214,14 +213,7 @@ class Sender:
             )
             return check_type(made.pr_revision, str) if create_pr else check_oid(made.oid)
 
-        try:
-            return understood(question)
-        except failures() as error:
-            if has_expired(error):
-                raise BadAnswer(
-                    "the address that the storage gave for a file has expired"
-                ) from error
-            raise
+        return understood(question)
 
     def _refuse_ignored(self, additions: Sequence[object]) -> None:
         # The client would leave such files out in silence.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from synfill.errors import RunError, UsageError
-from synfill.patience import Tell, failures
-from synfill.publish.answers import ask_hub, check_type
+from synfill.patience import Tell, ask, failures
+from synfill.publish.answers import check_type
 from synfill.publish.changes import is_of_run
 from synfill.publish.explain import explain
 from synfill.publish.kinds import DATASET, Kind
@@ -164,7 +164,7 @@ def _check(
     from huggingface_hub.errors import RepositoryNotFoundError
 
     given = _check_words(settings, kind)
-    me = ask_hub("Asking who you are", lambda: _identified(HfApi().whoami()), tell)
+    me = ask("Asking who you are", lambda: _identified(HfApi().whoami()), tell)
     user = str(me["name"])
     id = _choose_id(given, source_name, user, kind)
     seen: Seen | None = None
@@ -214,9 +214,9 @@ def _check_words(settings: PushSettings, kind: Kind) -> tuple[str | None, str] |
 
 def _identified(me: Any) -> Mapping[str, Any]:
     """The answer to whoami, of the form that is read here."""
-    check_type(check_type(me, dict)["name"], str)
+    check_type(check_type(me, dict).get("name"), str)
     for org in check_type(me.get("orgs") or [], list):
-        check_type(check_type(org, dict)["name"], str)
+        check_type(check_type(org, dict).get("name"), str)
     auth = check_type(me.get("auth") or {}, dict)
     token = check_type(auth.get("accessToken") or {}, dict)
     scopes = check_type(token.get("fineGrained") or {}, dict).get("scoped") or []
@@ -287,7 +287,7 @@ def _has_branch(kind: Kind, id: str, name: str, tell: Tell) -> bool:
         branches = [check_type(ref.name, str) for ref in refs.branches]
         return branches, [check_type(ref.name, str) for ref in refs.tags]
 
-    branches, tags = ask_hub("Asking for the branches", question, tell)
+    branches, tags = ask("Asking for the branches", question, tell)
     if name in branches:
         return True
     hint = "Give another --revision, or leave it out for main."

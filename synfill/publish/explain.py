@@ -7,13 +7,21 @@ import re
 from typing import Any
 
 from synfill.errors import RunError, SynfillError, UsageError
-from synfill.patience import BadAnswer, may_pass, plain, reason, response_of
+from synfill.patience import (
+    PASSING,
+    BadAnswer,
+    is_of_storage,
+    may_pass,
+    plain,
+    reason,
+    response_of,
+    text_of,
+)
 from synfill.publish.kinds import Kind
 
 _QUOTA = re.compile(r"quota|storage (?:limit|space)|limit (?:is )?reached|payment", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
 _XML = re.compile(r"<Message>([^<]*)</Message>")
-_SIGNED = re.compile(r"[?&](?:[\w-]*signature|sig)=", re.IGNORECASE)
 _LONGEST = 300
 
 
@@ -45,7 +53,7 @@ def explain(error: BaseException, what: str, kind: Kind) -> SynfillError:
     response = response_of(error)
     status = response.status_code if response is not None else 0
     said = words_of(response) if response is not None else plain(str(error))
-    if response is not None and is_storage(response):
+    if response is not None and status not in PASSING and is_of_storage(response):
         return RunError(
             f"{what} failed: the storage behind the Hub refuses a file (status {status}: "
             f"{_first_line(said)}).",
@@ -86,7 +94,7 @@ def words_of(response: Any) -> str:
     Without tokens, and without what follows "?" in addresses, which may give rights.
     """
     said: object = response.headers.get("X-Error-Message")
-    text = _text_of(response)
+    text = text_of(response)
     if not said:
         try:
             body = json.loads(text)
@@ -102,29 +110,6 @@ def words_of(response: Any) -> str:
     said = _QUERY.sub(r"\1", " ".join(said.split())).rstrip(".")
     said = plain("".join(c for c in said if c.isprintable()))
     return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
-
-
-def is_storage(response: Any) -> bool:
-    """Whether an answer is one of the storage that files are sent to, not of the Hub itself."""
-    return response.request.method == "PUT" and bool(_SIGNED.search(str(response.request.url)))
-
-
-def has_expired(error: BaseException) -> bool:
-    """Whether the storage refused an address that it was too late for: new ones can be had."""
-    response = response_of(error)
-    return (
-        response is not None
-        and response.status_code in (400, 401, 403)
-        and is_storage(response)
-        and "expired" in _text_of(response).lower()
-    )
-
-
-def _text_of(response: Any) -> str:
-    try:
-        return str(response.text)
-    except Exception:  # A streamed answer that wasn't read: the class differs between releases.
-        return ""
 
 
 def _first_line(text: str) -> str:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from synfill import __version__
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.files import format_bytes
-from synfill.patience import BadAnswer, Patience, Tell, failures, reason
-from synfill.publish.answers import ask_hub, understood
+from synfill.patience import BadAnswer, Patience, Tell, ask, failures, reason, understood
 from synfill.publish.changes import Changes, EarlierPush, plan_changes
 from synfill.publish.client import patient_client
 from synfill.publish.commits import Sender
@@ -208,10 +207,10 @@ def _make(destination: Destination, tell: Tell) -> None:
                 raise error from None
 
     if not destination.exists:
-        ask_hub("Making the repository", make_repository, tell)
+        ask("Making the repository", make_repository, tell)
     branch = destination.settings.revision
     if branch is not None and not destination.has_branch:
-        ask_hub(
+        ask(
             f"Making the branch {branch}",
             lambda: api.create_branch(id, branch=branch, repo_type=kind.name, exist_ok=True),
             tell,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synfill.patience import PATIENCE, BadAnswer, Patience, Tell
-from synfill.publish.answers import ask_hub, bad_answer, check_oid, check_type
+from synfill.patience import PATIENCE, BadAnswer, Patience, Tell, ask, bad_answer
+from synfill.publish.answers import check_oid, check_type
 from synfill.publish.kinds import Kind
 from synfill.reading import LARGEST_RECORD, parse_json, read_regular
 from synfill.records import JsonObject
@@ -93,7 +93,7 @@ def see(
         holds_files = bool(vars(info).get("siblings"))
         return check_oid(info.sha), check_type(info.private, bool), holds_files
 
-    sha, private, holds_files = ask_hub("Looking at the repository", question, tell, patience)
+    sha, private, holds_files = ask("Looking at the repository", question, tell, patience)
 
     def listing() -> dict[str, RemoteFile]:
         files = _list(kind, id, sha)
@@ -102,7 +102,7 @@ def see(
             raise bad_answer()
         return files
 
-    files = ask_hub("Listing the repository", listing, tell, patience)
+    files = ask("Listing the repository", listing, tell, patience)
     files.pop(_HUBS_OWN, None)
     return Seen(sha, private, files)
 
@@ -143,7 +143,7 @@ def fetch(kind: Kind, id: str, seen: Seen, name: str, tell: Tell) -> bytes:
 
     if seen.files[name].size > LARGEST_RECORD:
         raise OSError(f"{name} there is larger than {LARGEST_RECORD:,} bytes")
-    return ask_hub(f"Reading {name} there", question, tell)
+    return ask(f"Reading {name} there", question, tell)
 
 
 def read_record(kind: Kind, id: str, seen: Seen, tell: Tell) -> JsonObject | None:
