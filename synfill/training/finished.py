@@ -47,7 +47,7 @@ def read_finished(folder: SeedFolder, seed: int, counts: TrainCounts, data: Trai
     path = folder.predictions
     try:
         images = len(data.test) + (len(data.validation) if data.validation is not None else 0)
-        found = read_predictions(path, seed, data.classes, images)
+        found = read_predictions(path, seed, data.classes, data.groups, images)
         _check_rows(found, "test", data.test)
         if data.validation is not None:
             _check_rows(found, "validation", data.validation)

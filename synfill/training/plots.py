@@ -7,6 +7,7 @@ files give the same bytes: there are no times in a picture.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ _MOST_NUMBERS = 12
 _MOST_CELLS = 100
 """Squares on a side of a confusion matrix whose classes are shown some at a time."""
 _COLORS = ("#4C72B0", "#DD8452", "#55A868", "#C44E52", "#8172B3", "#937860", "#DA8BC3", "#8C8C8C")
+_MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LINES = ("-", "--", ":", "-.")
+"""Of methods that share a colour: it comes again after eight."""
 _FIGURES = {
     "accuracy": "accuracy", "many": "many", "medium": "medium", "few": "few", "tail": "tail",
     "worst_cell": "worst cell",
@@ -100,19 +104,18 @@ def draw_curves(
         held = [entry.get("validation") for entry in history]
         # A gap where a stage ends: what follows is measured on other images, or otherwise.
         gaps = [at for at, step in enumerate(steps[:-1], 1) if step in {end for end, _ in ends}]
-        # A single entry is a point.
-        marker = "o" if len(history) == 1 else None
+        # A stage of a single entry is a point.
+        edges = [0, *gaps, len(history)]
+        lone: dict[str, Any] = {"marker": "o", "ms": 4, "markevery": _lone(edges)}
         for axes, key in ((losses, "loss"), (accuracies, "accuracy")):
             shown = [entry[key] for entry in history]
-            axes.plot(
-                *_cut(steps, shown, gaps), color=color, lw=1.2, marker=marker, label=f"seed {seed}"
-            )
+            axes.plot(*_cut(steps, shown, gaps), color=color, lw=1.2, label=f"seed {seed}", **lone)
             if any(held):
                 values = [one[key] if one else np.nan for one in held]
-                axes.plot(*_cut(steps, values, gaps), "--", color=color, lw=1.2, marker=marker)
+                axes.plot(*_cut(steps, values, gaps), "--", color=color, lw=1.2, **lone)
         if at == 0:
             shown = [entry["lr"] for entry in history]
-            rates.plot(*_cut(steps, shown, gaps), color="0.3", lw=1.2, marker=marker)
+            rates.plot(*_cut(steps, shown, gaps), color="0.3", lw=1.2, **lone)
     for axes, label in ((losses, "loss"), (accuracies, "accuracy"), (rates, "learning rate")):
         axes.set_ylabel(label)
         for end, _ in ends[:-1]:
@@ -133,6 +136,14 @@ def _cut(
     """A line with gaps before some of its points."""
     x, y = (np.asarray(one, dtype=np.float64) for one in (steps, values))
     return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
+
+
+def _lone(edges: Sequence[int]) -> list[int]:
+    """Of lines that begin and end at these points, where in the whole with its gaps those are that
+    are a point alone.
+    """
+    lines = enumerate(itertools.pairwise(edges))
+    return [start + gaps for gaps, (start, end) in lines if end - start == 1]
 
 
 def _steps(history: Sequence[JsonObject]) -> tuple[list[int], list[tuple[float, str]]]:
@@ -206,7 +217,7 @@ def draw_sizes(title: str, metrics: dict[str, JsonObject]) -> bytes:
     Returns:
         A PNG's bytes.
     """
-    figure, (axes,) = _figure(8, 4.6)
+    figure, (axes,) = _figure(8 if len(metrics) == 1 else 9.6, 4.6)
     for at, (method, one) in enumerate(metrics.items()):
         classes = [entry for entry in one["test"]["per_class"] if entry["accuracy"] is not None]
         real = np.array([entry["real"] for entry in classes], dtype=float)
@@ -221,10 +232,13 @@ def draw_sizes(title: str, metrics: dict[str, JsonObject]) -> bytes:
                 axes.annotate(_shorten(entry["class"], 16), (x, y), (4, 4), fontsize=7,
                               textcoords="offset points")  # fmt: skip
         else:
-            axes.plot(real, mean, "o", alpha=0.35 if len(classes) > _MOST_NAMED else 0.7, **points)
-        axes.plot(*_by_size(real, mean), color=color, lw=1.8, label=method)
+            alpha = 0.35 if len(classes) > _MOST_NAMED else 0.7
+            axes.plot(real, mean, _mark(at), alpha=alpha, **points)
+        style = _LINES[at // len(_COLORS) % len(_LINES)]
+        axes.plot(*_by_size(real, mean), style, color=color, lw=1.8, label=method)
     if len(metrics) > 1:
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        # Beside the curves: there is no corner that none of them may come to.
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_ylim(-0.03, 1.03)
@@ -296,13 +310,18 @@ def _panel(
             [place + (at - (len(entries) - 1) / 2) * width for place, _ in known],
             [100 * one["mean"] for _, one in known],
             [100 * (one["ci95"] or 0.0) for _, one in known],
-            fmt="o", ms=5, capsize=2, elinewidth=1.2,
+            fmt=_mark(at + first), ms=5, capsize=2, elinewidth=1.2,
             color=_COLORS[(at + first) % len(_COLORS)], label=methods[at + first],
         )  # fmt: skip
     axes.set_xticks(range(len(names)), [_FIGURES[name] for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
     for place in range(1, len(names)):
         axes.axvline(place - 0.5, color="0.9", lw=0.8)
+
+
+def _mark(at: int) -> str:
+    """The mark of the method of this number."""
+    return _MARKS[at // len(_COLORS) % len(_MARKS)]
 
 
 def _figure(width: float, height: float, **shape: Any) -> tuple[Figure, list[Axes]]:

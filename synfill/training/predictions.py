@@ -102,13 +102,16 @@ def merge_predictions(path: Path, parts: Sequence[Path]) -> None:
             writer.write_table(table)
 
 
-def read_predictions(path: Path, seed: int, classes: Sequence[str], images: int) -> dict[str, Said]:
+def read_predictions(
+    path: Path, seed: int, classes: Sequence[str], groups: Sequence[str], images: int
+) -> dict[str, Said]:
     """What one seed's file says of each split, checked.
 
     Args:
         path: The file of that seed alone.
         seed: The seed.
         classes: The class names, in the order of the probabilities.
+        groups: The group columns.
         images: How many it may be of: one of more rows isn't read.
 
     Raises:
@@ -120,14 +123,15 @@ def read_predictions(path: Path, seed: int, classes: Sequence[str], images: int)
     try:
         if (rows := pq.read_metadata(path).num_rows) > images:
             raise ValueError(f"it has {rows:,} rows, and there are {images:,} images")
+        _check_columns(pq.read_schema(path), groups)
         table = pq.read_table(path, columns=list(_COLUMNS))
     except pa.ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from None
+    if any(column.null_count for column in table.columns):
+        raise ValueError("some of its values are missing")
     if not table.num_rows or {*table["seed"].unique().to_pylist()} != {seed}:
         raise ValueError(f"it isn't of seed {seed}")
     held = table["probabilities"].combine_chunks()
-    if not pa.types.is_list(held.type) or held.null_count:
-        raise ValueError("its probabilities are no lists")
     lengths = pc.unique(pc.list_value_length(held)).to_pylist()
     if lengths != [len(classes)]:
         raise ValueError(f"its probabilities aren't of {len(classes)} classes")
@@ -138,7 +142,7 @@ def read_predictions(path: Path, seed: int, classes: Sequence[str], images: int)
     ):
         raise ValueError("its probabilities are none")
     codes = pc.index_in(table["label"], value_set=pa.array(list(classes), pa.string()))
-    if codes.null_count or table["row"].null_count:
+    if codes.null_count:
         raise ValueError("its labels are of other classes")
     splits = np.array(table["split"].to_pylist())
     return {
@@ -149,6 +153,21 @@ def read_predictions(path: Path, seed: int, classes: Sequence[str], images: int)
         )
         for split in dict.fromkeys(splits.tolist())
     }
+
+
+def _check_columns(schema: pa.Schema, groups: Sequence[str]) -> None:
+    """Whether they are those that are written: seeds are put together column by column.
+
+    Raises:
+        ValueError: They are others.
+    """
+    expected = _schema(groups)
+    if schema.names != expected.names:
+        raise ValueError(f"its columns are others than {', '.join(expected.names)}")
+    for field in expected:
+        # What a list's part is called is up to pyarrow's version.
+        if not schema.field(field.name).type.equals(field.type):
+            raise ValueError(f"its column {field.name} is of another type")
 
 
 @contextmanager
@@ -181,17 +200,29 @@ def _table(
         "predicted": names.take(pa.array(part.probabilities.argmax(axis=1))),
         "probabilities": pa.ListArray.from_arrays(offsets, flat),
     }
-    taken = {*_COLUMNS}
-    for at, group in enumerate(groups):
-        name = group
-        while name in taken or (name != group and name in groups):
-            name = f"group_{name}"
-        taken.add(name)
+    for at, name in enumerate(_group_columns(groups)):
         codes = part.groups[:, at]
         columns[name] = pa.array(list(values[at]), pa.string()).take(
             pa.array(codes, mask=codes < 0)
         )
-    return pa.table(columns)
+    return pa.table(columns, schema=_schema(groups))
+
+
+def _schema(groups: Sequence[str]) -> pa.Schema:
+    text, whole, shares = pa.string(), pa.int64(), pa.list_(pa.field("element", pa.float32()))
+    fields = zip(_COLUMNS, (text, whole, whole, text, text, shares), strict=True)
+    return pa.schema([*fields, *((name, text) for name in _group_columns(groups))])
+
+
+def _group_columns(groups: Sequence[str]) -> list[str]:
+    """What the group columns are called, beside the others."""
+    taken = [*_COLUMNS]
+    for group in groups:
+        name = group
+        while name in taken or (name != group and name in groups):
+            name = f"group_{name}"
+        taken.append(name)
+    return taken[len(_COLUMNS) :]
 
 
 def _writer(file: object, schema: pa.Schema) -> pq.ParquetWriter:

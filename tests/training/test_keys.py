@@ -20,7 +20,8 @@ def documented():
         text = DOCS.split(f"\n{heading}\n", 1)[1]
         text = re.split(r"^##", text, maxsplit=1, flags=re.MULTILINE)[0]
         for line in text.splitlines():
-            if line.startswith("| `"):
+            # What a value may be has tables of two columns.
+            if line.startswith("| `") and line.count("|") == 4:
                 names, default, meaning = (part.strip() for part in line[1:-1].split("|"))
                 defaults = [part.strip() for part in default.split(", ")]
                 keys = re.findall(r"`(\w+)`", names)

@@ -11,7 +11,14 @@ from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 from synfill.training.comparison import Subject, compare
 from synfill.training.methods import name_problem
 from synfill.training.metrics import TrainCounts
-from synfill.training.plots import draw_confusion, draw_curves, draw_figures, draw_sizes
+from synfill.training.plots import (
+    _COLORS,
+    _mark,
+    draw_confusion,
+    draw_curves,
+    draw_figures,
+    draw_sizes,
+)
 from synfill.training.results import metrics_json
 
 
@@ -67,3 +74,19 @@ def test_curves_of_one_epoch():
 )  # fmt: skip
 def test_no_method_is_called_like_a_file_of_the_results(name):
     assert "names a file" in name_problem(name)
+
+
+def test_a_stage_of_one_epoch_is_seen():
+    def entry(stage, epoch, step, accuracy):
+        return {"stage": stage, "stage_name": "s", "epoch": epoch, "step": step, "lr": 0.1,
+                "loss": 1.0, "accuracy": accuracy}  # fmt: skip
+
+    histories = [
+        [entry(1, 1, 5, 0.2), entry(1, 2, 10, 0.3), entry(2, 1, 5, last)] for last in (0.5, 0.9)
+    ]
+    assert draw_curves("x", [0], histories[:1]) != draw_curves("x", [0], histories[1:])
+
+
+def test_no_two_methods_look_alike():
+    marks = [(_mark(at), _COLORS[at % len(_COLORS)]) for at in range(30)]
+    assert len({*marks}) == 30

@@ -1,9 +1,15 @@
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from synfill.errors import RunError
-from synfill.training.predictions import Predictions, merge_predictions, write_predictions
+from synfill.training.predictions import (
+    Predictions,
+    merge_predictions,
+    read_predictions,
+    write_predictions,
+)
 
 GROUPS = ["place", "seed", "group_seed"]
 VALUES = [["land", "water"], ["old"], ["new", "used"]]
@@ -66,3 +72,49 @@ def test_without_groups(tmp_path):
         "split": "test", "row": 1, "seed": 0, "label": "b", "predicted": "b",
         "probabilities": [0.0, 1.0],
     }  # fmt: skip
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "seed-0/predictions.parquet"
+    write_predictions(path, [part(0), part(0, "validation")], ["cat", "dog"], GROUPS, VALUES)
+    return path
+
+
+def test_what_was_written_is_read_back(written):
+    found = read_predictions(written, 0, ["cat", "dog"], GROUPS, 6)
+    assert [*found] == ["test", "validation"]
+    assert found["test"].rows.tolist() == [4, 7, 9]
+    assert found["test"].labels.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(found["validation"].probabilities, part(0).probabilities)
+
+
+COLUMNS = ("split", "row", "seed", "label", "predicted", "probabilities", "place", "group_seed")
+OTHERS = [
+    pa.nulls(6, pa.string()), pa.nulls(6, pa.int64()), pa.nulls(6, pa.float32()),
+    pa.array([{"a": 1}] * 6), pa.array([[{"a": 1}] * 2] * 6), pa.array([["x", "y"]] * 6),
+    pa.array(["cat"] * 6).dictionary_encode(), pa.array(["cat"] * 6, pa.large_string()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_other_types_are_damage(written, name):
+    held = pq.read_table(written)
+    at = held.column_names.index(name)
+    tables = [held.drop_columns([name]), held.append_column(name, held[name])]
+    tables += [
+        held.set_column(at, name, other) for other in OTHERS if other.type != held[name].type
+    ]
+    for table in tables:
+        pq.write_table(table, written)
+        with pytest.raises(ValueError, match="column"):
+            read_predictions(written, 0, ["cat", "dog"], GROUPS, 6)
+
+
+@pytest.mark.parametrize("name", ["split", "row", "seed", "label", "predicted", "probabilities"])
+def test_missing_values_are_damage(written, name):
+    held = pq.read_table(written)
+    at = held.column_names.index(name)
+    pq.write_table(held.set_column(at, name, pa.nulls(6, held[name].type)), written)
+    with pytest.raises(ValueError, match="missing"):
+        read_predictions(written, 0, ["cat", "dog"], GROUPS, 6)

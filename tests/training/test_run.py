@@ -91,7 +91,7 @@ def test_pictures_are_drawn_from_what_is_on_disk_alike(trained, tmp_path):
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for name in names:
         (copy / name).unlink()
-    draw_method(MethodFolder(copy))
+    draw_method(MethodFolder(copy, copy))
     assert {name: (copy / name).read_bytes() for name in names} == before
     # A history that is damaged costs the picture, not the run.
     (copy / "seed-0" / "history.jsonl").write_text("x")
@@ -470,7 +470,7 @@ def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_pat
 )  # fmt: skip
 def test_a_path_that_is_not_there_comes_before_other_settings(trained, override):
     recipe, out, _ = trained
-    with pytest.raises(UsageError, match=r"There is no.*'\./nowhere'") as error:
+    with pytest.raises(UsageError, match=r"There is no .*nowhere") as error:
         synfill.train(recipe, out=out, overrides=[override], device="cpu")
     assert "other settings" not in error.value.message
 
