@@ -119,7 +119,9 @@ class TestSettings(_Keys):
         source: The dataset.
         split: Its split; None for test, or the only one.
         config: Its configuration, where it has several.
-        layout, image_root, file_column: As in `data`.
+        layout: As in `data`.
+        image_root: As in `data`.
+        file_column: As in `data`.
     """
 
     source: str
