@@ -17,7 +17,7 @@ from synfill.balancing.prompts import PromptBook, PromptWriter
 from synfill.balancing.starter import Facts, recipe_name, write_prompts, write_recipe
 from synfill.balancing.target import Target
 from synfill.data.labels import choose_label, choose_split, read_label_table
-from synfill.data.source import Source, image_column, open_source
+from synfill.data.source import AS_FOUND, FolderOptions, Source, image_column, open_source
 from synfill.errors import UsageError
 from synfill.files import atomic_write
 
@@ -49,6 +49,7 @@ def write_start(
     group: Sequence[str] = (),
     config: str | None = None,
     image: str | None = None,
+    folder: FolderOptions = AS_FOUND,
     overwrite: bool = False,
 ) -> Started:
     """Write OUT/NAME.yaml and OUT/NAME-prompts.yaml.
@@ -61,14 +62,15 @@ def write_start(
         group: Group columns.
         config: The dataset's configuration.
         image: The image column.
+        folder: How a folder of images is to be read.
         overwrite: Whether files that are there may be replaced.
 
     Raises:
         UsageError: The dataset can't be used so, or a file is there already.
         RunError: The dataset can't be read.
     """
-    opened = open_source(source, config=config, image=image)
-    facts = find_facts(opened, source, split, label, tuple(group), config, image)
+    opened = open_source(source, config=config, image=image, folder=folder)
+    facts = find_facts(opened, source, split, label, tuple(group), config, image, folder)
     recipe, prompts = out / f"{facts.name}.yaml", out / f"{facts.name}-prompts.yaml"
     for path in (recipe, prompts):
         if path.is_symlink() or (path.exists() and not (overwrite and path.is_file())):
@@ -96,6 +98,7 @@ def find_facts(
     groups: tuple[str, ...],
     config: str | None,
     image: str | None,
+    folder: FolderOptions = AS_FOUND,
 ) -> Facts:
     """Look at a dataset: its labels, and the size of some of its images."""
     split = choose_split(opened, split)
@@ -116,6 +119,7 @@ def find_facts(
         source=location,
         config=config,
         image=image,
+        folder=folder,
         splits=opened.splits,
         split=split,
         label=label,

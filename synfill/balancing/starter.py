@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import yaml
 
+from synfill.data.source import FolderOptions
+
 SMALL = 40
 """Pixels up to which a CIFAR ResNet suits."""
 _SIDES = (64, 128, 224)
@@ -25,6 +27,7 @@ class Facts:
         source: The dataset, as the user named it.
         config: Its configuration; None where none was named.
         image: Its image column; None where none was named.
+        folder: How a folder of images is to be read, as the user said.
         splits: Its splits.
         split: The one to train on.
         label: Its class column.
@@ -44,6 +47,7 @@ class Facts:
     source: str
     config: str | None
     image: str | None
+    folder: FolderOptions
     splits: tuple[str, ...]
     split: str
     label: str
@@ -106,6 +110,9 @@ def dry_run(facts: Facts, prompts: str) -> str:
     given = {
         "--config": facts.config,
         "--image": facts.image,
+        "--layout": facts.folder.layout,
+        "--image-root": facts.folder.image_root,
+        "--file-column": facts.folder.file_column,
         "--split": None if facts.split == "train" else facts.split,
         "--label": facts.label,
         "--by": facts.by if facts.groups else None,
@@ -184,8 +191,7 @@ def write_recipe(facts: Facts, path: str, prompts: str) -> str:
         "",
         "data:",
         f"  train: {scalar(facts.source)}",
-        *([f"  config: {scalar(facts.config)}"] if facts.config is not None else []),
-        *([f"  image: {scalar(facts.image)}"] if facts.image is not None else []),
+        *(f"  {key}: {scalar(value)}" for key, value in _reading(facts) if value is not None),
         f"  split: {scalar(facts.split)}",
         f"  label: {scalar(facts.label)}",
     ]  # fmt: skip
@@ -193,6 +199,17 @@ def write_recipe(facts: Facts, path: str, prompts: str) -> str:
         lines.append(f"  group: [{', '.join(map(scalar, facts.groups))}]")
     lines += [*_synthetic(facts, prompts), *_tests(facts), *_network(facts)]
     return "\n".join(lines) + "\n"
+
+
+def _reading(facts: Facts) -> list[tuple[str, str | None]]:
+    """How the dataset is to be read, where the user said so."""
+    return [
+        ("config", facts.config),
+        ("image", facts.image),
+        ("layout", facts.folder.layout),
+        ("image_root", facts.folder.image_root),
+        ("file_column", facts.folder.file_column),
+    ]
 
 
 def _synthetic(facts: Facts, prompts: str) -> list[str]:

@@ -10,13 +10,16 @@ import typer
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.options import (
     ConfigOption,
+    FileColumnOption,
     GroupOption,
     ImageOption,
+    ImageRootOption,
     LabelOption,
+    LayoutOption,
     SourceArgument,
     SplitOption,
 )
-from synfill.cli.output import ConsoleReporter, say
+from synfill.cli.output import ConsoleReporter, say, say_command
 
 if TYPE_CHECKING:
     from synfill.balancing.start import Started
@@ -31,6 +34,9 @@ def init(
     group: GroupOption = None,
     config: ConfigOption = None,
     image: ImageOption = None,
+    layout: LayoutOption = None,
+    image_root: ImageRootOption = None,
+    file_column: FileColumnOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files of these names.")
     ] = False,
@@ -45,6 +51,7 @@ def init(
     Example: [bold]synfill init photos --group gender[/bold]
     """
     from synfill.balancing.start import write_start
+    from synfill.data.source import FolderOptions
 
     set_verbosity(verbose, quiet)
     started = write_start(
@@ -55,6 +62,7 @@ def init(
         group=group or (),
         config=config,
         image=image,
+        folder=FolderOptions(layout, image_root, file_column),
         overwrite=overwrite,
     )
     _tell(started)
@@ -66,8 +74,8 @@ def _tell(started: Started) -> None:
     facts, reporter = started.facts, ConsoleReporter()
     say(f"Wrote {started.recipe} and {started.prompts}. Read them, then:")
     if facts.makes_images:
-        say(f"  {dry_run(facts, str(started.prompts))}")
-    say(f"  synfill train {shell(str(started.recipe))}")
+        say_command(f"  {dry_run(facts, str(started.prompts))}")
+    say_command(f"  synfill train {shell(str(started.recipe))}")
     for column, names in facts.unclear.items():
         where = "names of classes" if column == "classes" else f"values of '{column}'"
         shown = ", ".join(f"'{name}'" for name in names[:5]) + ", ..." * (len(names) > 5)

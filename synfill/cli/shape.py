@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +18,14 @@ PANELS = {
 """The commands in the order of the help."""
 
 
-def _plain_flags(params: list[Any]) -> list[Any]:
+def _plain(params: list[Any]) -> list[Any]:
     """A flag takes no value: nothing is to stand beside it."""
     for param in params:
         if getattr(param, "is_flag", False):
             param.metavar = ""
+        elif getattr(param, "multiple", False) and param.metavar is None:
+            # Each time one value: not "list[str]".
+            param.metavar = "<str>"
     return params
 
 
@@ -29,7 +34,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, as the help shows them."""
-        return _plain_flags(super().get_params(ctx))
+        return _plain(super().get_params(ctx))
 
 
 class Group(TyperGroup):
@@ -37,7 +42,7 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, as the help shows them."""
-        return _plain_flags(super().get_params(ctx))
+        return _plain(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The commands' names, in the order of the help."""
@@ -57,5 +62,12 @@ class App(typer.Typer):
         super().__init__(cls=Group, **options)
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
-        """Register a command."""
-        return super().command(name, cls=Command, **options)
+        """Register a command; its help is its docstring, broken only where the terminal ends."""
+        register = super().command
+
+        def registered(function: Any) -> Any:
+            text = inspect.getdoc(function) or ""
+            options.setdefault("help", re.sub(r"(?<!\n)\n(?!\n)", " ", text))
+            return register(name, cls=Command, **options)(function)
+
+        return registered

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.options import PrivateOption
-from synfill.cli.output import ConsoleReporter, figures_table, stdout
+from synfill.cli.output import ConsoleReporter, figures_table, say, stdout
 from synfill.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def train(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="KEY=VALUE",
             help="Other values for the recipe's keys, e.g. stages.0.epochs=10 model=resnet56.",
             show_default=False,
         ),
@@ -150,7 +150,7 @@ def show(result: TrainResult) -> None:
         console.print(figures_table("", [columns[at] for at in chosen], part))
     console.print()
     for line in result.summary():
-        console.print(line, markup=False, soft_wrap=True)
+        say(line)
 
 
 def fitting_columns(

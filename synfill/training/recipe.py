@@ -153,7 +153,9 @@ class _Draft:
             return Problem((text,), "an override is key=value, for example stages.0.epochs=10")
         self.given.append(path)
         try:
-            value = parse_yaml(written, "the value").content
+            # "*/class" is a layout: a value of its own has nothing that an alias could stand for.
+            is_text = written.lstrip().startswith("*")
+            value = written.strip() if is_text else parse_yaml(written, "the value").content
         except UsageError as error:
             return Problem(path, " ".join(error.message.split()))
         target = self.values

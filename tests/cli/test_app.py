@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import sys
@@ -38,7 +39,13 @@ def test_every_command_has_an_example_and_help_that_fits(cli, monkeypatch):
     for path in [(), *found]:
         shown = cli(*path, "--help")
         assert shown.code == 0 and "<bool>" not in shown.out
-        assert max(map(len, shown.out.splitlines())) <= 80
+        lines = shown.out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert "list[str]" not in shown.out.split("Options")[-1] and "[[" not in shown.out
+        # No line ends early, as one does that is broken in the docstring as well.
+        for line, after in itertools.pairwise(lines):
+            if line.startswith(" ") and after.startswith(" ") and line.strip() and after.strip():
+                assert len(line.rstrip()) + 1 + len(after.split()[0]) > 79, (path, line)
         if path != ("recipes",):
             assert "Example: synfill" in shown.out, path
 

@@ -122,3 +122,25 @@ def test_every_name_stands_in_yaml_as_itself(text):
         found = yaml.safe_load(line)[0]
         assert (found["k"][0] if isinstance(found, dict) else found) == text
     assert re.fullmatch(r"[a-z0-9][a-z0-9._+-]{0,63}", recipe_name(text))
+
+
+def test_init_is_told_how_a_folder_is_read(cli, tmp_path):
+    make_imagefolder(tmp_path / "far" / "pics", {"a": 6, "b": 2})
+    rows = ["id,other,label"] + [f"{c}/{n},{n}.png,cl-{c}" for c, k in [("a", 6), ("b", 2)]
+                                 for n in range(k)]  # fmt: skip
+    (tmp_path / "far" / "named.csv").write_text("\n".join(rows))
+    told = ["--image-root", "far/pics", "--file-column", "id", "--label", "label"]
+    assert cli("init", "far/named.csv", *told).code == 0
+    recipe = check_files(cli, tmp_path, "named")
+    assert (recipe.data.image_root, recipe.data.file_column) == ("far/pics", "id")
+
+    layers = {"2019/cat": 2, "2020/cat": 2, "2019/dog": 1, "2020/dog": 2}
+    make_imagefolder(tmp_path / "years", layers)
+    assert cli("init", "years", "--layout", "*/class").code == 0
+    recipe = check_files(cli, tmp_path, "years")
+    assert recipe.data.layout == "*/class"
+    make_imagefolder(tmp_path / "later", layers)
+    small = ["data.test.source=later", "data.test.layout=*/class", "data.synthetic=none",
+             "stages.0.data=real", "stages.1.data=real"]  # fmt: skip
+    ran = cli("train", "years.yaml", *small, *SHORT, "--device", "cpu")
+    assert ran.code == 0 and "of 2 classes" in ran.out, ran.err
