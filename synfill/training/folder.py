@@ -21,6 +21,7 @@ from pathlib import Path
 from synfill.errors import RunError, UsageError
 from synfill.files import atomic_write, csv_text
 from synfill.lock import FolderLock
+from synfill.reading import read_regular
 from synfill.records import JsonObject
 from synfill.training.ownership import (
     METHOD,
@@ -279,6 +280,9 @@ class RunFolder:
         """
         # Again, now that it is this process's alone.
         self.check(identity, overwrite)
+        if _holds_other(self.path / RECIPE, recipe):
+            # Whoever edits it means to run it, and would lose that.
+            refuse_foreign(self.path, [self.path / RECIPE])
         earlier = read_identity(self.path / RUN, overwrite)
         if overwrite and (earlier is None or differences(earlier, identity)):
             for folder in _method_folders(self.path):
@@ -362,6 +366,16 @@ def _refuse_link(path: Path) -> None:
 def _is_folder(path: Path) -> bool:
     """Whether it is a folder, or a link, which may lead to one some time."""
     return path.is_dir() or path.is_symlink()
+
+
+def _holds_other(path: Path, text: str) -> bool:
+    """Whether something is there that isn't a file of this text."""
+    try:
+        return read_regular(path) != text.encode()
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:
+        return True
 
 
 def _remove_empty(folder: Path) -> None:

@@ -210,3 +210,15 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path, name, overwrite):
         folder.check({"a": 1}, True)
         folder.method("ce" if name == "ce" else None).begin({"a": 1}, overwrite)
     assert [path.name for path in elsewhere.iterdir()] == ["thesis.txt"]
+
+
+def test_a_recipe_that_was_edited_in_the_folder_is_kept(tmp_path):
+    run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=r"recipe\.yaml \(changed since\)"):
+            run(tmp_path, overwrite=overwrite)
+    assert (tmp_path / "recipe.yaml").read_text() == "mine"
+    (tmp_path / "recipe.yaml").unlink()
+    run(tmp_path)
+    assert (tmp_path / "recipe.yaml").read_text() == "recipe"
