@@ -169,9 +169,16 @@ class MethodFolder:
     def _check_links(self) -> None:
         if self.path != self.out:
             _refuse_link(self.path)
-        for folder in self._seeds():
+        names = sorted(os.listdir(self.path)) if self.path.is_dir() else []
+        for folder in (self.path / name for name in names if _SEED.fullmatch(name)):
             for path in (folder, SeedFolder(folder).model, SeedFolder(folder).checkpoints):
                 _refuse_link(path)
+                # Before an epoch is trained that couldn't be kept.
+                if os.path.lexists(path) and not path.is_dir():
+                    raise UsageError(
+                        f"{path} is a file, where synfill train makes a folder.",
+                        "Move it elsewhere, or choose another --out.",
+                    )
 
     def _seeds(self) -> list[Path]:
         children = sorted(self.path.iterdir()) if self.path.is_dir() else []

@@ -222,3 +222,11 @@ def test_a_recipe_that_was_edited_in_the_folder_is_kept(tmp_path):
     (tmp_path / "recipe.yaml").unlink()
     run(tmp_path)
     assert (tmp_path / "recipe.yaml").read_text() == "recipe"
+
+
+@pytest.mark.parametrize("name", ["seed-0", "seed-0/model", "seed-0/checkpoints"])
+def test_a_file_in_a_folders_place_is_told_before_the_training(tmp_path, name):
+    write(tmp_path / name, "mine")
+    with pytest.raises(UsageError, match="is a file, where"):
+        RunFolder(tmp_path).method(None).check(IDENTITY, True)
+    assert (tmp_path / name).read_text() == "mine"
