@@ -21,6 +21,7 @@ from pathlib import Path
 from synfill.errors import RunError, UsageError
 from synfill.files import atomic_write, csv_text
 from synfill.lock import FolderLock
+from synfill.reading import read_regular
 from synfill.records import JsonObject
 from synfill.training.ownership import (
     METHOD,
@@ -168,9 +169,16 @@ class MethodFolder:
     def _check_links(self) -> None:
         if self.path != self.out:
             _refuse_link(self.path)
-        for folder in self._seeds():
+        names = sorted(os.listdir(self.path)) if self.path.is_dir() else []
+        for folder in (self.path / name for name in names if _SEED.fullmatch(name)):
             for path in (folder, SeedFolder(folder).model, SeedFolder(folder).checkpoints):
                 _refuse_link(path)
+                # Before an epoch is trained that couldn't be kept.
+                if os.path.lexists(path) and not path.is_dir():
+                    raise UsageError(
+                        f"{path} is a file, where synfill train makes a folder.",
+                        "Move it elsewhere, or choose another --out.",
+                    )
 
     def _seeds(self) -> list[Path]:
         children = sorted(self.path.iterdir()) if self.path.is_dir() else []
@@ -279,6 +287,9 @@ class RunFolder:
         """
         # Again, now that it is this process's alone.
         self.check(identity, overwrite)
+        if _holds_other(self.path / RECIPE, recipe):
+            # Whoever edits it means to run it, and would lose that.
+            refuse_foreign(self.path, [self.path / RECIPE])
         earlier = read_identity(self.path / RUN, overwrite)
         if overwrite and (earlier is None or differences(earlier, identity)):
             for folder in _method_folders(self.path):
@@ -362,6 +373,16 @@ def _refuse_link(path: Path) -> None:
 def _is_folder(path: Path) -> bool:
     """Whether it is a folder, or a link, which may lead to one some time."""
     return path.is_dir() or path.is_symlink()
+
+
+def _holds_other(path: Path, text: str) -> bool:
+    """Whether something is there that isn't a file of this text."""
+    try:
+        return read_regular(path) != text.encode()
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:
+        return True
 
 
 def _remove_empty(folder: Path) -> None:

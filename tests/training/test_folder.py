@@ -210,3 +210,23 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path, name, overwrite):
         folder.check({"a": 1}, True)
         folder.method("ce" if name == "ce" else None).begin({"a": 1}, overwrite)
     assert [path.name for path in elsewhere.iterdir()] == ["thesis.txt"]
+
+
+def test_a_recipe_that_was_edited_in_the_folder_is_kept(tmp_path):
+    run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=r"recipe\.yaml \(changed since\)"):
+            run(tmp_path, overwrite=overwrite)
+    assert (tmp_path / "recipe.yaml").read_text() == "mine"
+    (tmp_path / "recipe.yaml").unlink()
+    run(tmp_path)
+    assert (tmp_path / "recipe.yaml").read_text() == "recipe"
+
+
+@pytest.mark.parametrize("name", ["seed-0", "seed-0/model", "seed-0/checkpoints"])
+def test_a_file_in_a_folders_place_is_told_before_the_training(tmp_path, name):
+    write(tmp_path / name, "mine")
+    with pytest.raises(UsageError, match="is a file, where"):
+        RunFolder(tmp_path).method(None).check(IDENTITY, True)
+    assert (tmp_path / name).read_text() == "mine"
