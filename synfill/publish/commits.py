@@ -87,6 +87,12 @@ class Sender:
             now = see(self._to.kind, self._to.id, oid, self._tell)
             if not self._is_made(now.files, seen.files, batch):
                 raise self._changed()
+            if seen.private and not now.private:
+                raise RunError(
+                    f"{self._to.id} was made public while this was sent. What was sent until then "
+                    "is there, and anyone can see it; nothing more was sent.",
+                    "Make it private again in its settings on the Hub.",
+                )
             seen = now
         self._commit(revision, seen, last)
 

@@ -57,7 +57,7 @@ def explain(error: BaseException, what: str, kind: Kind) -> SynfillError:
         return RunError(
             f"{what} failed: the storage behind the Hub refuses a file (status {status}: "
             f"{_first_line(said)}).",
-            "Nothing is wrong with the token. If it goes on, check this machine's clock.",
+            "That says nothing of your rights. If it goes on, check this machine's clock.",
         )
     if status == 401:
         return RunError(

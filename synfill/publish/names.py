@@ -28,13 +28,7 @@ def split_id(repo_id: str, kind: Kind) -> tuple[str | None, str]:
     Raises:
         UsageError: It can't be the id of a repository, or is an access token.
     """
-    if _TOKEN.search(repo_id) or _is_token_in_use(repo_id):
-        raise UsageError(
-            f"What was given as the id of a {kind.name} looks like an access token "
-            f"({repo_id[:3]}***).",
-            "An id is owner/name. If it is a token, the shell may have kept it in its history: "
-            "revoke it at https://huggingface.co/settings/tokens.",
-        )
+    _refuse_token(repo_id, f"id of a {kind.name}", "An id is owner/name.")
     found = _ID.fullmatch(repo_id)
     parts = [part for part in (found.groups() if found else ()) if part is not None]
     for part in parts:
@@ -47,6 +41,15 @@ def split_id(repo_id: str, kind: Kind) -> tuple[str | None, str]:
             "'..' in it.",
         )
     return found["namespace"], found["name"]
+
+
+def _refuse_token(text: str, what: str, hint: str) -> None:
+    if _TOKEN.search(text) or _is_token_in_use(text):
+        raise UsageError(
+            f"What was given as the {what} holds what looks like an access token.",
+            f"{hint} If it is a token, the shell may have kept it in its history: revoke it at "
+            "https://huggingface.co/settings/tokens.",
+        )
 
 
 def _is_token_in_use(text: str) -> bool:
@@ -62,6 +65,7 @@ def check_branch(name: str) -> None:
     Raises:
         UsageError: It can't be the name of a branch.
     """
+    _refuse_token(name, "name of a branch", "Everyone who may see the repository can read it.")
     parts = name.split("/")
     if not name.strip():
         reason = "it is empty"
@@ -95,8 +99,9 @@ def check_message(message: str) -> None:
     """Refuse a commit's message that the Hub refuses.
 
     Raises:
-        UsageError: It is blank.
+        UsageError: It is blank, or has an access token in it.
     """
+    _refuse_token(message, "commit's message", "Everyone who may see the repository can read it.")
     if not message.strip():
         raise UsageError(
             "The commit's message is blank, which the Hub doesn't take.",

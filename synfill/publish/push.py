@@ -21,6 +21,7 @@ from synfill.publish.explain import explain
 from synfill.publish.kinds import Kind
 from synfill.publish.listing import LocalFolder
 from synfill.publish.remote import CARD, Seen, fetch, read_record, see
+from synfill.wording import counted
 
 _ONCE_MORE = Patience(tries=2)
 
@@ -162,7 +163,14 @@ def _push(local: LocalFolder, destination: Destination, tell: Tell) -> Pushed:
                 _tell_sending(local, rest, tell)
             sender.send(revision, seen, rest)
         sent += len(rest.add)
-        _compare(local, id, see(kind, id, revision, tell), changes)
+        now = see(kind, id, revision, tell)
+        _compare(local, id, now, changes)
+        if destination.private and not now.private:
+            raise RunError(
+                f"{id} was made public while this was sent. It is all there, and anyone can see "
+                "it.",
+                "Make it private again in its settings on the Hub, or leave it.",
+            )
     count, size = len(local.files), local.bytes
     if changes.keep:
         count, size = count - 1, size - local.files[CARD]
@@ -229,10 +237,12 @@ def _plan(local: LocalFolder, destination: Destination, seen: Seen, tell: Tell) 
 
 
 def _tell_sending(local: LocalFolder, changes: Changes, tell: Tell) -> None:
+    if not changes.add:
+        return
     size = sum(local.files[name] for name in changes.add)
     there = len(local.files) - len(changes.add) - len(changes.keep)
-    known = f" ({there:,} are there already)" if there else ""
-    tell(f"Sending {len(changes.add):,} files, {format_bytes(size)}{known}.")
+    known = f" ({there:,} {'is' if there == 1 else 'are'} there already)" if there else ""
+    tell(f"Sending {counted(len(changes.add), 'file')}, {format_bytes(size)}{known}.")
 
 
 def _state(local: LocalFolder, destination: Destination) -> str:

@@ -122,7 +122,8 @@ with HubServer(folder / "hub") as hub:
     found = []
     for name in ENDPOINTS:
         for body in BODIES:
-            for times in (1, 10**6):
+            # Asked again, all of them are alike: some do.
+            for times in (1, 10**6) if body in BODIES[:4] else (10**6,):
                 found.append([name, repr(body), times, trial(name, body, times)])
         alter = Nth(-1)
         while alter.number < alter.most:

@@ -5,7 +5,7 @@ from hub_server import Fault
 
 from synfill.errors import UsageError
 from synfill.publish.kinds import DATASET
-from synfill.publish.names import check_branch, split_id
+from synfill.publish.names import check_branch, check_message, split_id
 
 ID = "alice/pets-balanced"
 BAD_BRANCHES = [
@@ -44,6 +44,15 @@ def test_tokens_in_the_place_of_ids(id):
     assert split_id("alice/hf_datasets_of_pets_balanced", DATASET)[0] == "alice"
 
 
+@pytest.mark.parametrize("check", [check_branch, check_message])
+def test_tokens_in_a_branch_or_a_message(check, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "unusual-token")
+    for text in ("hf_" + "aB3" * 11 + "x", "with-unusual-token-in-it"):
+        with pytest.raises(UsageError, match="looks like an access token") as found:
+            check(text)
+        assert "aB3" not in str(found.value) and "unusual" not in str(found.value)
+
+
 def test_they_are_refused_before_anything_is_asked(alice, hub, finished):
     for arguments in (
         (ID, "--revision", "a..b"),
@@ -80,7 +89,7 @@ def test_an_address_of_the_storage_that_expired(alice, hub, finished):
     hub.faults.append(Fault("PUT /lfs", "expired", times=2))
     ran = alice("push", finished)
     assert ran.code == 0, ran.err
-    assert "the address that the storage gave for a file has expired" in ran.err
+    assert "the address that the Hub gave has expired" in ran.err
     hub.store.repos.clear()
     for content in hub.store.root.iterdir():
         content.unlink()

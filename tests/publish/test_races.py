@@ -70,6 +70,24 @@ def test_what_changed_since_it_was_asked_is_asked_again(alice, hub, finished, ac
     assert hub.commits(ID)[: len(before)] == before and len(hub.commits(ID)) <= len(before) + 1
 
 
+@pytest.mark.parametrize("commits", [1, 2])
+def test_what_is_made_public_while_it_is_sent_is_told(alice, hub, finished, commits):
+    if commits == 2:
+        # More than goes into one commit.
+        finished = make_finished(
+            alice.folder / "many-balanced", 1, files={f"train/{n}.txt": b"" for n in range(1000)}
+        )
+    hub.store.create(
+        hub.store.users["hf_secretOfAlice"],
+        {"name": "pets-balanced", "type": "dataset", "private": True},
+    )
+    at(hub, "preupload", 1, lambda: make_public(hub))
+    ran = alice("push", finished, ID)
+    assert ran.code == 1
+    assert "was made public while this was sent" in ran.err and "anyone can see it" in ran.err
+    assert ("synfill/run.json" in hub.files(ID)) == (commits == 1)
+
+
 def test_a_public_repository_that_was_made_meanwhile(alice, hub, finished):
     at(hub, "whoami", 2, lambda: hub.store.create(
         hub.store.users["hf_secretOfAlice"], {"name": "pets-balanced", "type": "dataset"}
