@@ -51,7 +51,7 @@ def draw_method(folder: MethodFolder) -> None:
         RunError: The disk is full.
     """
     metrics = parse_json(read_regular(folder.path / "metrics.json", 1 << 30))
-    histories = [read_history(folder.seed(seed).history) for seed in metrics["seeds"]]
+    histories = [_history(folder.seed(seed).history) for seed in metrics["seeds"]]
     title = f"{metrics['recipe']}, {metrics['method']}"
     for name, picture in (
         (CURVES, draw_curves(title, metrics["seeds"], histories)),
@@ -59,6 +59,14 @@ def draw_method(folder: MethodFolder) -> None:
         (SIZES, draw_sizes(title, {metrics["method"]: metrics})),
     ):
         _write(folder.path / name, picture)
+
+
+def _history(path: Path) -> list[JsonObject]:
+    try:
+        return read_history(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ValueError(f"{path} can't be used ({reason or error})") from None
 
 
 def draw_comparison(out: Path) -> None:
