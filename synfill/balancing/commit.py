@@ -21,6 +21,7 @@ from synfill.balancing.remembered import (
     write_record,
 )
 from synfill.balancing.replacing import RUN, files_below
+from synfill.balancing.unjournaled import complete_unjournaled
 from synfill.errors import RunError
 from synfill.files import sync_folder, sync_tree
 from synfill.records import JsonObject
@@ -95,12 +96,17 @@ class Mover:
             commit = None
             for name in ("final", "old", "commit.json"):
                 remove(self._work / name)
+        identity: JsonObject | None
         if commit is not None:
+            identity = commit.identity
             if self.final.is_dir():
                 self._check_unchanged(commit)
                 self._move(commit)
             else:
                 self._check_moved(commit)
+        else:
+            identity = complete_unjournaled(self._out, self.final)
+        if identity is not None:
             # `final` first: as long as it is there, what is to be moved may not be moved yet.
             # The journal last: what it says is done with all the rest.
             for name in ("final", "old", *SHARD_FOLDERS, "plan.parquet", "state.json"):
@@ -109,7 +115,7 @@ class Mover:
         # A version up to 0.1 that was killed just after its last rename left this.
         if not self._done.is_symlink() and (self._done / "state.json").exists():
             remove(self._done)
-        return commit.identity if commit is not None else None
+        return identity
 
     def _check_unchanged(self, commit: Commit) -> None:
         """Look whether what is to be replaced is what it was when the journal was written.

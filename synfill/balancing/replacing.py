@@ -66,7 +66,7 @@ class Replacing:
         for name in found:
             foreign += self._foreign(name, record, listed, is_damaged)
         if record is not None and listed is None and not foreign:
-            foreign = _disagreeing(self.out, record)
+            foreign = disagreeing(self.out, record, list(record.splits))
         if foreign:
             shown = "\n".join(f"  {line}" for line in foreign[:_SHOWN])
             more = len(foreign) - _SHOWN
@@ -173,11 +173,12 @@ def _weak_names(record: RunRecord) -> set[str]:
     return {_CARD, "synfill", *(splits if is_imagefolder else ["data"])}
 
 
-def _disagreeing(out: Path, record: RunRecord) -> list[str]:
+def disagreeing(out: Path, record: RunRecord, splits: Collection[str]) -> list[str]:
     """Splits of a dataset of a version without hashes that aren't what its record says."""
     is_imagefolder = record.identity.get("format") == "imagefolder"
     wrong = []
-    for split, entry in record.splits.items():
+    for split in splits:
+        entry = record.splits[split]
         if is_imagefolder and split not in _weak_names(record):
             continue
         sizes = [

@@ -154,7 +154,7 @@ def sort_splits(names: Iterable[str]) -> tuple[str, ...]:
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
     """A sort key under which "img2" comes before "img10"."""
-    parts: list[str | int] = list(_DIGITS.split(name))
+    parts: list[str | int] = _DIGITS.split(name)
     parts[1::2] = map(int, parts[1::2])
     # "01" and "1" are equal as numbers: the name itself keeps the order the same everywhere.
     return parts, name

@@ -93,13 +93,17 @@ def table_files(tree: Tree, root: Tree, folders: Sequence[str] | None = None) ->
     """
     found = []
     for folder in sorted(tree.folders if folders is None else folders, key=_depth):
-        for name in sorted(tree.folders.get(folder, ()), key=natural_key):
-            is_one = name.lower().endswith(TABLE_SUFFIXES)
-            if is_one and not any(word in name.lower() for word in _NO_TABLE):
-                where = folder if tree is root else None
-                path = join(folder, name)
-                found.append(TableFile(tree.root / path, path, where))
+        # There may be a million images beside them.
+        names = [name for name in tree.folders.get(folder, ()) if _could_be_table(name.lower())]
+        for name in sorted(names, key=natural_key):
+            where = folder if tree is root else None
+            path = join(folder, name)
+            found.append(TableFile(tree.root / path, path, where))
     return found[:_MOST_TABLES]
+
+
+def _could_be_table(name: str) -> bool:
+    return name.endswith(TABLE_SUFFIXES) and not any(word in name for word in _NO_TABLE)
 
 
 def _depth(folder: str) -> tuple[int, str]:
@@ -124,6 +128,8 @@ def read_labels(
         UsageError: Several tables are about the same images, or `forced` ones about none.
         RunError: A table is damaged, names an image twice, or most of its images aren't there.
     """
+    if not files and not forced:
+        return None, ()
     names = FileNames(path for held in layout.splits.values() for path in held.paths)
     taken: list[_Read] = []
     reasons: list[str] = []

@@ -9,6 +9,7 @@ import pytest
 from output_fixtures import (
     IDENTITY,
     WHOLE,
+    WRITES,
     assemble,
     begin,
     files,
@@ -20,6 +21,7 @@ from output_fixtures import (
 
 from synfill.balancing import commit
 from synfill.balancing.output import OutputFolder
+from synfill.balancing.replacing import RUN, Replacing
 from synfill.errors import RunError, UsageError
 
 OTHER = IDENTITY | {"seed": 1}
@@ -422,3 +424,55 @@ def test_what_an_earlier_version_left_when_it_was_killed_is_removed(tmp_path):
     assert folder.state(IDENTITY, False) == "finished"
     folder.release()
     assert files(tmp_path) == WHOLE and not (tmp_path / ".synfill-done").exists()
+
+
+@pytest.mark.parametrize("moved", range(6))
+def test_a_commit_of_an_earlier_version_that_was_cut_off_is_completed(tmp_path, moved):
+    folder, _ = begin(tmp_path)
+    assemble(folder, with_hashes=False)
+    (folder.final / "synfill/verdicts.parquet").write_text("verdicts")
+    folder.release()
+    _move_as_0_1(folder, moved)
+    again = OutputFolder(tmp_path)
+    assert again.state(IDENTITY, False) == "resume"
+    again.take()
+    state = again.state(IDENTITY, False)
+    # Past the last of its renames the shards give it once more.
+    assert state == ("finished" if moved < 5 else "resume")
+    again.check_replaced(Replacing(tmp_path, WRITES))
+    again.release()
+    if state == "finished":
+        assert files(tmp_path) == WHOLE | {"synfill/verdicts.parquet"}
+
+
+@pytest.mark.parametrize("harm", ["split", "both", "neither", "info", "record"])
+def test_a_commit_of_an_earlier_version_is_not_completed_with_what_is_not_whole(tmp_path, harm):
+    folder, _ = begin(tmp_path)
+    assemble(folder, with_hashes=False)
+    (folder.final / "synfill/verdicts.parquet").write_text("verdicts")
+    folder.release()
+    _move_as_0_1(folder, 1)
+    if harm == "split":
+        (folder.final / "data/train-00000-of-00001.parquet").write_text("other")
+    elif harm == "both":
+        (folder.final / "README.md").write_text("card")
+    elif harm == "neither":
+        (tmp_path / "README.md").unlink()
+    elif harm == "info":
+        (folder.final / "synfill/verdicts.parquet").unlink()
+    else:
+        (folder.final / RUN).write_text("{")
+    before = files(tmp_path)
+    again = OutputFolder(tmp_path)
+    again.take()
+    again.release()
+    assert files(tmp_path) == before
+
+
+def _move_as_0_1(folder, moves):
+    """Move so many entries into place as versions up to 0.1 did, without a journal."""
+    (folder.path / "synfill").mkdir()
+    entries = [folder.final / name for name in ("README.md", "data")]
+    entries += [folder.final / f"synfill/{n}.parquet" for n in ("plan", "verdicts")]
+    for path in [*entries, folder.final / RUN][:moves]:
+        path.replace(folder.path / path.relative_to(folder.final))

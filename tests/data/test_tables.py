@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets_fixtures import make_files, write_csv
 
+from synfill.data import tables
 from synfill.data.labels import choose_label, read_label_tables
 from synfill.data.source import FolderOptions, open_source
 from synfill.errors import RunError, SynfillError, UsageError
@@ -353,3 +354,14 @@ def test_a_column_called_image_beside_the_files(root):
     rows = [(n, 100 + k, label) for k, (n, label) in enumerate(ROWS)]
     write_csv(root / "labels.csv", ["path", "image", "label"], rows)
     assert [c.name for c in opened(root).columns] == ["image", "image_name", "label"]
+
+
+def test_where_there_is_no_table_the_images_are_not_looked_through_for_it(tmp_path, monkeypatch):
+    root = make_files(tmp_path / "d", [f"class_{k % 2}/{k}.png" for k in range(6)])
+
+    def never(*arguments):
+        raise AssertionError("that takes seconds with a million images")
+
+    monkeypatch.setattr(tables, "FileNames", never)
+    monkeypatch.setattr(tables, "natural_key", never)
+    assert read(root) == {"train": {"class_0": 3, "class_1": 3}}
