@@ -79,11 +79,14 @@ def _tell_bad(draft: Draft, bad: Mapping[str, tuple[BadRow, ...]], reporter: Rep
     if not found:
         return
     if draft.settings.on_bad_image == "skip":
-        what = counted(len(found), "image can't be read and is", "images can't be read and are")
-        reporter.warn(
-            f"{what} left out, {found[0].where} ({found[0].reason}) among them; "
-            "synfill/skipped.csv lists them."
+        first = f"{found[0].where} ({found[0].reason})"
+        what = (
+            f"{first} can't be read and is left out"
+            if len(found) == 1
+            else f"{len(found):,} images can't be read and are left out, {first} among them"
         )
+        listed = "it" if len(found) == 1 else "them"
+        reporter.warn(f"{what}; synfill/skipped.csv lists {listed}.")
         return
     total = sum(len(draft.rows_to_read(split)) for split in draft.source.splits)
     shown = "\n".join(f"  {row.where}: {row.reason}" for row in found[:BAD_ROWS_SHOWN])

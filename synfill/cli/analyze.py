@@ -263,7 +263,7 @@ def _factor(figures: Figures) -> str:
     factor, nonempty = figures.imbalance_factor, figures.imbalance_factor_nonempty
     if factor is not None:
         return f"{factor:.4g}"
-    return f"∞ ({nonempty:.4g} without the empty ones)" if nonempty else "-"
+    return f"∞ ({nonempty:.4g} non-empty)" if nonempty else "-"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

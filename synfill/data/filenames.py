@@ -5,6 +5,7 @@ Only files that were listed can be meant: no value of a table is ever opened as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from synfill.data.metadata import plain_path
@@ -13,6 +14,24 @@ from synfill.data.tree import join
 
 class Unclear(ValueError):
     """A value that could mean several files; its arguments are their paths."""
+
+
+def _below_another_root(value: str) -> str | None:
+    """A whole path of the machine that a table was written on, without its root: it may end as a
+    listed file does.
+    """
+    slashed = value.replace("\\", "/")
+    root = re.match(r"([A-Za-z]:)?/+", slashed)
+    return plain_path(slashed[root.end() :]) if root is not None else None
+
+
+def _are_alike(path: str, plain: str) -> bool:
+    """Whether a file's path, with or without extension, ends as a value does, or the other way."""
+    ends = f"/{plain}"
+    return any(
+        f"/{one}".endswith(ends) or ends.endswith(f"/{one}")
+        for one in (path, path.rpartition(".")[0])
+    )
 
 
 class FileNames:
@@ -26,6 +45,8 @@ class FileNames:
         self._paths = set(paths)
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
+        self.folders = frozenset(name for path in self._paths for name in path.split("/")[:-1])
+        """The names of the folders that they are in."""
         for path in self._paths:
             name = path.rpartition("/")[2]
             self._by_name.setdefault(name, []).append(path)
@@ -44,7 +65,7 @@ class FileNames:
         Raises:
             Unclear: It could be several.
         """
-        plain = plain_path(value)
+        plain = plain_path(value) or _below_another_root(value)
         if plain is None:
             return None
         for folder in folders:
@@ -54,10 +75,7 @@ class FileNames:
         found = self._by_name.get(name) or self._by_stem.get(name) or []
         if "/" in plain and len(found) > 1:
             # Those whose folders are called as the value says, if any.
-            stems = [(path, path.rpartition(".")[0]) for path in found]
-            ends = f"/{plain}"
-            alike = [p for p, stem in stems if f"/{p}".endswith(ends) or f"/{stem}".endswith(ends)]
-            found = alike or found
+            found = [path for path in found if _are_alike(path, plain)] or found
         if len(found) > 1 and prefer is not None:
             found = [path for path in found if prefer(path)] or found
         if len(found) > 1:

@@ -30,6 +30,7 @@ from synfill.data.tables import DamagedTable, Labels, TableFile, agrees, read_la
 from synfill.data.tree import Tree
 from synfill.errors import UsageError
 from synfill.records import JsonObject
+from synfill.wording import counted
 
 _IMAGE = "image"
 _LABEL = "label"
@@ -141,6 +142,9 @@ def open_imagefolder(
             divided, metadata = _divide_by_tables(layout, labels, notes)
         else:
             notes += layout.class_notes
+    if layout.told and (names or metadata is None):
+        # Where a table names the classes, the folders don't.
+        notes.append(layout.told)
     names = list(check_classes(names, f"The folders of {spec}"))
     if len(names) == 1:
         notes.append(f"There is only one class, '{names[0]}'.")
@@ -261,7 +265,10 @@ def _divide_by_tables(
             files.paths.append(path)
             files.classes.append(None)
     if out:
-        notes.append(f"{out:,} images beside those that the table names are left out.")
+        notes.append(
+            f"{counted(out, 'image')} beside those that the table names "
+            f"{'is' if out == 1 else 'are'} left out."
+        )
     ordered = {split: divided[split] for split in sort_splits(divided)}
     metadata = labels.metadata
     if not labels.splits:
@@ -269,7 +276,10 @@ def _divide_by_tables(
         ordered, metadata = _divide_by_column(told, metadata, _SPLIT_COLUMNS)
     for split, files in ordered.items():
         if unnamed := sum(path not in metadata.rows for path in files.paths):
-            notes.append(f"{unnamed:,} images of the split {split} are in no table: no class.")
+            are = "is" if unnamed == 1 else "are"
+            notes.append(
+                f"{counted(unnamed, 'image')} of the split {split} {are} in no table: no class."
+            )
     return ordered, metadata
 
 
@@ -288,7 +298,8 @@ def _add_absent(layout: Layout, metadata: Metadata, known: set[str], names: set[
         files.classes.append(place[1] if place[1] in names else None)
     if not passed:
         return []
-    return [f"The metadata names {passed} files in none of the split folders: passed over."]
+    number = counted(passed, "file")
+    return [f"The metadata names {number} in none of the split folders: passed over."]
 
 
 def _divide_by_column(
@@ -322,7 +333,8 @@ def _told_split(value: JsonObject | str | int | None) -> str | None:
 def _unnamed(divided: dict[str, Files], metadata: Metadata) -> list[str]:
     paths = (path for files in divided.values() for path in files.paths)
     unnamed = sum(1 for path in paths if path not in metadata.rows)
-    return [f"{unnamed} images are not in the metadata."] if unnamed else []
+    are = "is" if unnamed == 1 else "are"
+    return [f"{counted(unnamed, 'image')} {are} not in the metadata."] if unnamed else []
 
 
 def _tabulate(files: Files, names: list[str], metadata: Metadata | None) -> _Split:

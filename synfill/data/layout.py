@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from synfill.data.levels import Reading, describe, grow, read_levels, shorten
+from synfill.data.levels import Reading, describe, grow, is_generic, read_levels, shorten
 from synfill.data.metadata import has_metadata
-from synfill.data.names import natural_key, sort_splits
+from synfill.data.names import canonical_split, natural_key, sort_splits
 from synfill.data.rules import Rule, folder_parts, parse_layout
 from synfill.data.tree import Tree, join
 from synfill.errors import UsageError
+from synfill.wording import counted
 
 # fmt: off
 IMAGE_EXTENSIONS = frozenset({
@@ -45,8 +46,9 @@ class Layout:
         rules: How its folders are read.
         unclear: Where several levels of folders could name the classes: the error that says so.
             The images have no class then.
-        notes: What was passed over, and what was taken for what, as sentences.
+        notes: What was passed over, as sentences.
         class_notes: Folders that a user might have taken for classes.
+        told: What was taken for what, in a sentence; "" where that goes without saying.
     """
 
     splits: dict[str, Files]
@@ -54,6 +56,7 @@ class Layout:
     unclear: UsageError | None
     notes: tuple[str, ...]
     class_notes: tuple[str, ...]
+    told: str = ""
 
     @property
     def class_names(self) -> list[str]:
@@ -138,10 +141,13 @@ def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
     notes += _passed_over(passed, beside, reading.rules[0].root)
     unclear = _unclear(spec, images, reading.others)
     found = Layout(splits, reading.rules, unclear, tuple(notes), reading.notes)
-    if reading.is_plain or unclear is not None:
+    # "images" beside "masks": hardly classes, even where everything else looks so.
+    is_plain = reading.is_plain and not any(
+        is_generic(name) and not canonical_split(name) for name in found.class_names
+    )
+    if is_plain or unclear is not None:
         return found
-    told = describe(reading.rules, found.splits, found.class_names)
-    return replace(found, notes=(*notes, told))
+    return replace(found, told=describe(reading.rules, found.splits, found.class_names))
 
 
 def _parts_below(folder: str, root: str) -> list[str] | None:
@@ -222,8 +228,8 @@ def _passed_over(passed: Mapping[str, int], beside: str, root: str) -> list[str]
         top = "/".join(folder.split("/")[: root.count("/") + 1])
         counts[top] = counts.get(top, 0) + count
     return [
-        f"{count} images in {f'the folder {top}' if top else 'no folder'}, {beside}, are passed "
-        "over."
+        f"{counted(count, 'image')} in {f'the folder {top}' if top else 'no folder'}, {beside}, "
+        f"{'is' if count == 1 else 'are'} passed over."
         for top, count in sorted(counts.items())
     ]
 

@@ -21,6 +21,7 @@ from synfill.data.onehot import join_classes
 from synfill.data.tablefiles import TABLE_SUFFIXES, read_table, typed
 from synfill.data.tree import Tree, join
 from synfill.errors import RunError, UsageError
+from synfill.wording import counted
 
 _SAMPLE = 300
 _MOST_TABLES = 50
@@ -189,18 +190,25 @@ def _read(
     unclear = next((look for look in looks if look.unclear), None)
     if unclear is not None:
         return f"{file.shown}, column '{unclear.column}': {unclear.unclear}"
+    for look in looks:
+        if 2 * look.folders > look.rows:
+            return (
+                f"{file.shown} has a row for each folder (column '{look.column}'), and needs one "
+                "for each image"
+            )
     return f"{file.shown} has no column that names images here"
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What the first rows of a column say: how many there are, how many images they name, whether
-    most end as images' names do, and a value that could be several images.
+    """What the first rows of a column say: how many there are, how many images they name, how many
+    folders of images, whether most end as images' names do, and a value that could be several.
     """
 
     column: str
     rows: int
     found: int
+    folders: int
     are_images: bool
     unclear: str
 
@@ -215,7 +223,10 @@ def _look(file: TableFile, names: FileNames, layout: Layout, table: pa.Table, co
         except Unclear as error:
             unclear = unclear or f"'{value}' could be {shorten(error.args, 2)}"
     endings = sum(value.rpartition(".")[2].lower() in IMAGE_EXTENSIONS for value in values)
-    return _Look(column, len(values), len(found - {None}), 2 * endings > len(values), unclear)
+    folders = len(set(values) & names.folders)
+    return _Look(
+        column, len(values), len(found - {None}), folders, 2 * endings > len(values), unclear
+    )
 
 
 class DamagedTable(RunError):
@@ -340,8 +351,8 @@ def _put_together(taken: Sequence[_Read], is_whole: bool) -> Labels:
         if missing := len(held) - int(held.sum()):
             gone = read.table.column(read.column)[int(np.flatnonzero(~held)[0])].as_py()
             notes.append(
-                f"{missing:,} rows of {read.file.shown} name no image that is there, such as "
-                f"{gone!r}: left out."
+                f"{counted(missing, 'row')} of {read.file.shown} "
+                f"name{'s' * (missing == 1)} no image that is there, such as {gone!r}: left out."
             )
         for path in read.paths:
             if path is not None:

@@ -50,7 +50,7 @@ def test_images_beside_split_folders_are_noted(tmp_path):
     source = open_source(str(tmp_path))
     assert source.splits == ("train",)
     assert any("3 images in the folder extra" in note for note in source.notes)
-    assert any("1 images in no folder" in note for note in source.notes)
+    assert any("1 image in no folder" in note for note in source.notes)
 
 
 def test_train_may_be_a_class(tmp_path):
@@ -149,7 +149,7 @@ def test_metadata_and_files_that_do_not_match(tmp_path):
     source = open_source(str(tmp_path))
     assert paths(source) == ["1.png", "3.png", "2.png"]
     assert source.read_column("train", "label").to_pylist() == ["x", None, "y"]
-    assert any("1 images are not in the metadata" in note for note in source.notes)
+    assert any("1 image is not in the metadata" in note for note in source.notes)
     (_, batch), = source.iter_rows("train")  # fmt: skip
     assert batch.column("image").field("bytes").is_null().to_pylist() == [False, False, True]
 

@@ -261,7 +261,7 @@ def test_options_that_mean_nothing(root, tmp_path):
 def test_rows_without_a_file_are_counted_and_most_is_an_error(root):
     write_csv(root / "labels.csv", ["file", "label"], [*ROWS, ("7.png", "cat")])
     assert read(root) == {"train": COUNTS}
-    assert "1 rows of labels.csv name no image that is there, such as '7.png'" in notes(root)
+    assert "1 row of labels.csv names no image that is there, such as '7.png'" in notes(root)
     for name in NAMES[:4]:
         (root / "images" / name).unlink()
     for path in (root, root / "labels.csv"):
@@ -278,7 +278,7 @@ def test_names_that_leave_the_folder_are_no_files(root, evil):
     write_csv(root / "labels.csv", ["file", "label"], [*ROWS, (evil, "stolen")])
     source = opened(root)
     assert "stolen" not in labels_of(source).values()
-    assert "1 rows of labels.csv name no image that is there" in " ".join(source.notes)
+    assert "1 row of labels.csv names no image that is there" in " ".join(source.notes)
 
 
 def test_an_image_named_twice(root):
@@ -365,3 +365,24 @@ def test_where_there_is_no_table_the_images_are_not_looked_through_for_it(tmp_pa
     monkeypatch.setattr(tables, "FileNames", never)
     monkeypatch.setattr(tables, "natural_key", never)
     assert read(root) == {"train": {"class_0": 3, "class_1": 3}}
+
+
+@pytest.mark.parametrize("top", ["/home/bob/pets/", "C:\\Users\\bob\\pets\\"])
+def test_whole_paths_of_another_machine(root, top):
+    far = [(f"{top}{name}", label) for name, label in ROWS]
+    write_csv(root / "labels.csv", ["file", "label"], far)
+    assert sorted(labels_of(opened(root)).values()) == sorted(LABELS)
+
+
+def test_a_table_about_folders_is_told_for_what_it_is(tmp_path):
+    root = make_files(tmp_path, ["P1/a.png", "P1/b.png", "P2/a.png"])
+    write_csv(root / "labels.csv", ["patient", "dx"], [("P1", "ill"), ("P2", "well")])
+    assert "labels.csv has a row for each folder (column 'patient')" in notes(root)
+
+
+def test_folders_named_after_their_content_are_told(tmp_path):
+    make_files(tmp_path / "seg", ["images/1.png", "masks/1.png"])
+    assert "classes: images, masks" in notes(tmp_path / "seg")
+    make_files(tmp_path / "x", ["a/b/1.png"])
+    write_csv(tmp_path / "x" / "labels.csv", ["file", "dx"], [("1.png", "ill")])
+    assert "Read as" not in notes(tmp_path / "x")
