@@ -22,7 +22,7 @@ from typing import IO, Any
 import yaml
 
 from synfill.errors import RunError, UsageError
-from synfill.reading import read_regular
+from synfill.reading import NotRegular, read_regular
 
 _DEEPEST = 50
 _MOST_NODES = 200_000
@@ -129,9 +129,6 @@ def read_yaml(path: Path, what: str, largest: int = 1 << 20) -> Any:
 
 def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDocument:
     """Like read_yaml, with the lines."""
-    if path.is_fifo() or path.is_socket():
-        # Opening one waits until somebody writes to it.
-        raise UsageError(f"{path} is a pipe, not {what}.", "Write it to a file, and name that.")
     try:
         text = read_regular(path, largest).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -139,6 +136,9 @@ def read_yaml_document(path: Path, what: str, largest: int = 1 << 20) -> YamlDoc
     except (OSError, UnicodeDecodeError) as error:
         if os.path.isdir(path):
             raise UsageError(f"{path} is a folder, not {what}.") from None
+        if isinstance(error, NotRegular):
+            hint = "Write it to a file, and name that."
+            raise UsageError(f"{path} can't be read as {what}: {error}.", hint) from None
         raise UsageError(f"{path} can't be read as {what}: {error}.") from None
     return parse_yaml(text, str(path))
 

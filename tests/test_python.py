@@ -61,7 +61,8 @@ def test_a_balance_becomes_a_frame(tmp_path, sd_model):
     found = synfill.balance(photos, model=str(sd_model), dry_run=True, out=tmp_path / "out")
     frame = found.to_pandas().set_index("name")
     assert frame.loc["dog"].to_dict() == {
-        "before": 1, "kept": 1, "wanted": 3, "synthetic": 2, "earlier": 0, "now": 3,
+        "before": 1, "kept": 1, "wanted": 3, "synthetic": 2, "earlier": 0, "words": "dog",
+        "total": 3,
     }  # fmt: skip
     assert "to make" in repr(found)
 

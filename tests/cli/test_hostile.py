@@ -331,8 +331,10 @@ def test_odd_datasets(cli, tmp_path, sd_model, make, analyzed, planned, reason):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with time_limit(20):
         first = cli("analyze", source)
+    # A dry run looks at no image: what is wrong with those is told when the run itself starts.
+    of_images = (analyzed, planned) == (0, 1)
     with time_limit(20):
-        second = cli("balance", source, "--dry-run", "--model", sd_model)
+        second = cli("balance", source, "--model", sd_model, *([] if of_images else ["--dry-run"]))
     assert (first.code, second.code) == (analyzed, planned), first.err + second.err
     for ran in (first, second):
         assert "mistake in synfill" not in ran.err

@@ -129,7 +129,7 @@ def test_it_is_written_as_two_shares(value):
     assert make_settings({"guidance_interval": value}, "x").guided_shares == (0.2, 0.8)
 
 
-@pytest.mark.parametrize("value", ["0.2", "0.2-0.8", "0.2,0.8,1", "a,b", ""])
+@pytest.mark.parametrize("value", ["0.2", "0.2-0.8", "0.2,0.8,1", "a,b", " "])
 def test_anything_else_is_refused(value):
     with pytest.raises(UsageError, match="START,STOP"):
         _ = make_settings({"guidance_interval": value}, "x").guided_shares

@@ -333,7 +333,7 @@ def test_files_that_are_not_there(tmp_path, monkeypatch):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "r.yaml")
-    with pytest.raises(UsageError, match="is a pipe, not a recipe"):
+    with pytest.raises(UsageError, match="it is a pipe"):
         read_recipe(str(tmp_path / "r.yaml"))
 
 
