@@ -36,7 +36,7 @@ from synfill.data.source import image_column
 from synfill.errors import RunError, UsageError
 from synfill.generate.shard import Outcome, shard_size
 from synfill.generate.store import ShardStore
-from synfill.reading import read_regular
+from synfill.reading import read_regular, regular
 from synfill.records import Verdict
 from synfill.reporter import Reporter
 
@@ -200,7 +200,7 @@ def _images_of_parquet(
     places: dict[int, tuple[Path, int, int]] = {}
     marks = pa.schema([(names.synthetic, pa.bool_()), (names.seed, pa.int64())])
     for path in files_of_split(out, names.split, record):
-        with _damage(path), pq.ParquetFile(path) as file:
+        with _damage(path), pq.ParquetFile(regular(path)) as file:
             for group in range(file.num_row_groups):
                 table = _checked(
                     file.read_row_group(group, columns=marks.names), marks, {names.seed}
@@ -212,7 +212,7 @@ def _images_of_parquet(
 
     @lru_cache(2)
     def of_group(path: Path, group: int) -> pa.ChunkedArray:
-        with _damage(path), pq.ParquetFile(path) as file:
+        with _damage(path), pq.ParquetFile(regular(path)) as file:
             return file.read_row_group(group, columns=[names.image])[names.image]
 
     def find(seed: int) -> Image | None:

@@ -86,7 +86,7 @@ class LocalFiles:
 
     def footer(self, name: str) -> pq.FileMetaData:
         """The file's footer."""
-        return pq.read_metadata(self.root / name)
+        return pq.read_metadata(self.open(name))
 
     def folder(self) -> Path:
         """The folder."""

@@ -27,7 +27,7 @@ from synfill.data.features import (
 from synfill.data.names import check_path, check_split, sort_splits
 from synfill.data.rows import clip_rows, with_images
 from synfill.data.source import Origin, image_column
-from synfill.data.stamp import look_at, look_below
+from synfill.data.stamp import look_below
 from synfill.errors import RunError, UsageError
 from synfill.reading import parse_json, read_regular, regular
 from synfill.records import JsonObject
@@ -127,7 +127,7 @@ class ArrowSource:
 
     def image_bytes(self, split: str) -> int:
         """Bytes of a split's images; of files that are stored by path alone by their sizes."""
-        held = int(self._held[split].data.column(self._image).nbytes)
+        held = int(self._held[split].column(self._image).nbytes)
         if not (self.origin.is_local and self._names_files()):
             return held
         rows = sum(self.count(split) for split in self.splits)
@@ -135,15 +135,12 @@ class ArrowSource:
         return max(held, around * self.count(split) // max(1, rows))
 
     def stamp(self) -> str | None:
-        """Of the files; None where images lie apart in the caches of `datasets`."""
-        if self.origin.is_local:
-            return look_below(self._folders[0]).stamp
-        files = [file["filename"] for part in self._held.values() for file in part.cache_files]
-        return look_at(Path(), files).stamp if files and not self._names_files() else None
+        """Of the files; None for those in the caches of `datasets`, which tables don't name."""
+        return look_below(self._folders[0]).stamp if self.origin.is_local else None
 
     def _names_files(self) -> bool:
         """Whether an image may be stored as the path of a file only."""
-        columns = [part.data.column(self._image) for part in self._held.values()]
+        columns = [part.column(self._image) for part in self._held.values()]
         return any(
             pa.types.is_struct(chunk.type) and pc.struct_field(chunk, "bytes").null_count > 0
             for column in columns

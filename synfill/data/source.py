@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from synfill.errors import RunError, UsageError
+from synfill.reading import regular
 from synfill.records import JsonObject
 from synfill.revisions import is_revision
 
@@ -312,7 +313,8 @@ def _names_files(path: Path) -> bool:
     from synfill.data.features import columns_of, schema_features
 
     try:
-        schema = pq.read_schema(path)
+        # Arrow would wait for somebody to write to a pipe.
+        schema = pq.read_schema(regular(path))
         kinds = {column.kind for column in columns_of(schema, schema_features(schema))}
     except (pa.ArrowException, OSError, ValueError):
         return False  # whoever reads it as data says what is wrong
