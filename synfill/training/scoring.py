@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from synfill.data.imagefolder import ImageFolderSource
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.layout import IMAGE_EXTENSIONS
-from synfill.data.source import Source, image_column, open_source
+from synfill.data.source import Column, Source, image_column, open_source
 from synfill.errors import SynfillError
 from synfill.records import MISSING, JsonObject
 from synfill.training.classifier import Classifier
@@ -172,7 +172,15 @@ def _holds_images(folder: Path) -> bool:
 
 def _named_like(source: Source, classes: Sequence[str]) -> list[str]:
     """The class columns of which a value is one of the classifier's classes."""
-    return [column.name for column in source.columns if {*column.class_names} & {*classes}]
+    return [column.name for column in source.columns if _names_in(source, column) & {*classes}]
+
+
+def _names_in(source: Source, column: Column) -> set[str]:
+    # A table of labels beside images is in memory; other texts (captions) may be gigabytes.
+    if column.kind == "string" and isinstance(source, ImageFolderSource):
+        parts = (source.read_column(split, column.name) for split in source.splits)
+        return {str(value) for part in parts for value in part.unique().to_pylist()}
+    return {*column.class_names}
 
 
 class Scoring:

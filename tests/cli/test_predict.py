@@ -211,6 +211,21 @@ def test_a_folder_with_a_folder_for_each_class_is_a_dataset(cli, model, photos, 
     assert cli("predict", model, tree, "--top", 2).code == 2
 
 
+def test_a_table_of_labels_is_a_dataset(cli, model, tmp_path):
+    root = tmp_path / "tree"
+    root.mkdir()
+    rows = [("1.png", "cat"), ("2.png", "cat"), ("3.png", "gnu")]
+    for number, (name, _) in enumerate(rows):
+        levels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(levels).save(root / name)
+    lines = "".join(f"{name},{label}\n" for name, label in rows)
+    (root / "labels.csv").write_text(f"file,animal\n{lines}")
+    for given in (root, root / "labels.csv"):
+        ran = cli("predict", model, given, "--json")
+        assert ran.code == 0, ran.err
+        assert json.loads(ran.out)["counted"]["all"] == 3
+
+
 def test_lines_of_image_files(cli, model, photos, tmp_path):
     ran = cli("predict", model, photos, "--output", tmp_path / "x.csv")
     assert ran.code == 0 and not ran.out and "4 lines written" in ran.err
