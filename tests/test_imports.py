@@ -44,7 +44,7 @@ COMPOSERS = {
     f"balancing/{name}.py"
     for name in (
         "analyze", "assemble", "estimate", "finish", "identity", "look", "output", "prepare", "run",
-        "settings", "start", "takeover", "texts", "words", "writers",
+        "settings", "start", "starter", "takeover", "texts", "words", "writers",
     )
 } | {
     f"training/{name}.py"

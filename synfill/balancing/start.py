@@ -49,7 +49,9 @@ def write_start(
     group: Sequence[str] = (),
     config: str | None = None,
     image: str | None = None,
-    folder: FolderOptions = AS_FOUND,
+    layout: str | None = None,
+    image_root: str | None = None,
+    file_column: str | None = None,
     overwrite: bool = False,
 ) -> Started:
     """Write OUT/NAME.yaml and OUT/NAME-prompts.yaml.
@@ -62,13 +64,16 @@ def write_start(
         group: Group columns.
         config: The dataset's configuration.
         image: The image column.
-        folder: How a folder of images is to be read.
+        layout: What each level of folders names, e.g. "*/split/class".
+        image_root: The folder that a table's file names start from.
+        file_column: The column of a table that names the files.
         overwrite: Whether files that are there may be replaced.
 
     Raises:
         UsageError: The dataset can't be used so, or a file is there already.
         RunError: The dataset can't be read.
     """
+    folder = FolderOptions(layout, image_root, file_column)
     opened = open_source(source, config=config, image=image, folder=folder)
     facts = find_facts(opened, source, split, label, tuple(group), config, image, folder)
     recipe, prompts = out / f"{facts.name}.yaml", out / f"{facts.name}-prompts.yaml"

@@ -51,7 +51,6 @@ def init(
     Example: [bold]synfill init photos --group gender[/bold]
     """
     from synfill.balancing.start import write_start
-    from synfill.data.source import FolderOptions
 
     set_verbosity(verbose, quiet)
     started = write_start(
@@ -62,7 +61,9 @@ def init(
         group=group or (),
         config=config,
         image=image,
-        folder=FolderOptions(layout, image_root, file_column),
+        layout=layout,
+        image_root=image_root,
+        file_column=file_column,
         overwrite=overwrite,
     )
     _tell(started)

@@ -150,7 +150,7 @@ def show(result: TrainResult) -> None:
         console.print(figures_table("", [columns[at] for at in chosen], part))
     console.print()
     for line in result.summary():
-        say(line)
+        say(line, console)
 
 
 def fitting_columns(

@@ -326,7 +326,7 @@ def test_a_bad_token_is_found_before_anything_is_made(hub, alice, pets, sd_model
     assert alice("balance", source, "--repo-id", "x").code == 2
     for option, value, words in (
         ("--hub-revision", "a..b", "can't be the name of a branch"),
-        ("--hub-revision", "", "can't be the name of a branch"),
+        ("--hub-revision", "", "is empty"),
         ("--commit-message", " ", "message is blank"),
         ("--repo-id", "hf_secretOfAlice", "looks like an access token"),
     ):

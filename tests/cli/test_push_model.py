@@ -18,7 +18,7 @@ def test_a_model_is_trained_pushed_and_used(alice, hub):
     ran = alice(*SHORT, "--push-to-hub", "--repo-id", ID, "--private")
     assert ran.code == 0, ran.err
     assert f"{ID} will be private" in ran.err
-    assert f"{hub.url}/{ID} holds all 6 files" in " ".join(ran.out.split())
+    assert f"{hub.url}/{ID} holds all 9 files" in " ".join(ran.out.split())
     files = hub.files(f"models/{ID}")
     metrics = json.loads(files["metrics.json"])
     found = {r.metric_type: r for r in ModelCard(files["README.md"].decode()).data.eval_results}

@@ -558,7 +558,7 @@ def other_column(table, name, values):
                 out,
                 lambda t: other_column(t, "probabilities", pa.array([[0.5, 0.5]] * len(t))),
             ),
-            "aren't of 3 classes",
+            "its column probabilities is of another type",
         ),
         (lambda out: (out / "seed-0/model/model.safetensors").unlink(), "holds no weights"),
         (lambda out: (out / "seed-0/model/model.safetensors").write_bytes(b"x"), "is damaged"),
