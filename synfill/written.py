@@ -11,6 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from synfill.records import JsonObject
 
+INFO_FILES = frozenset(
+    f"synfill/{name}"
+    for name in (
+        "run.json", "plan.parquet", "verdicts.parquet", "skipped.csv", "histogram.png",
+        "samples.png",
+    )
+)  # fmt: skip
+"""What stands in a balanced dataset beside the card and the data."""
+
 
 class FileEntry(BaseModel):
     """A file as it was written: its size, and the SHA-256 of its content, in hexadecimal."""

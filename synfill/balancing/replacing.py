@@ -14,18 +14,11 @@ from pathlib import Path
 
 from synfill.balancing.remembered import RunRecord
 from synfill.errors import UsageError
-from synfill.written import Comparer, FileEntry, hash_file
+from synfill.written import INFO_FILES, Comparer, FileEntry, hash_file
 
 RUN = "synfill/run.json"
 PLAN = "synfill/plan.parquet"
 _CARD = "README.md"
-_INFO = frozenset(
-    f"synfill/{name}"
-    for name in (
-        "run.json", "plan.parquet", "verdicts.parquet", "skipped.csv", "histogram.png",
-        "samples.png",
-    )
-)  # fmt: skip
 _SHARD = re.compile(r"data/(?P<split>[^/.][^/]*)-\d{5}-of-\d{5}\.parquet")
 _IMAGE = re.compile(r"(?P<split>[^/.][^/]*)/(metadata\.csv|([^/]+/)?(real|synthetic)-\d{7}\.\w+)")
 _SHOWN = 5
@@ -149,7 +142,7 @@ def _is_our_name(path: str, record: RunRecord) -> bool:
     shard, image = _SHARD.fullmatch(path), _IMAGE.fullmatch(path)
     if {"", ".", ".."}.intersection(path.split("/")):
         return False
-    if path == _CARD or path in _INFO or (shard and shard["split"] in record.splits):
+    if path == _CARD or path in INFO_FILES or (shard and shard["split"] in record.splits):
         return True
     is_imagefolder = record.identity.get("format") == "imagefolder"
     return bool(is_imagefolder and image and image["split"] in record.splits)
@@ -162,7 +155,7 @@ def _could_be_ours(path: str, record: RunRecord | None, is_damaged: bool) -> boo
     if is_damaged:
         # Whose run.json is damaged has no other record.
         patterns = _SHARD.fullmatch(path) or _IMAGE.fullmatch(path)
-        return path == _CARD or path in _INFO or patterns is not None
+        return path == _CARD or path in INFO_FILES or patterns is not None
     # Left by a dry run, or by a version that put it there before the images were made.
     return path == PLAN
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from synfill.errors import RunError, UsageError
 from synfill.publish.kinds import DATASET
 from synfill.publish.ours import is_plain_path, listed_files, wrote
-from synfill.publish.remote import CARD, RUN, RemoteFile, git_blob, hash_file
+from synfill.publish.remote import CARD, RUN, RemoteFile, git_blob
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.written import hash_file
 
 _WORK = ".synfill"
 

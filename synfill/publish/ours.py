@@ -9,14 +9,8 @@ from typing import Any
 from synfill.publish.kinds import DATASET, Kind
 from synfill.publish.remote import CARD, RUN
 from synfill.records import JsonObject
+from synfill.written import INFO_FILES
 
-_INFO = frozenset(
-    f"synfill/{name}"
-    for name in (
-        "run.json", "plan.parquet", "verdicts.parquet", "skipped.csv", "histogram.png",
-        "samples.png",
-    )
-)  # fmt: skip
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHARD = re.compile(r"data/(?P<split>[^/]+)-(?P<number>\d{5,})-of-(?P<of>\d{5,})\.parquet")
 _IMAGE = re.compile(r"(?P<split>[^/]+)/(?:[^/]+/)?(?:real|synthetic)-(?P<number>\d{7,})\.\w+")
@@ -71,7 +65,7 @@ def wrote(record: JsonObject, kind: Kind) -> Callable[[str], bool]:
         return number if type(number) is int else 0
 
     def is_written(name: str) -> bool:
-        if name in _INFO or name == CARD:
+        if name in INFO_FILES or name == CARD:
             return True
         if found := _SHARD.fullmatch(name):
             files = count(found["split"], "files")

@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from synfill.patience import PATIENCE, BadAnswer, Patience, Tell, ask, bad_answer
 from synfill.publish.answers import check_oid, check_type
 from synfill.publish.kinds import Kind
 from synfill.reading import LARGEST_RECORD, parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.written import hash_file
 
 RUN = "synfill/run.json"
 CARD = "README.md"
@@ -56,25 +56,14 @@ class Seen:
     files: Mapping[str, RemoteFile]
 
 
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file's content, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    _feed(digest, path)
-    return digest.hexdigest()
-
-
 def git_blob(path: Path) -> str:
     """What git calls a file of that content, as hexadecimal digits."""
     digest = hashlib.sha1(usedforsecurity=False)
     digest.update(f"blob {path.stat().st_size}\0".encode())
-    _feed(digest, path)
-    return digest.hexdigest()
-
-
-def _feed(digest: Any, path: Path) -> None:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
+    return digest.hexdigest()
 
 
 def see(

@@ -18,7 +18,7 @@ from synfill.publish.destination import Destination, PushSettings, check_destina
 from synfill.publish.kinds import MODEL
 from synfill.publish.listing import LocalFolder
 from synfill.publish.push import Pushed, push_folder
-from synfill.publish.remote import RUN, hash_file
+from synfill.publish.remote import RUN
 from synfill.records import JsonObject
 from synfill.reporter import Reporter
 from synfill.training.folder import CONFIG, CONFUSION, CURVES, RECIPE, SIZES, WEIGHTS, RunFolder
@@ -27,6 +27,7 @@ from synfill.training.modelcard import ModelCard, write_model_card
 from synfill.training.recipe import recipe_yaml
 from synfill.training.results import Result, write_json
 from synfill.training.settings import Recipe
+from synfill.written import hash_file
 
 METRICS = "metrics.json"
 PICTURES = {
