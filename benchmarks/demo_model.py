@@ -29,10 +29,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from synfill.balancing.prompts import PromptBook, PromptWriter
-from synfill.data.demo import DIGITS, INKS, PAPER, DemoSource
+from synfill.data.sources.demo import DIGITS, INKS, PAPER, DemoSource
 from synfill.records import Cell
 
-SHIPPED = Path(__file__).parent.parent / "synfill" / "models" / "demo"
+SHIPPED = Path(__file__).parent.parent / "synfill" / "generation" / "models" / "demo"
 
 
 @dataclass(frozen=True)

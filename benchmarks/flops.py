@@ -6,7 +6,7 @@ Builds each denoiser and VAE decoder with its public configuration on the meta d
 no memory) and counts a call for one image of the preset's size with torch's FlopCounterMode, which
 counts matrix products, convolutions and attention; a multiplication with its addition is two
 operations. Prints the parameter counts, which tell whether the configuration is the right one, and
-the numbers that stand in synfill/generate/rates.py.
+the numbers that stand in synfill/generation/pipeline/rates.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from diffusers import (
 )
 from torch.utils.flop_counter import FlopCounterMode
 
-from synfill.generate.presets import Preset, find_preset
+from synfill.generation.models.presets import Preset, find_preset
 
 Call = dict[str, torch.Tensor]
 

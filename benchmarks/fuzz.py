@@ -3,9 +3,9 @@
     python benchmarks/fuzz.py --seconds 600
     python benchmarks/fuzz.py --seconds 60 --seed 3 --only saved
 
-Each is read and written as tests/data/test_fuzz.py has it, in processes of their own with a limit
-of memory. Prints what was found: an error that isn't ours, a write outside OUT, a read outside
-SOURCE, a hang, a crash, or memory without end. hypothesis makes the example smaller first.
+Each is read and written as tests/data/sources/test_fuzz.py has it, in processes of their own with a
+limit of memory. Prints what was found: an error that isn't ours, a write outside OUT, a read
+outside SOURCE, a hang, a crash, or memory without end. hypothesis makes the example smaller first.
 """
 
 from __future__ import annotations

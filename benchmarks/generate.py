@@ -39,13 +39,13 @@ import ways
 from diffusers import AutoPipelineForText2Image
 
 from synfill.devices import find_device
-from synfill.generate.batchsize import expected_batch_size, largest_that_pays
-from synfill.generate.generator import Generator, load_generator
-from synfill.generate.load import make_ready
-from synfill.generate.presets import find_preset
-from synfill.generate.rates import measure_rate
-from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
-from synfill.generate.schedulers import build_scheduler
+from synfill.generation.models.presets import find_preset
+from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.generation.models.schedulers import build_scheduler
+from synfill.generation.pipeline.batch_size import expected_batch_size, largest_that_pays
+from synfill.generation.pipeline.generator import Generator, load_generator
+from synfill.generation.pipeline.load import make_ready
+from synfill.generation.pipeline.rates import measure_rate
 
 # Model -> guidance scale, pixels a side, images of a turn of (d), steps.
 SETTINGS: dict[str, dict[str, Any]] = {

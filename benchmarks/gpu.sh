@@ -28,5 +28,5 @@ part sd15 python benchmarks/generate.py --model sd15 --variants --out "$out/sd15
 part sdxl python benchmarks/generate.py --model sdxl --variants --out "$out/sdxl.json"
 part memory python benchmarks/generate.py --memory --out "$out/memory.json"
 [ -z "$dataset" ] || part train python benchmarks/train.py "$dataset" --device cuda
-part tests python -m pytest -n 0 tests/generate/test_gpu.py
+part tests python -m pytest -n 0 tests/generation/test_gpu.py
 exit "$failed"

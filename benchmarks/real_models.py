@@ -32,7 +32,7 @@ from transformers import (
     T5EncoderModel,
 )
 
-from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

@@ -167,7 +167,7 @@ def open_pictures(settings: Settings) -> Pictures:
     """Reads the dataset and scales its images to a square."""
     source: Source
     if settings.source == "demo":
-        from synfill.data.demo import DemoSource
+        from synfill.data.sources.demo import DemoSource
 
         source = DemoSource().pool()
     else:

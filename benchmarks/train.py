@@ -29,17 +29,17 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from synfill.config.training import DataSettings, ModelSettings, StageSettings
 from synfill.data.source import image_column, open_source
+from synfill.evaluation.inference import Preprocessing
 from synfill.reporter import LogReporter
-from synfill.training.augment import Augmenter
-from synfill.training.checkpoint import CheckpointFolder
-from synfill.training.evaluation import Preprocessing
-from synfill.training.gather import TrainingData, gather
+from synfill.training.augment.augmenter import Augmenter
+from synfill.training.images.gather import TrainingData, gather
 from synfill.training.launch import start_accelerator
-from synfill.training.loop import train_stages
-from synfill.training.model import build_model
-from synfill.training.sampling import cut_batches, epoch_positions
-from synfill.training.settings import DataSettings, ModelSettings, StageSettings
+from synfill.training.network.model import build_model
+from synfill.training.sampling.order import cut_batches, epoch_positions
+from synfill.training.stage.checkpoint import CheckpointFolder
+from synfill.training.stage.loop import train_stages
 
 BATCH = 128
 WORKERS = 2

@@ -1,7 +1,7 @@
 """Other ways to run a network, and what memory they need: for generate.py --variants and --memory.
 
 Each variant is timed as the network alone, on a pipeline of its own; what is worth it goes into
-synfill/generate/load.py.
+synfill/generation/pipeline/load.py.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import real_models
 import torch
 import ways
 
-from synfill.generate.device import OutOfMemory
-from synfill.generate.generator import Generator
-from synfill.generate.load import make_ready
+from synfill.generation.pipeline.generator import Generator
+from synfill.generation.pipeline.load import make_ready
+from synfill.generation.pipeline.precision import OutOfMemory
 
 Change = Callable[[Any], object]
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from synfill.generate.check import default_checks
-from synfill.generate.encode import encode
-from synfill.generate.engine import FillReport, fill
-from synfill.generate.families import ADAPTERS
-from synfill.generate.generator import Generator
-from synfill.generate.resolve import ResolvedModel
-from synfill.generate.shard import shard_size
-from synfill.generate.store import ShardStore
+from synfill.generation.fill.encode import encode
+from synfill.generation.fill.engine import FillReport, fill
+from synfill.generation.fill.shard import shard_size
+from synfill.generation.fill.store import ShardStore
+from synfill.generation.models.families import ADAPTERS
+from synfill.generation.models.resolve import ResolvedModel
+from synfill.generation.pipeline.generator import Generator
+from synfill.quality.checks import default_checks
 from synfill.records import Cell, ImageProfile, Request
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from synfill.balancing.analyze import Analysis as Analysis
-    from synfill.balancing.analyze import analyze as analyze
+    from synfill.analysis.run import Analysis as Analysis
+    from synfill.analysis.run import analyze as analyze
     from synfill.balancing.run import BalanceResult as BalanceResult
     from synfill.balancing.run import balance as balance
+    from synfill.classifier.classifier import Classifier as Classifier
+    from synfill.classifier.classifier import load_classifier as load_classifier
     from synfill.errors import RunError as RunError
     from synfill.errors import SynfillError as SynfillError
     from synfill.errors import UsageError as UsageError
-    from synfill.training.classifier import Classifier as Classifier
-    from synfill.training.classifier import load_classifier as load_classifier
     from synfill.training.request import TrainResult as TrainResult
     from synfill.training.run import train as train
 
 _HOMES = {
-    "Analysis": "synfill.balancing.analyze",
-    "analyze": "synfill.balancing.analyze",
+    "Analysis": "synfill.analysis.run",
+    "analyze": "synfill.analysis.run",
     "BalanceResult": "synfill.balancing.run",
     "balance": "synfill.balancing.run",
     "RunError": "synfill.errors",
     "SynfillError": "synfill.errors",
     "UsageError": "synfill.errors",
-    "Classifier": "synfill.training.classifier",
-    "load_classifier": "synfill.training.classifier",
+    "Classifier": "synfill.classifier.classifier",
+    "load_classifier": "synfill.classifier.classifier",
     "TrainResult": "synfill.training.request",
     "train": "synfill.training.run",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,29 @@ class LabelTable:
         label = self.label.take(positions) if self.label is not None else None
         groups = tuple(group.take(positions) for group in self.groups)
         return LabelTable(self.split, self.rows[positions], label, groups)
+
+
+Shape = Literal["exp", "step"]
+"""Of a long tail, as in LDAM-DRW."""
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a folder of images is to be read, where that isn't left to synfill.
+
+    Attributes:
+        layout: What each level of folders names, e.g. "*/split/class"; see `synfill.data.levels`.
+        image_root: The folder that a table's file names start from.
+        file_column: The column of a table that names the files.
+    """
+
+    layout: str | None = None
+    image_root: str | None = None
+    file_column: str | None = None
+
+
+AS_FOUND = FolderOptions()
+"""Nothing was said."""
 
 
 @dataclass(frozen=True, order=True)

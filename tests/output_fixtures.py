@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from synfill.balancing.output import OutputFolder
-from synfill.balancing.remembered import RunState, as_json, digest_identity
-from synfill.balancing.replacing import Replacing
-from synfill.generate.shard import Outcome
-from synfill.generate.store import ShardStore
+from synfill.generation.fill.shard import Outcome
+from synfill.generation.fill.store import ShardStore
 from synfill.records import Verdict
-from synfill.written import list_written
+from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_record import RunState, as_json, digest_identity
+from synfill.runs.replacing import Replacing
+from synfill.runs.written import list_written
 
 IDENTITY = {"target": "uniform", "size": [64, 64], "limit": None, "seed": 0, "format": "parquet"}
 WRITES = ("README.md", "data", "synfill")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from synfill.training.metrics import TrainCounts, measure
-from synfill.training.results import Result
+from synfill.evaluation.metrics import TrainCounts, measure
+from synfill.evaluation.results import Result
 
 COUNTS = TrainCounts(
     classes=("cat", "sea <otter>", "yak"),

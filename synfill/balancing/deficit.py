@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.balancing.histogram import cell_codes, count_cells
+from synfill.analysis.histogram import cell_codes, count_cells
 from synfill.balancing.target import MOST_IMAGES, Target, wanted_counts
 from synfill.errors import UsageError
 from synfill.records import MISSING, Cell, Factor, LabelTable

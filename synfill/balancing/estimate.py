@@ -9,10 +9,15 @@ from pathlib import Path
 
 from synfill.balancing.plan import Plan
 from synfill.errors import SynfillError
-from synfill.generate.batchsize import expected_batch_size
-from synfill.generate.hub import CONFIG_FILES, snapshot
-from synfill.generate.rates import PEAK_TFLOPS, UTILISATION, estimate_seconds, measure_rate
-from synfill.generate.resolve import ResolvedModel
+from synfill.generation.models.resolve import ResolvedModel
+from synfill.generation.pipeline.batch_size import expected_batch_size
+from synfill.generation.pipeline.rates import (
+    PEAK_TFLOPS,
+    UTILISATION,
+    estimate_seconds,
+    measure_rate,
+)
+from synfill.hub.snapshot import CONFIG_FILES, snapshot
 from synfill.reporter import Reporter
 
 
@@ -44,7 +49,7 @@ def time_lines(
 
 
 def _measured(model: ResolvedModel, plan: Plan, batch_size: int | None, reporter: Reporter) -> str:
-    from synfill.generate.generator import load_generator
+    from synfill.generation.pipeline.generator import load_generator
 
     reporter.note(f"Loading {model.id} on {model.device} to measure it.")
     generator = load_generator(model)

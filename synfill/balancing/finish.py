@@ -20,26 +20,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synfill import __version__
+from synfill.analysis.pictures import Bar, draw_bars, draw_samples
 from synfill.balancing.assemble import Assembler, output_features
-from synfill.balancing.card import CardContent, write_card
-from synfill.balancing.command import command_line
-from synfill.balancing.output import OutputFolder
 from synfill.balancing.people import names_people
 from synfill.balancing.plan import write_plan
-from synfill.balancing.plot import Bar, draw_bars, draw_samples
 from synfill.balancing.prepare import Prepared, codes_by_row
-from synfill.balancing.remembered import LARGEST_RUN, RunRecord
-from synfill.balancing.replacing import RUN
-from synfill.balancing.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.data.images import decode
 from synfill.data.source import image_column
+from synfill.data.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.files import csv_text, no_room
-from synfill.generate.resolve import ResolvedModel
-from synfill.generate.store import ShardStore
+from synfill.generation.fill.store import ShardStore
+from synfill.generation.models.resolve import ResolvedModel
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject, ModelInfo, Request
+from synfill.report.command import command_line
+from synfill.report.dataset_card import CardContent, write_card
 from synfill.reporter import Reporter
-from synfill.written import list_written
+from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_record import LARGEST_RUN, RunRecord
+from synfill.runs.replacing import RUN
+from synfill.runs.written import list_written
 
 SAMPLE_CLASSES = 10
 SAMPLES_A_CLASS = 6

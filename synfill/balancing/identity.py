@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Mapping
 
 from synfill.balancing.prompts import PromptWriter
-from synfill.balancing.settings import BalanceSettings
 from synfill.balancing.target import Target
+from synfill.config.balance import BalanceSettings
 from synfill.data.images import Inspection
-from synfill.generate.resolve import ResolvedModel
+from synfill.generation.models.resolve import ResolvedModel
 from synfill.records import JsonObject, LabelTable
 
 CONTENT, LABELS, PROMPTS = "source content", "source labels", "prompts"

@@ -15,30 +15,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from synfill.balancing.analyze import TailSettings, cut_tail
-from synfill.balancing.assemble import (
-    Provenance,
-    find_provenance,
-    output_features,
-    read_synthetic,
-)
+from synfill.analysis.run import TailSettings, cut_tail
+from synfill.balancing.assemble import output_features
+from synfill.balancing.checks import read_prompts, read_target
 from synfill.balancing.deficit import Deficit, Rules, find_deficit
 from synfill.balancing.identity import CONTENT, LABELS, PROMPTS, digest_labels, run_identity
-from synfill.balancing.output import OutputFolder
 from synfill.balancing.plan import Plan, build_plan
 from synfill.balancing.prompts import PromptBook, PromptWriter, check_names
-from synfill.balancing.settings import BalanceSettings
 from synfill.balancing.target import Target
-from synfill.balancing.texts import read_prompts, read_target
-from synfill.balancing.writers import check_imagefolder, check_parquet
+from synfill.config.balance import BalanceSettings
 from synfill.data.images import BadRow, Inspection
 from synfill.data.labels import choose_label, choose_split, read_label_table
+from synfill.data.provenance import Provenance, find_provenance, read_synthetic
 from synfill.data.source import Source, image_column, open_source
+from synfill.data.writers import check_imagefolder, check_parquet
 from synfill.errors import RunError, UsageError, suggest
 from synfill.files import safe_name
-from synfill.generate.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
 from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
 from synfill.reporter import Reporter
+from synfill.runs.dataset_folder import OutputFolder
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,34 +9,38 @@ from typing import TYPE_CHECKING, Unpack
 from synfill.balancing.estimate import time_lines
 from synfill.balancing.finish import finish, versions
 from synfill.balancing.look import look_at_images
-from synfill.balancing.output import OutputFolder, State
 from synfill.balancing.plan import Plan, write_plan
 from synfill.balancing.prepare import Draft, Prepared, prepare
-from synfill.balancing.remembered import RunRecord, RunState, as_json, digest_identity
-from synfill.balancing.replacing import PLAN, RUN, Replacing
-from synfill.balancing.settings import BalanceOptions, BalanceSettings, make_settings
-from synfill.balancing.shortfall import what_is_missing
 from synfill.balancing.takeover import open_smaller, take_over
-from synfill.balancing.words import tell_doubts
+from synfill.balancing.warnings import tell_doubts
+from synfill.config.balance import BalanceOptions, BalanceSettings, make_settings
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
-from synfill.generate.batchsize import BatchSizeMemory, expected_batch_size, find_batch_size
-from synfill.generate.check import default_checks
-from synfill.generate.engine import Progress, fill
-from synfill.generate.shard import shard_size
-from synfill.generate.store import ShardStore
-from synfill.publish.destination import Destination, PushSettings, check_destination
-from synfill.publish.listing import read_dataset
-from synfill.publish.push import Pushed, push_dataset
+from synfill.generation.fill.engine import Progress, fill
+from synfill.generation.fill.shard import shard_size
+from synfill.generation.fill.store import ShardStore
+from synfill.generation.pipeline.batch_size import (
+    BatchSizeMemory,
+    expected_batch_size,
+    find_batch_size,
+)
+from synfill.hub.upload.destination import Destination, PushSettings, check_destination
+from synfill.hub.upload.listing import read_dataset
+from synfill.hub.upload.push import Pushed, push_dataset
+from synfill.quality.checks import default_checks
 from synfill.records import ImageProfile, JsonObject, Request
+from synfill.report.shortfall import what_is_missing
 from synfill.reporter import Reporter, reporting
+from synfill.runs.dataset_folder import OutputFolder, State
+from synfill.runs.dataset_record import RunRecord, RunState, as_json, digest_identity
+from synfill.runs.replacing import PLAN, RUN, Replacing
 from synfill.tables import text_table
 from synfill.wording import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from synfill.generate.generator import Generator
+    from synfill.generation.pipeline.generator import Generator
 
 ROOM_TO_SPARE = 50_000_000
 EXAMPLES = 5
@@ -433,7 +437,7 @@ def _tell_upscaling(prepared: Prepared, reporter: Reporter) -> None:
 
 
 def _load(prepared: Prepared, reporter: Reporter) -> Generator:
-    from synfill.generate.generator import load_generator
+    from synfill.generation.pipeline.generator import load_generator
 
     reporter.note(f"Loading {prepared.model.id} on {prepared.model.device}.")
     return load_generator(prepared.model)

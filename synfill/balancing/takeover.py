@@ -19,9 +19,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synfill.balancing.output import OutputFolder
 from synfill.balancing.prepare import Prepared
-from synfill.balancing.remembered import (
+from synfill.data.images import BadImage, inspect
+from synfill.data.source import image_column
+from synfill.errors import RunError, UsageError
+from synfill.generation.fill.shard import Outcome, shard_size
+from synfill.generation.fill.store import ShardStore
+from synfill.reading import read_regular, regular
+from synfill.records import Verdict
+from synfill.reporter import Reporter
+from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_record import (
     LARGEST_RUN,
     SHARD_FOLDERS,
     RunRecord,
@@ -30,15 +38,7 @@ from synfill.balancing.remembered import (
     differences,
     digest_identity,
 )
-from synfill.balancing.replacing import PLAN, files_of_split
-from synfill.data.images import BadImage, inspect
-from synfill.data.source import image_column
-from synfill.errors import RunError, UsageError
-from synfill.generate.shard import Outcome, shard_size
-from synfill.generate.store import ShardStore
-from synfill.reading import read_regular, regular
-from synfill.records import Verdict
-from synfill.reporter import Reporter
+from synfill.runs.replacing import PLAN, files_of_split
 
 Find = Callable[[int], Sequence[Outcome]]
 Image = tuple[bytes, str]

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from synfill.config.problems import shown
 from synfill.errors import UsageError, suggest
-from synfill.problems import shown
 from synfill.records import Cell
 
 Kind = Literal["uniform", "median", "mean", "ratio", "imbalance-factor", "counts", "present"]

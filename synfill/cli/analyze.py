@@ -38,8 +38,8 @@ from synfill.cli.words import meaning
 from synfill.errors import UsageError
 
 if TYPE_CHECKING:
-    from synfill.balancing.analyze import Analysis
-    from synfill.balancing.histogram import Count, Figures, Histogram
+    from synfill.analysis.histogram import Count, Figures, Histogram
+    from synfill.analysis.run import Analysis
 
 
 @app.command()
@@ -78,7 +78,7 @@ def analyze(
 
     Example: [bold]synfill analyze photos --group gender --split all[/bold]
     """
-    from synfill.balancing.analyze import analyze as run
+    from synfill.analysis.run import analyze as run
 
     set_verbosity(verbose, quiet)
     if plot is not None:
@@ -105,7 +105,7 @@ def analyze(
     else:
         show(analysis)
     if plot is not None:
-        from synfill.balancing.analyze import draw_analysis
+        from synfill.analysis.run import draw_analysis
         from synfill.files import atomic_write
 
         with atomic_write(plot) as file:

@@ -17,8 +17,8 @@ from synfill.cli.output import VERBOSITY, hide_bars, show_error
 from synfill.cli.shape import App
 from synfill.cli.stopping import CTRL_C, STOPPING, code_of
 from synfill.errors import SynfillError, UsageError
+from synfill.hub.client import check_endpoint
 from synfill.masking import masked_streams
-from synfill.transport import check_endpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

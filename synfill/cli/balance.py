@@ -320,7 +320,7 @@ def balance(
     """
     given = {name: value for name, value in locals().items() if value is not None}
     from synfill.balancing.run import run_balance
-    from synfill.balancing.settings import make_settings, read_settings, setting_lines
+    from synfill.config.balance import make_settings, read_settings, setting_lines
 
     set_verbosity(verbose, quiet)
     for name in ("settings", "verbose", "quiet"):

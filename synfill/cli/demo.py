@@ -15,8 +15,8 @@ from synfill.cli.output import ConsoleReporter, figures_table, say, say_command,
 from synfill.cli.words import TAIL, meaning
 
 if TYPE_CHECKING:
-    from synfill.balancing.analyze import Analysis
-    from synfill.balancing.histogram import Histogram
+    from synfill.analysis.histogram import Histogram
+    from synfill.analysis.run import Analysis
     from synfill.balancing.run import BalanceResult
     from synfill.training.request import TrainResult
 
@@ -41,7 +41,7 @@ def demo(
 
     Example: [bold]synfill demo[/bold]
     """
-    from synfill.balancing.analyze import analyze
+    from synfill.analysis.run import analyze
 
     set_verbosity(verbose, quiet)
     say(
@@ -82,7 +82,7 @@ def demo(
 
 def _balance(out: Path) -> BalanceResult:
     from synfill.balancing.run import run_balance
-    from synfill.balancing.settings import make_settings
+    from synfill.config.balance import make_settings
 
     settings = make_settings({"source": "demo", "out": out, **BALANCE}, "The demo")
     reporter = ConsoleReporter()

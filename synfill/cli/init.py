@@ -22,7 +22,7 @@ from synfill.cli.options import (
 from synfill.cli.output import ConsoleReporter, say, say_command
 
 if TYPE_CHECKING:
-    from synfill.balancing.start import Started
+    from synfill.starter.run import Started
 
 
 @app.command()
@@ -50,7 +50,7 @@ def init(
 
     Example: [bold]synfill init photos --group gender[/bold]
     """
-    from synfill.balancing.start import write_start
+    from synfill.starter.run import write_start
 
     set_verbosity(verbose, quiet)
     started = write_start(
@@ -70,7 +70,7 @@ def init(
 
 
 def _tell(started: Started) -> None:
-    from synfill.balancing.starter import dry_run, shell
+    from synfill.starter.texts import dry_run, shell
 
     facts, reporter = started.facts, ConsoleReporter()
     say(f"Wrote {started.recipe} and {started.prompts}. Read them, then:")

@@ -33,8 +33,8 @@ from synfill.records import JsonObject
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from synfill.training.classifier import Classifier
-    from synfill.training.scoring import Score, Scoring
+    from synfill.classifier.classifier import Classifier
+    from synfill.classifier.scoring import Score, Scoring
 
 _UNBROKEN = 100_000
 _TOP = 3
@@ -100,9 +100,9 @@ def predict(
     for name in images:
         _check_there(name)
 
-    from synfill.training.classifier import load_classifier
-    from synfill.training.imagefiles import find_images
-    from synfill.training.scoring import Scoring, open_dataset
+    from synfill.classifier.classifier import load_classifier
+    from synfill.classifier.imagefiles import find_images
+    from synfill.classifier.scoring import Scoring, open_dataset
 
     files: list[Path] | None = None
     if not any(_may_be_dataset(name) for name in images):

@@ -43,9 +43,9 @@ def push(
 
     Example: [bold]synfill push photos-balanced alice/photos-balanced --private[/bold]
     """
-    from synfill.publish.destination import PushSettings, check_destination
-    from synfill.publish.listing import read_dataset
-    from synfill.publish.push import push_dataset
+    from synfill.hub.upload.destination import PushSettings, check_destination
+    from synfill.hub.upload.listing import read_dataset
+    from synfill.hub.upload.push import push_dataset
 
     set_verbosity(verbose, quiet)
     reporter = ConsoleReporter()

@@ -33,7 +33,7 @@ def list_(verbose: Verbose = False, quiet: Quiet = False) -> None:
 
     Example: [bold]synfill recipes list[/bold]
     """
-    from synfill.training.recipes import list_recipes
+    from synfill.config.shipped import list_recipes
 
     set_verbosity(verbose, quiet)
     found = list_recipes()
@@ -49,7 +49,7 @@ def show(name: NameArgument, verbose: Verbose = False, quiet: Quiet = False) -> 
 
     Example: [bold]synfill recipes show demo[/bold]
     """
-    from synfill.training.recipes import find_shipped
+    from synfill.config.shipped import find_shipped
 
     set_verbosity(verbose, quiet)
     # Not through the console, which would wrap lines and take [0] for markup.
@@ -73,7 +73,7 @@ def help_(
 
     Example: [bold]synfill recipes help stages.mix[/bold]
     """
-    from synfill.training.keys import BALANCE, all_keys, find_keys
+    from synfill.config.keys import BALANCE, all_keys, find_keys
 
     set_verbosity(verbose, quiet)
     keys = all_keys() if key is None else find_keys(key)
@@ -103,7 +103,7 @@ def copy(
 
     Example: [bold]synfill recipes copy demo mine.yaml[/bold]
     """
-    from synfill.training.recipes import copy_recipe
+    from synfill.config.shipped import copy_recipe
 
     set_verbosity(verbose, quiet)
     written, command = copy_recipe(name, path)

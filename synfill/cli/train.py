@@ -124,8 +124,8 @@ def _parse_seeds(text: str) -> tuple[int, ...]:
 
 def show(result: TrainResult) -> None:
     """Print what a run gave."""
-    from synfill.training.comparison import percent
-    from synfill.training.results import scalar
+    from synfill.evaluation.comparison import percent
+    from synfill.evaluation.results import scalar
 
     console = stdout()
     if result.comparison is not None:

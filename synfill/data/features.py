@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from synfill.data.names import check_classes
 from synfill.data.source import Column, ColumnKind
 from synfill.errors import RunError, UsageError, suggest
+from synfill.names import check_classes
 from synfill.reading import parse_json
 from synfill.records import JsonObject
 

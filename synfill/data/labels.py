@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synfill.data.arrow import to_numpy
-from synfill.data.names import check_classes, natural_key
 from synfill.data.source import Column, Source
 from synfill.errors import RunError, UsageError, suggest
+from synfill.names import check_classes, natural_key
 from synfill.records import MISSING, Factor, LabelTable, Value
 
 CONVENTIONAL_LABELS = frozenset(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synfill.errors import UsageError
-from synfill.records import LabelTable
+from synfill.records import LabelTable, Shape
 from synfill.wording import counted
-
-Shape = Literal["exp", "step"]
 
 
 @dataclass(frozen=True, eq=False)

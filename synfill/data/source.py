@@ -18,12 +18,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from synfill.errors import RunError, UsageError
+from synfill.hub.revisions import is_revision
 from synfill.reading import regular
-from synfill.records import JsonObject
-from synfill.revisions import is_revision
+from synfill.records import AS_FOUND, FolderOptions, JsonObject
 
 if TYPE_CHECKING:
-    from synfill.data.tree import Tree
+    from synfill.data.sources.imagefolder.tree import Tree
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How every source hands out its images."""
@@ -76,25 +76,6 @@ class Origin:
     def hub_id(self) -> str:
         """Its id on the Hub; "" for a local dataset, and for the built-in one."""
         return self.location if not self.is_local and "/" in self.location else ""
-
-
-@dataclass(frozen=True)
-class FolderOptions:
-    """How a folder of images is to be read, where that isn't left to synfill.
-
-    Attributes:
-        layout: What each level of folders names, e.g. "*/split/class"; see `synfill.data.levels`.
-        image_root: The folder that a table's file names start from.
-        file_column: The column of a table that names the files.
-    """
-
-    layout: str | None = None
-    image_root: str | None = None
-    file_column: str | None = None
-
-
-AS_FOUND = FolderOptions()
-"""Nothing was said."""
 
 
 class Source(Protocol):
@@ -184,7 +165,7 @@ def open_source(
         RunError: The dataset can't be read.
     """
     if spec == "demo":
-        from synfill.data.demo import DemoSource
+        from synfill.data.sources.demo import DemoSource
 
         _refuse_folder(spec, folder)
         return DemoSource()
@@ -193,7 +174,7 @@ def open_source(
     # Below a folder that is there, a missing one is a typo, not an id.
     is_path = os.path.isdir(os.path.dirname(spec)) if spec else False
     if not is_path and (hub := _HUB_ID.fullmatch(spec)):
-        from synfill.data.hub import open_hub
+        from synfill.data.sources.hub import open_hub
 
         _refuse_folder(spec, folder)
         if hub["revision"] is not None and not is_revision(hub["revision"]):
@@ -209,9 +190,9 @@ def open_source(
 
 
 def _open_local(spec: str, config: str | None, image: str | None, folder: FolderOptions) -> Source:
-    from synfill.data.parquet import open_parquet, parquet_files
-    from synfill.data.tablefiles import TABLE_SUFFIXES
-    from synfill.data.tree import read_tree
+    from synfill.data.sources.imagefolder.tablefiles import TABLE_SUFFIXES
+    from synfill.data.sources.imagefolder.tree import read_tree
+    from synfill.data.sources.parquet import open_parquet, parquet_files
 
     path = Path(spec).expanduser()
     if not path.is_dir():
@@ -233,7 +214,7 @@ def _open_local(spec: str, config: str | None, image: str | None, folder: Folder
     if (path / "dataset_dict.json").is_file() or (
         (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
     ):
-        from synfill.data.saved import open_saved
+        from synfill.data.sources.saved import open_saved
 
         _refuse_config(spec, config)
         _refuse_folder(spec, folder)
@@ -256,9 +237,9 @@ def _open_local(spec: str, config: str | None, image: str | None, folder: Folder
 def _open_folder(
     spec: str, path: Path, tree: Tree, image: str | None, folder: FolderOptions
 ) -> Source:
-    from synfill.data.imagefolder import open_imagefolder
-    from synfill.data.tables import table_files
-    from synfill.data.tree import read_tree
+    from synfill.data.sources.imagefolder.source import open_imagefolder
+    from synfill.data.sources.imagefolder.tables import table_files
+    from synfill.data.sources.imagefolder.tree import read_tree
 
     tables = None
     images = tree
@@ -270,10 +251,10 @@ def _open_folder(
 
 
 def _open_table(spec: str, path: Path, image: str | None, folder: FolderOptions) -> Source:
-    from synfill.data.imagefolder import open_imagefolder
-    from synfill.data.metadata import METADATA_NAMES
-    from synfill.data.tables import TableFile
-    from synfill.data.tree import read_tree
+    from synfill.data.sources.imagefolder.metadata import METADATA_NAMES
+    from synfill.data.sources.imagefolder.source import open_imagefolder
+    from synfill.data.sources.imagefolder.tables import TableFile
+    from synfill.data.sources.imagefolder.tree import read_tree
 
     if path.name in METADATA_NAMES and folder == AS_FOUND:
         return open_imagefolder(spec, read_tree(path.parent), image=image)
@@ -322,7 +303,7 @@ def _names_files(path: Path) -> bool:
 
 
 def _holds_images(tree: Tree) -> bool:
-    from synfill.data.layout import image_names
+    from synfill.data.sources.imagefolder.layout import image_names
 
     return any(image_names(tree.folders).values())
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling import batch_size_of, choose, cut_batches, epoch_length
-from synfill.training.settings import Budget, Recipe, StageSettings
+from synfill.config.training import Budget, Recipe, StageSettings
+from synfill.training.sampling.order import batch_size_of, choose, cut_batches, epoch_length
 
 
 def steps_per_epoch(

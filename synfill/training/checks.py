@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.errors import UsageError
 from synfill.training.identity import is_to_be_made
-from synfill.training.matching import find_classes, label_of, match_classes
-from synfill.training.methods import place_of
-from synfill.training.parts import open_parts
-from synfill.training.settings import DataSettings, Recipe, StageSettings, SyntheticSettings
+from synfill.training.images.matching import find_classes, label_of, match_classes
+from synfill.training.images.parts import open_parts
+from synfill.training.methods.builtin import place_of
 
 if TYPE_CHECKING:
-    from synfill.training.gather import TrainingData
+    from synfill.training.images.gather import TrainingData
 
 
 def look_ahead(
@@ -87,8 +87,8 @@ def check_networks(
         UsageError: It doesn't.
         RunError: The network fails for a reason of its own.
     """
-    from synfill.training.model import choose_trainable, learns_from_one, rebuild_model
-    from synfill.training.sampling import choose, smallest_share
+    from synfill.training.network.model import choose_trainable, learns_from_one, rebuild_model
+    from synfill.training.sampling.order import choose, smallest_share
 
     labels, synthetic = data.train.labels, data.train.synthetic
     network = rebuild_model(recipe.model, len(data.classes), data.image_size)

@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from synfill.classifier.classifier import check_classifier
 from synfill.errors import RunError, SynfillError
-from synfill.training.classifier import check_classifier
-from synfill.training.folder import SeedFolder
-from synfill.training.history import cost_of, read_history
-from synfill.training.metrics import TrainCounts, measure
-from synfill.training.pixels import ImageSet
-from synfill.training.predictions import Said, read_predictions
-from synfill.training.results import Result
+from synfill.evaluation.metrics import TrainCounts, measure
+from synfill.evaluation.predictions import Said, read_predictions
+from synfill.evaluation.results import Result
+from synfill.runs.training_folder import SeedFolder
+from synfill.training.images.pixels import ImageSet
+from synfill.training.stage.history import cost_of, read_history
 
 if TYPE_CHECKING:
-    from synfill.training.gather import TrainingData
+    from synfill.training.images.gather import TrainingData
 
 
 class UnusableError(Exception):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
+from synfill.evaluation.metrics import TrainCounts
 from synfill.records import JsonObject
-from synfill.training.metrics import TrainCounts
-from synfill.training.settings import DataSettings, Recipe, StageSettings, SyntheticSettings
 
 if TYPE_CHECKING:
-    from synfill.training.gather import TrainingData
+    from synfill.training.images.gather import TrainingData
 
 
 _FOLDER_KEYS = ("layout", "image_root", "file_column")

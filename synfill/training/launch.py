@@ -9,8 +9,8 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
+from synfill.config.training import Precision
 from synfill.devices import has_bfloat16
-from synfill.training.settings import Precision
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from synfill.config.training import DataSettings, Recipe, StageSettings
 from synfill.errors import SynfillError
 from synfill.training.budget import epoch_steps, own_epochs
 from synfill.training.identity import is_to_be_made, sees_synthetic
-from synfill.training.matching import find_classes, match_classes
-from synfill.training.parts import open_parts
-from synfill.training.settings import DataSettings, Recipe, StageSettings
+from synfill.training.images.matching import find_classes, match_classes
+from synfill.training.images.parts import open_parts
 
 if TYPE_CHECKING:
-    from synfill.training.gather import TrainLabels
+    from synfill.training.images.gather import TrainLabels
 
 
 @dataclass(frozen=True)

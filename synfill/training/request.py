@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synfill.config.training import Recipe
+from synfill.evaluation.comparison import FIGURES, Comparison, Subject
+from synfill.evaluation.results import Result
+from synfill.runs.training_folder import RunFolder
 from synfill.tables import text_table
-from synfill.training.comparison import FIGURES, Comparison, Subject
-from synfill.training.folder import RunFolder
-from synfill.training.results import Result
-from synfill.training.settings import Recipe
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from synfill.publish.push import Pushed
+    from synfill.hub.upload.push import Pushed
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfill.balancing.run import run_balance
-from synfill.balancing.settings import (
+from synfill.config.arguments import checks_names
+from synfill.config.balance import (
     BalanceSettings,
     balance_problems,
     make_settings,
     settings_of_recipe,
 )
-from synfill.calling import checks_names
+from synfill.config.recipe import read_recipe, recipe_yaml
+from synfill.config.training import DataSettings, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
+from synfill.evaluation.comparison import Subject, compare
+from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.predictions import merge_predictions
+from synfill.evaluation.results import Result, write_json, write_metrics
 from synfill.files import atomic_write
-from synfill.publish.destination import Destination, PushSettings
+from synfill.hub.upload.destination import Destination, PushSettings
 from synfill.records import JsonObject
+from synfill.report.plots import draw_comparison, draw_method
 from synfill.reporter import LogReporter, Reporter, reporting
+from synfill.runs.training_folder import MethodFolder, RunFolder, SeedFolder
 from synfill.training.budget import budget_in_effect
 from synfill.training.checks import check_networks, look_ahead
-from synfill.training.comparison import Subject, compare
-from synfill.training.folder import MethodFolder, RunFolder, SeedFolder
 from synfill.training.identity import (
     count_train,
     is_to_be_made,
@@ -36,19 +42,13 @@ from synfill.training.identity import (
 )
 from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.lengths import Lengths, find_lengths
-from synfill.training.methods import OWN, place_of, stages_of
-from synfill.training.metrics import TrainCounts
-from synfill.training.plots import draw_comparison, draw_method
-from synfill.training.predictions import merge_predictions
-from synfill.training.pushing import prepare_push, push_model
-from synfill.training.recipe import read_recipe, recipe_yaml
+from synfill.training.methods.builtin import OWN, place_of, stages_of
+from synfill.training.push import prepare_push, push_model
 from synfill.training.request import TrainResult, TrainSettings
-from synfill.training.results import Result, write_json, write_metrics
-from synfill.training.settings import DataSettings, StageSettings
 from synfill.training.trackers import check_trackers
 
 if TYPE_CHECKING:
-    from synfill.training.gather import TrainingData, TrainLabels
+    from synfill.training.images.gather import TrainingData, TrainLabels
 
 
 @checks_names
@@ -166,7 +166,7 @@ class _Run:
         look_ahead(self._data, self.recipe.data, self.methods)
         self.folder.check(self.identity, self.settings.overwrite)
         self.device = find_device(self.settings.device)
-        from synfill.training.model import check_model
+        from synfill.training.network.model import check_model
 
         check_model(self.recipe.model)
         check_trackers(self.recipe.hardware.trackers, self.is_main)
@@ -207,7 +207,7 @@ class _Run:
         return prepare_push(push, self.recipe, self.reporter)
 
     def _run(self) -> TrainResult:
-        from synfill.training.gather import TrainLabels
+        from synfill.training.images.gather import TrainLabels
 
         data = self._gather()
         for note in data.notes:
@@ -258,7 +258,7 @@ class _Run:
         return TrainResult(self.out, self.recipe, results, subject, comparison)
 
     def _gather(self) -> TrainingData:
-        from synfill.training.gather import gather
+        from synfill.training.images.gather import gather
 
         data = self._data
         balanced: str | None = None
@@ -290,7 +290,7 @@ class _Run:
 
     def _check_stages(self, found: TrainLabels) -> None:
         """All that the images' labels could stop a later stage by is found before the first."""
-        from synfill.training.sampling import check_stage
+        from synfill.training.sampling.order import check_stage
 
         for name, stages in self.methods.items():
             for position, stage in enumerate(stages):

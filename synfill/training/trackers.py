@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from synfill.config.training import Tracker
 from synfill.errors import RunError, UsageError
 from synfill.records import JsonObject
-from synfill.training.settings import Tracker
 
 
 def check_trackers(names: Sequence[Tracker], is_main: bool) -> None:

@@ -15,28 +15,28 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from synfill.classifier.classifier import save_classifier
+from synfill.config.training import HardwareSettings, ModelSettings, StageSettings
+from synfill.evaluation.inference import Preprocessing, evaluate
+from synfill.evaluation.metrics import TrainCounts, measure
+from synfill.evaluation.predictions import Predictions, write_predictions
+from synfill.evaluation.results import Result
 from synfill.records import JsonObject
 from synfill.reporter import Reporter
-from synfill.training.checkpoint import CheckpointFolder
-from synfill.training.classifier import save_classifier
-from synfill.training.evaluation import Preprocessing, evaluate
-from synfill.training.folder import SeedFolder
-from synfill.training.history import cost_of
-from synfill.training.loop import train_stages
-from synfill.training.meter import LoopProgress
-from synfill.training.metrics import TrainCounts, measure
-from synfill.training.model import build_model
-from synfill.training.networks import pretrained_statistics
-from synfill.training.pixels import ImageSet
-from synfill.training.predictions import Predictions, write_predictions
-from synfill.training.results import Result
-from synfill.training.settings import HardwareSettings, ModelSettings, StageSettings
+from synfill.runs.training_folder import SeedFolder
+from synfill.training.images.pixels import ImageSet
+from synfill.training.network.build import pretrained_statistics
+from synfill.training.network.model import build_model
+from synfill.training.stage.checkpoint import CheckpointFolder
+from synfill.training.stage.history import cost_of
+from synfill.training.stage.loop import train_stages
+from synfill.training.stage.meter import LoopProgress
 from synfill.training.trackers import Trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from synfill.training.gather import TrainingData
+    from synfill.training.images.gather import TrainingData
 
 
 @dataclass(frozen=True, eq=False)

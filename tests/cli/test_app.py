@@ -87,7 +87,7 @@ def test_a_mistake_of_our_own_says_so_and_keeps_the_traceback_for_debugging(
     def fail(*_, **__):
         raise KeyError("boom")
 
-    monkeypatch.setattr("synfill.balancing.analyze.open_source", fail)
+    monkeypatch.setattr("synfill.analysis.run.open_source", fail)
     ran = cli("analyze", ".")
     assert ran.code == 1
     assert "mistake in synfill" in ran.err

@@ -7,9 +7,9 @@ import pytest
 from datasets_fixtures import make_files, make_tree, write_csv
 
 import synfill
+from synfill.config.recipe import read_recipe
 from synfill.training.identity import recipe_identity
-from synfill.training.parts import open_parts
-from synfill.training.recipe import read_recipe
+from synfill.training.images.parts import open_parts
 
 CLASSES = {"cat": 5, "dog": 2}
 HALVES = [("cat", 3), ("dog", 2), ("cat", 2)]

@@ -11,10 +11,10 @@ from fuzzing.odd import BROKEN_IMAGES, DEEP_JSON, HOSTILE_HEADERS
 from fuzzing.strategies import mutated
 from hypothesis import HealthCheck, given, settings
 
+from synfill.classifier.classifier import load_classifier, save_classifier
+from synfill.config.training import ModelSettings
 from synfill.errors import SynfillError
-from synfill.training.classifier import load_classifier, save_classifier
-from synfill.training.model import build_model
-from synfill.training.settings import ModelSettings
+from synfill.training.network.model import build_model
 
 
 @pytest.fixture(scope="module")

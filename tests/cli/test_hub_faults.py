@@ -1,4 +1,4 @@
-"""The command line reads from a small Hub that fails; tests/data/test_hub_reading.py has more."""
+"""The command line reads from a small Hub that fails; see data/sources/test_hub_reading.py."""
 
 import json
 import re

@@ -8,10 +8,10 @@ from datasets_fixtures import make_imagefolder
 
 from synfill.balancing import finish as finishing
 from synfill.balancing import run as running
-from synfill.balancing.commit import Mover
-from synfill.balancing.output import OutputFolder
-from synfill.generate.generator import Generator
-from synfill.generate.store import ShardStore
+from synfill.generation.fill.store import ShardStore
+from synfill.generation.pipeline.generator import Generator
+from synfill.runs.commit import Mover
+from synfill.runs.dataset_folder import OutputFolder
 
 
 @pytest.fixture

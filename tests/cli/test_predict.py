@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synfill.training.classifier import load_classifier, save_classifier
-from synfill.training.model import build_model
-from synfill.training.settings import ModelSettings
+from synfill.classifier.classifier import load_classifier, save_classifier
+from synfill.config.training import ModelSettings
+from synfill.training.network.model import build_model
 
 CLASSES = ("cat", "[bold]dog", "eel", "fox", "gnu")
 

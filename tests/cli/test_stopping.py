@@ -95,7 +95,7 @@ def test_an_interrupt_in_an_import_or_a_finalizer_is_not_lost():
     ):
         code = (
             "import os\n"
-            "import synfill.__main__ as m, synfill.balancing.analyze as a\n"
+            "import synfill.__main__ as m, synfill.analysis.run as a\n"
             f"def fail(*_, **__):\n    {body}\n"
             "a.open_source = fail\n"
             "import sys; sys.argv = ['synfill', 'analyze', '.']\n"

@@ -198,9 +198,9 @@ def test_a_wide_table_is_cut_between_columns_never_inside_a_name(width, monkeypa
     from rich.console import Console
 
     from synfill.cli import train
-    from synfill.training.comparison import Subject, compare
-    from synfill.training.methods import METHODS
-    from synfill.training.recipe import read_recipe
+    from synfill.config.recipe import read_recipe
+    from synfill.evaluation.comparison import Subject, compare
+    from synfill.training.methods.builtin import METHODS
     from synfill.training.request import TrainResult
 
     results = {

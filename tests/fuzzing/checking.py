@@ -21,20 +21,21 @@ import pyarrow.parquet as pq
 from datasets_fixtures import IMAGE_TYPE, image_bytes
 from rich.console import Console
 
-from synfill.balancing.analyze import analyze
-from synfill.balancing.assemble import Assembler, find_provenance, output_features
-from synfill.balancing.writers import (
+from synfill.analysis.run import analyze
+from synfill.balancing.assemble import Assembler, output_features
+from synfill.cli.analyze import _sections
+from synfill.cli.output import counts_table
+from synfill.data.images import inspect_split
+from synfill.data.labels import choose_label, read_label_tables
+from synfill.data.provenance import find_provenance
+from synfill.data.source import Source, image_column, open_source
+from synfill.data.writers import (
     DatasetWriter,
     ImageFolderWriter,
     ParquetWriter,
     check_imagefolder,
     check_parquet,
 )
-from synfill.cli.analyze import _sections
-from synfill.cli.output import counts_table
-from synfill.data.images import inspect_split
-from synfill.data.labels import choose_label, read_label_tables
-from synfill.data.source import Source, image_column, open_source
 from synfill.errors import SynfillError
 
 SECRET_IMAGE = image_bytes(4242)

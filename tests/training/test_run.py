@@ -16,9 +16,9 @@ from datasets_fixtures import make_imagefolder
 from training_fixtures import CLASSES, make_colours, write_recipe
 
 import synfill
+from synfill.config.recipe import read_recipe
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.reporter import LogReporter
-from synfill.training.recipe import read_recipe
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +77,8 @@ def test_what_a_run_leaves(trained, colours):
 
 
 def test_pictures_are_drawn_from_what_is_on_disk_alike(trained, tmp_path):
-    from synfill.training.folder import MethodFolder
-    from synfill.training.plots import draw_method
+    from synfill.report.plots import draw_method
+    from synfill.runs.training_folder import MethodFolder
 
     recipe, out, _ = trained
     names = ["class-sizes.png", "confusion.png", "learning-curves.png"]
@@ -452,7 +452,7 @@ def test_only_methods_whose_steps_change_are_other_methods(recipe, tmp_path):
 
 
 def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_path, monkeypatch):
-    from synfill.training import loop
+    from synfill.training.stage import loop
 
     monkeypatch.setattr(loop, "_MOST_ENTRIES", 4)
     overrides = ["stages=[{steps: 30, batch_size: 16, sampling: undersample}]"]

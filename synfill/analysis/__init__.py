@@ -1,0 +1,1 @@
+"""How unevenly a dataset is filled: histogram, figures, pictures."""

@@ -1,0 +1,1 @@
+"""What a user may write: settings, recipes, and what is wrong with them."""

@@ -1,0 +1,170 @@
+"""What each key of a recipe means, from the settings' own descriptions: text for a person.
+
+The names, kinds, ranges and defaults are those of the models in `settings.py`, the meanings those
+of their docstrings; nothing is written down a second time here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from synfill.config.problems import wanted
+from synfill.config.recipe import SHORT_FORMS
+from synfill.config.training import (
+    DataSettings,
+    HardwareSettings,
+    LongTailSettings,
+    ModelSettings,
+    Recipe,
+    StageSettings,
+    SyntheticSettings,
+    TestSettings,
+)
+from synfill.errors import UsageError, suggest
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "": Recipe,
+    "data": DataSettings,
+    "data.long_tail": LongTailSettings,
+    "data.synthetic": SyntheticSettings,
+    "data.test": TestSettings,
+    "model": ModelSettings,
+    "stages": StageSettings,
+    "hardware": HardwareSettings,
+}
+"""Every mapping of a recipe: the path of its keys. A list's entries go by the list's own path."""
+
+BALANCE = "data.synthetic.balance"
+_SIGNS = {Ge: "at least", Gt: "more than", Le: "at most", Lt: "less than"}
+_ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a recipe.
+
+    Attributes:
+        path: Where it stands: "stages.batch_size".
+        kind: What its value may be, in words.
+        default: Its default, in words.
+        meaning: What it does.
+    """
+
+    path: str
+    kind: str
+    default: str
+    meaning: str
+
+
+def all_keys() -> list[Key]:
+    """Every key, section by section."""
+    return [key for section, model in SECTIONS.items() for key in _of_model(section, model)]
+
+
+def find_keys(wanted_key: str) -> list[Key]:
+    """The keys that a user means.
+
+    Args:
+        wanted_key: A path ("data.synthetic", "stages.0.lr", "methods.mine.0.lr"), or a key's last
+            part where that tells ("mix").
+
+    Returns:
+        The key, followed by the keys below it; several where a last part stands in several places.
+
+    Raises:
+        UsageError: There is no such key; the nearest is named.
+    """
+    parts = [part for part in wanted_key.strip().lower().replace("-", "_").split(".") if part]
+    if parts[:1] == ["methods"] and len(parts) > 1:
+        # A method's stages have the same keys.
+        parts = ["stages", *parts[2:]]
+    path = ".".join(part for part in parts if not part.isdigit())
+    keys = all_keys()
+    found = [key for key in keys if key.path == path]
+    found += [key for key in keys if path and key.path.startswith(f"{path}.")]
+    if not found and path.startswith(f"{BALANCE}."):
+        found = [key for key in keys if key.path == BALANCE]
+    if not found and "." not in path:
+        found = [key for key in keys if key.path.rpartition(".")[2] == path]
+    if not found:
+        known = [key.path for key in keys]
+        near = next((key for key in known if path and key.endswith(f".{path}")), None)
+        last = {key.rpartition(".")[2]: key for key in known}
+        hint = suggest(path, [*known, *last] if "." not in path else known, "keys")
+        raise UsageError(
+            f"A recipe has no key '{wanted_key}'.",
+            (f"Did you mean '{near}'? " if near else "")
+            + f"{hint.partition('Known keys')[0]}synfill recipes help lists all keys.",
+        )
+    return found
+
+
+def _of_model(section: str, model: type[BaseModel]) -> Iterator[Key]:
+    meanings = _meanings(model)
+    for name, field in model.model_fields.items():
+        yield Key(
+            f"{section}.{name}" if section else name,
+            _kind(field) + _short_form(section, name),
+            _default(field),
+            meanings[name].replace("None", "null"),
+        )
+
+
+def _short_form(section: str, name: str) -> str:
+    path = (*filter(None, section.split(".")), name)
+    return f", or its {SHORT_FORMS[path]} alone" if path in SHORT_FORMS else ""
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The section "Attributes" of a class's docstring."""
+    text = inspect.getdoc(model) or ""
+    _, _, listed = text.partition("Attributes:\n")
+    return {match[1]: " ".join(match[2].split()) for match in _ATTRIBUTE.finditer(listed)}
+
+
+def _kind(field: FieldInfo) -> str:
+    kinds = wanted(field.annotation)
+    ranges = [
+        f"{words} {_number(getattr(bound, bound_name))}"
+        for bound in _bounds(field)
+        for sign, words in _SIGNS.items()
+        if isinstance(bound, sign)
+        for bound_name in [sign.__name__.lower()]
+    ]
+    return f"{kinds}, {' and '.join(ranges)}" if ranges else kinds
+
+
+def _bounds(field: FieldInfo) -> list[Any]:
+    return [*field.metadata, *(m for one in get_args(field.annotation) for m in _metadata_of(one))]
+
+
+def _metadata_of(annotation: Any) -> Sequence[Any]:
+    metadata: Sequence[Any] = getattr(annotation, "__metadata__", ())
+    return [inner for one in metadata for inner in getattr(one, "metadata", [one])]
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if field.is_required():
+        return "needed"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, BaseModel):
+        return "as its keys say"
+    if value is None or value == {}:
+        return "null" if value is None else "{}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return _number(value) if isinstance(value, int | float) else str(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -1,0 +1,1 @@
+"""Probabilities -> metrics, comparisons, and the files they are kept in."""

@@ -1,0 +1,1 @@
+"""A diffusers pipeline at work: the one place that knows diffusers."""

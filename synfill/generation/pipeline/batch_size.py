@@ -1,0 +1,189 @@
+"""The batch size that pays on a GPU: timed once for a device and model, then remembered.
+
+The times decide only how many images are made at a time, so an image changes by a rounding at
+most. Knows torch only through the generator that it times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from synfill.devices import device_name, memory_bytes
+from synfill.errors import RunError
+from synfill.files import atomic_write, user_cache
+from synfill.generation.models.resolve import ResolvedModel
+from synfill.generation.pipeline.precision import OutOfMemory, auto_batch_size
+from synfill.generation.pipeline.rates import measure_rate
+
+if TYPE_CHECKING:
+    from synfill.generation.pipeline.generator import Generator
+
+LARGEST: Final = 64
+WORTH: Final = 0.03
+"""A batch twice as large is taken if it makes at least this share more images a second."""
+
+WORTH_TIMING: Final = 16
+"""A run of fewer batches than this, of the size in the table, isn't worth the timing."""
+
+Timer = Callable[["Generator", str, str, int], float]
+"""(generator, prompt, negative prompt, batch size) -> seconds an image; raises OutOfMemory."""
+
+
+class BatchSizeMemory:
+    """The batch sizes that were found on this machine, in a JSON file.
+
+    A file that can't be read counts as empty, one that can't be written is left alone: it only
+    saves time.
+
+    Args:
+        file: Where it is; in the user's cache folder by default. A user without a home (in a
+            container) has none, and nothing is remembered.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file or _usual_file()
+
+    def recall(self, model: ResolvedModel) -> int | None:
+        """The batch size that was found for this model on this device; None if none was."""
+        found = self._read().get(_key(model))
+        return found if type(found) is int and 1 <= found <= LARGEST else None
+
+    def keep(self, model: ResolvedModel, batch_size: int) -> None:
+        """Remember a batch size."""
+        if self._file is None:
+            return
+        content = json.dumps(self._read() | {_key(model): batch_size}, indent=1, sort_keys=True)
+        with contextlib.suppress(OSError, RunError), atomic_write(self._file) as file:
+            file.write(content.encode())
+
+    def _read(self) -> dict[str, Any]:
+        if self._file is None:
+            return {}
+        try:
+            content = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = None) -> int:
+    """How many images are made at a time as far as is known without timing.
+
+    Args:
+        model: The generator.
+        memory: What was found before; the user's own by default.
+
+    Returns:
+        On a CUDA GPU what was found there before, if anything; else what the table says.
+    """
+    found = None
+    if model.device.startswith("cuda"):
+        found = (memory or BatchSizeMemory()).recall(model)
+    return found or auto_batch_size(
+        model.device, model.size, model.family, memory_bytes(model.device)
+    )
+
+
+def find_batch_size(
+    generator: Generator,
+    prompt: str,
+    negative_prompt: str,
+    images: int,
+    memory: BatchSizeMemory,
+    on_note: Callable[[str], None],
+    timer: Timer = measure_rate,
+) -> int:
+    """The largest batch size that still pays, timed unless it is known.
+
+    Args:
+        generator: A loaded model.
+        prompt: Any prompt of the run.
+        negative_prompt: Its negative prompt: with one some models compute twice as much.
+        images: How many are to be made: few aren't worth timing.
+        memory: What was found before; what is found now is kept there.
+        on_note: Told what was found.
+        timer: Times one batch size.
+
+    Returns:
+        A power of two up to LARGEST; the table's where it isn't worth timing.
+    """
+    model = generator.model
+    found = memory.recall(model)
+    if found is not None:
+        return found
+    usual = auto_batch_size(model.device, model.size, model.family, memory_bytes(model.device))
+    if images < WORTH_TIMING * usual:
+        return usual
+    # A compiled network would be compiled anew for every size; what pays there pays here.
+    try:
+        with _uncompiled(model):
+            found, rate = largest_that_pays(
+                lambda size: timer(generator, prompt, negative_prompt, size)
+            )
+    except OutOfMemory:
+        return 1  # the engine will say what can be done
+    memory.keep(model, found)
+    on_note(f"Batch size {found}: the largest that pays here, about {rate:.3g} images a second.")
+    return found
+
+
+def largest_that_pays(seconds_an_image: Callable[[int], float]) -> tuple[int, float]:
+    """Double the batch size for as long as that makes WORTH more images a second.
+
+    Args:
+        seconds_an_image: Times one batch size; raises OutOfMemory where it doesn't fit.
+
+    Returns:
+        The batch size, and its images a second.
+
+    Raises:
+        OutOfMemory: Not even a single image fits.
+    """
+    size, rate = 1, 1 / seconds_an_image(1)
+    while 2 * size <= LARGEST:
+        try:
+            next_rate = 1 / seconds_an_image(2 * size)
+        except OutOfMemory:
+            break
+        if next_rate < rate * (1 + WORTH):
+            break
+        size, rate = 2 * size, next_rate
+    return size, rate
+
+
+def _uncompiled(model: ResolvedModel) -> contextlib.AbstractContextManager[Any]:
+    if not model.compile:
+        return contextlib.nullcontext()
+    import torch
+
+    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+def _key(model: ResolvedModel) -> str:
+    """All that a batch size depends on: the device, the versions, the model, the image size."""
+    import diffusers
+    import torch
+
+    parts = [
+        device_name(model.device),
+        f"torch {torch.__version__}",
+        f"diffusers {diffusers.__version__}",
+        f"{model.id}@{model.revision}",
+        model.lora,
+        "x".join(map(str, model.size)),
+        model.dtype,
+        "guided" if model.guidance_scale > 1 else "unguided",
+        "compiled" if model.compile else "",
+        "offloaded" if model.offload else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _usual_file() -> Path | None:
+    cache = user_cache()
+    return cache / "batch-sizes.json" if cache is not None else None

@@ -1,0 +1,238 @@
+"""The one place that runs diffusers: prompts, negative prompts and seeds in, pixels out.
+
+Neither knows where the prompts come from nor where the images go. Importing this module imports
+no torch; `load_generator` does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from synfill.devices import free_caches, is_out_of_memory
+from synfill.errors import RunError
+from synfill.generation.models.families import ADAPTERS, FLUX_TRUE_GUIDANCE
+from synfill.generation.models.guidance import interval_arguments
+from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.generation.pipeline.load import load_pipeline
+from synfill.generation.pipeline.precision import OutOfMemory
+from synfill.generation.pipeline.prompt_cache import PromptCache
+from synfill.generation.pipeline.samples import Batch, Sample, hand_over
+from synfill.records import ModelInfo
+
+
+class Generator:
+    """A loaded pipeline that makes one image a request.
+
+    Args:
+        pipe: A diffusers text-to-image pipeline, on its device.
+        model: Its settings.
+    """
+
+    def __init__(self, pipe: Any, model: ResolvedModel) -> None:
+        self.model = model
+        self._pipe = pipe
+        self._adapter = ADAPTERS.get(model.family)
+        self._cache = PromptCache(pipe, model, self._adapter) if self._adapter else None
+        self._accepted = inspect.signature(pipe.__call__).parameters
+        # A compiled denoiser is kept to one batch size: every other one is compiled anew.
+        self._static_batch = 0
+        self._decoder_dtype = getattr(getattr(pipe, "vae", None), "dtype", None)
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model as the card and run.json name it."""
+        return self.model.info()
+
+    def with_steps(self, steps: int) -> Generator:
+        """The same pipeline and prompt cache with another number of steps."""
+        other = copy(self)
+        other.model = replace(self.model, steps=steps)
+        return other
+
+    def expect_batches_of(self, batch_size: int) -> None:
+        """Say how large batches will be, before the first.
+
+        A compiled denoiser fills smaller ones up to it, so that it is compiled once, and an image
+        doesn't depend on whether a full batch was made before in this session.
+        """
+        self._static_batch = batch_size
+
+    def encode_ahead(self, prompts: Iterable[tuple[str, str]]) -> None:
+        """Encode the prompts of a whole run, then take the text encoders off the GPU.
+
+        Nothing happens where they are in nobody's way (without a CUDA GPU, or with `offload`), nor
+        where the embeddings of all prompts are too large to be kept. A prompt that wasn't named
+        brings them back.
+
+        Args:
+            prompts: Pairs of a prompt and its negative prompt.
+        """
+        import torch
+
+        if self._cache is None or self.model.offload or not self.model.device.startswith("cuda"):
+            return
+        try:
+            with torch.inference_mode():
+                if self._cache.keep_all(list(dict.fromkeys(prompts))):
+                    self._cache.park_encoders()
+        except RuntimeError as error:
+            # Then prompts are encoded when they are needed, and it is told there what can be done.
+            if not is_out_of_memory(error):
+                raise
+        free_caches()
+
+    def make(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
+    ) -> list[Sample]:
+        """Make one image for each prompt and wait for them; see `start`."""
+        return list(self.start(prompts, negative_prompts, seeds))
+
+    def start(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
+    ) -> Sequence[Sample]:
+        """Begin to make one image for each prompt.
+
+        An image depends on its own prompt, negative prompt and seed, and neither on how many
+        others are made with it nor on which (but for rounding: on the CPU in float32 within one
+        grey level).
+
+        Args:
+            prompts: The prompts.
+            negative_prompts: As many; "" for none.
+            seeds: As many, each from 0 to 2**63 - 1.
+
+        Returns:
+            As many images, in order. A GPU may still be at work on them: taking one waits for it.
+
+        Raises:
+            OutOfMemory: The batch is too large for the device. A smaller one can be tried.
+            RunError: The pipeline makes no RGB images.
+        """
+        groups = self._groups(prompts, negative_prompts)
+        made = [
+            self._make_group(
+                [prompts[i] for i in group],
+                [negative_prompts[i] for i in group],
+                [seeds[i] for i in group],
+            )
+            for group in groups
+        ]
+        if len(made) == 1:
+            return made[0]
+        placed = [pair for pairs in map(zip, groups, made) for pair in pairs]
+        return [sample for _, sample in sorted(placed, key=lambda pair: pair[0])]
+
+    def _groups(self, prompts: Sequence[str], negatives: Sequence[str]) -> list[list[int]]:
+        """Positions that can share one call of the pipeline without changing each other."""
+        groups: dict[object, list[int]] = {}
+        for i, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True)):
+            key: object = None
+            if self._adapter is None:
+                # Some pipelines pad the prompts of a call to the longest of them.
+                key = (prompt, negative)
+            elif self._adapter.splits_negatives:
+                key = bool(negative)
+            groups.setdefault(key, []).append(i)
+        return list(groups.values())
+
+    def _make_group(self, prompts: list[str], negatives: list[str], seeds: list[int]) -> Batch:
+        wanted = len(prompts)
+        if self.model.compile:
+            self._static_batch = max(self._static_batch, wanted)
+            extra = self._static_batch - wanted
+            prompts, negatives = prompts + prompts[-1:] * extra, negatives + negatives[-1:] * extra
+            seeds = seeds + seeds[-1:] * extra
+        try:
+            return self._call(prompts, negatives, seeds, wanted)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside of the handler: its traceback would keep the tensors of the failed call alive.
+        self._static_batch = 0
+        # Some pipelines decode in float32, and take that back only if they come to the end.
+        if self._decoder_dtype is not None and self._pipe.vae.dtype != self._decoder_dtype:
+            self._pipe.vae.to(dtype=self._decoder_dtype)
+        free_caches()
+        raise OutOfMemory(wanted)
+
+    def _call(
+        self, prompts: list[str], negatives: list[str], seeds: list[int], wanted: int
+    ) -> Batch:
+        import torch
+
+        width, height = self.model.size
+        arguments: dict[str, Any] = {
+            "num_inference_steps": self.model.steps,
+            "guidance_scale": self.model.guidance_scale,
+            "width": width,
+            "height": height,
+            # Drawn on the CPU, one generator an image: the same noise on every device, whatever
+            # is made beside it.
+            "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            "output_type": "pt",
+        }
+        with torch.inference_mode(), np.errstate(invalid="ignore"):
+            if self._cache is not None and self._adapter is not None:
+                embeddings = self._cache.batch(prompts, negatives)
+                interval = self.model.guidance_interval
+                if interval is not None and "negative_prompt_embeds" in embeddings:
+                    arguments |= interval_arguments(
+                        interval, self.model.guidance_scale, self.model.steps, embeddings
+                    )
+                else:
+                    arguments |= embeddings
+                arguments |= {
+                    name: value
+                    for name, value in self._adapter.arguments.items()
+                    if name in self._accepted
+                }
+                if self.model.family == "flux" and "negative_prompt_embeds" in arguments:
+                    arguments["true_cfg_scale"] = FLUX_TRUE_GUIDANCE
+            else:
+                arguments |= self._as_text(prompts, negatives)
+            output = self._pipe(**arguments)
+            images = self._check_images(output.images)[:wanted]
+            flags = getattr(output, "nsfw_content_detected", None) or [False] * wanted
+            return hand_over(images, flags[:wanted])
+
+    def _as_text(self, prompts: list[str], negatives: list[str]) -> dict[str, Any]:
+        """Prompts for a pipeline of no known family."""
+        found: dict[str, Any] = {"prompt": prompts}
+        if any(negatives) and self.model.negative_prompts and "negative_prompt" in self._accepted:
+            found["negative_prompt"] = negatives
+        return found
+
+    def _check_images(self, images: Any) -> Any:
+        import torch
+
+        if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] != 3:
+            raise RunError(
+                f"{self.model.id} ({self.model.pipeline}) gives no RGB images.",
+                "Choose a pipeline that makes ordinary colour images.",
+            )
+        return images
+
+
+def load_generator(
+    settings: GeneratorSettings | ResolvedModel, *, verbose: bool = False
+) -> Generator:
+    """Load a text-to-image model, fetching it from the Hub where it must be.
+
+    Args:
+        settings: What the user asked for, or what `resolve_model` made of it.
+        verbose: Show diffusers' and transformers' progress and warnings.
+
+    Raises:
+        UsageError: See `resolve_model`; not a text-to-image pipeline; weights only as pickle; a
+            LoRA for another model.
+        RunError: The weights can't be had or are broken.
+    """
+    model = settings if isinstance(settings, ResolvedModel) else resolve_model(settings)
+    pipe, loaded = load_pipeline(model, verbose=verbose)
+    return Generator(pipe, loaded)

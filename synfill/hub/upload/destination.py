@@ -1,0 +1,325 @@
+"""Where to push, and whether that may be done: asked before any work is begun, and again before
+anything is sent, as hours may lie between the two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from synfill.errors import RunError, UsageError
+from synfill.hub.client import prepare_client
+from synfill.hub.refusals import explain
+from synfill.hub.retry import Tell, ask, failures
+from synfill.hub.upload.answers import check_type
+from synfill.hub.upload.changes import is_of_run
+from synfill.hub.upload.kinds import DATASET, Kind
+from synfill.hub.upload.listing import LocalFolder
+from synfill.hub.upload.names import check_branch, check_message, default_name, split_id
+from synfill.hub.upload.remote import RUN, Seen, read_record, see
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """What a user says of a push.
+
+    Attributes:
+        repo_id: `owner/name`, or a name under the user's own account; None for
+            `<user>/` and the default name.
+        private: Whether a new repository is private; None for the namespace's default.
+        revision: The branch; None for main. It is made if it isn't there.
+        create_pr: Whether to open a pull request instead of committing.
+        commit_message: Of the commit; None for one that names synfill.
+        overwrite: Whether what is of another origin may be replaced.
+    """
+
+    repo_id: str | None = None
+    private: bool | None = None
+    revision: str | None = None
+    create_pr: bool = False
+    commit_message: str | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A repository that may be pushed to.
+
+    Attributes:
+        id: `owner/name`.
+        settings: What the user said.
+        exists: Whether it is there already.
+        has_branch: Whether `settings.revision` is there already.
+        private: Whether it is, or will be, private; None for the namespace's default.
+        kind: What it holds.
+        user: Who is logged in.
+    """
+
+    id: str
+    settings: PushSettings
+    exists: bool
+    has_branch: bool
+    private: bool | None
+    kind: Kind = DATASET
+    user: str = ""
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        from huggingface_hub import constants
+
+        return f"{constants.ENDPOINT}/{self.kind.pages}{self.id}"
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether what others put there may be replaced: it was said, or others will decide."""
+        return self.settings.overwrite or self.settings.create_pr
+
+    def audience(self) -> str:
+        """Who will be able to see it, as a sentence."""
+        owner = self.id.split("/")[0]
+        verb = "is" if self.exists else "will be"
+        if self.private:
+            return (
+                f"{self.id} {verb} private: only {owner} (for an organization: its members) can "
+                "see it."
+            )
+        if self.private is None:
+            return (
+                f"{self.id} will be made with the default of {owner}, which is public unless it "
+                "was set otherwise: anyone can see it. --private keeps it to its owner."
+            )
+        return f"{self.id} {verb} public: anyone can see it."
+
+
+def check_destination(
+    settings: PushSettings,
+    source_name: str,
+    identity: Mapping[str, Any],
+    local: LocalFolder | None,
+    tell: Tell,
+    kind: Kind = DATASET,
+) -> Destination:
+    """Find out who the user is and whether the push can be done. Changes nothing.
+
+    Args:
+        settings: What the user said.
+        source_name: The short name of what it is made of, for the default id.
+        identity: What makes the run this run, as in run.json.
+        local: What is to be pushed, where it is finished already.
+        tell: Where notes go.
+        kind: What is to be pushed.
+
+    Raises:
+        UsageError: The id can't be, or the repository isn't the user's or holds something else.
+        RunError: Not logged in, or the Hub can't be asked.
+    """
+    prepare_client()
+    try:
+        return _check(settings, source_name, identity, local, tell, kind)
+    except failures() as error:
+        raise explain(error, "Asking the Hub before the push", kind) from error
+
+
+def check_again(destination: Destination, local: LocalFolder, tell: Tell) -> Destination:
+    """Ask once more, right before something is sent: others may have changed it meanwhile.
+
+    Args:
+        destination: What was found out before.
+        local: What is to be pushed.
+        tell: Where notes go.
+
+    Raises:
+        RunError: It may not be pushed to any more, or others can see now what they couldn't.
+        Exception: What huggingface_hub raises.
+    """
+    settings = replace(destination.settings, repo_id=destination.id)
+    try:
+        now = _check(settings, "", local.record["identity"], local, tell, destination.kind)
+    except UsageError as error:
+        raise RunError(error.message, error.hint) from error
+    if now.exists and destination.private and not now.private:
+        raise RunError(
+            f"{now.id} was private when it was asked about, and is public now. Nothing was sent.",
+            "Make it private again in its settings on the Hub, or push to it with --public.",
+        )
+    if now.exists:
+        return now
+    if destination.exists:
+        tell(f"{now.id} is gone from the Hub, and is made again.")
+    # As it was said that it will be seen.
+    return replace(now, private=destination.private)
+
+
+def _check(
+    settings: PushSettings,
+    source_name: str,
+    identity: Mapping[str, Any],
+    local: LocalFolder | None,
+    tell: Tell,
+    kind: Kind,
+) -> Destination:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    given = _check_words(settings, kind)
+    me = ask("Asking who you are", lambda: _identified(HfApi().whoami()), tell)
+    user = str(me["name"])
+    id = _choose_id(given, source_name, user, kind)
+    seen: Seen | None = None
+    try:
+        seen = see(kind, id, None, tell)
+    except RepositoryNotFoundError:
+        if settings.create_pr:
+            raise UsageError(
+                f"There is no {kind.name} {id} to open a pull request on.", "Leave --create-pr out."
+            ) from None
+    if not settings.create_pr:
+        check_rights(me, id)
+    if seen is None:
+        return Destination(id, settings, False, False, settings.private, kind, user)
+    if settings.private is not None and settings.private != seen.private:
+        now, wanted = ("private", "--public") if seen.private else ("public", "--private")
+        raise UsageError(
+            f"{id} is there already and is {now}, but {wanted} was asked for.",
+            f"Change it in its settings on the Hub, leave {wanted} out, or choose another id.",
+        )
+    has_branch = True
+    if settings.revision is not None:
+        has_branch = _has_branch(kind, id, settings.revision, tell)
+        if has_branch:
+            # A new branch begins with what main holds.
+            seen = see(kind, id, settings.revision, tell)
+    destination = Destination(id, settings, True, has_branch, seen.private, kind, user)
+    if not destination.may_replace:
+        _check_origin(destination, seen, identity, local, tell)
+    return destination
+
+
+def _check_words(settings: PushSettings, kind: Kind) -> tuple[str | None, str] | None:
+    """Check what is known without asking; the parts of the id, where one was given."""
+    given = split_id(settings.repo_id, kind) if settings.repo_id is not None else None
+    if settings.revision is not None:
+        check_branch(settings.revision)
+    if settings.commit_message is not None:
+        check_message(settings.commit_message)
+    if settings.create_pr and settings.revision is not None:
+        raise UsageError(
+            "--create-pr opens a pull request on main, so that another branch means nothing.",
+            "Leave one of the two out.",
+        )
+    return given
+
+
+def _identified(me: Any) -> Mapping[str, Any]:
+    """The answer to whoami, of the form that is read here."""
+    check_type(check_type(me, dict).get("name"), str)
+    for org in check_type(me.get("orgs") or [], list):
+        check_type(check_type(org, dict).get("name"), str)
+    auth = check_type(me.get("auth") or {}, dict)
+    token = check_type(auth.get("accessToken") or {}, dict)
+    scopes = check_type(token.get("fineGrained") or {}, dict).get("scoped") or []
+    for scope in check_type(scopes, list):
+        check_type(check_type(scope, dict).get("permissions") or [], list)
+    return dict(me)
+
+
+def _choose_id(
+    given: tuple[str | None, str] | None, source_name: str, user: str, kind: Kind
+) -> str:
+    namespace, name = given if given is not None else (None, default_name(source_name, kind))
+    if not name:
+        raise UsageError(
+            f"No id can be made of the source's name '{source_name}'.",
+            f"Give one: --repo-id {user}/NAME (or, for synfill push, after the folder).",
+        )
+    return f"{namespace or user}/{name}"
+
+
+def check_rights(me: Mapping[str, Any], id: str) -> None:
+    """Refuse what the Hub would refuse after hours of work.
+
+    Args:
+        me: The Hub's answer to whoami.
+        id: Where to push.
+
+    Raises:
+        UsageError: The namespace isn't the user's to write in.
+        RunError: The token may only read.
+    """
+    namespace = id.split("/")[0].casefold()
+    orgs = me.get("orgs") or []
+    roles = {str(org["name"]).casefold(): org.get("roleInOrg") for org in orgs}
+    user = str(me["name"])
+    if namespace != user.casefold() and namespace not in roles:
+        known = ", ".join([user, *(org["name"] for org in orgs)])
+        raise UsageError(
+            f"You are logged in as {user}, who can't write to {id}.",
+            f"Choose an id under: {known}. Or log in as someone else: hf auth login --force",
+        )
+    if namespace in roles and roles[namespace] == "read":
+        raise UsageError(
+            f"You ({user}) may only read in the organization of {id}.",
+            "Ask its administrators for write access, or choose an id of your own.",
+        )
+    token = (me.get("auth") or {}).get("accessToken") or {}
+    scopes = (token.get("fineGrained") or {}).get("scoped") or []
+    writes = any("repo.write" in (scope.get("permissions") or []) for scope in scopes)
+    if token.get("role") == "read" or (token.get("role") == "fineGrained" and not writes):
+        raise RunError(
+            f"The token of {user} may only read, and a push writes.",
+            "Make one with write access at https://huggingface.co/settings/tokens, then run: "
+            "hf auth login --force",
+        )
+
+
+def _has_branch(kind: Kind, id: str, name: str, tell: Tell) -> bool:
+    """Whether a repository has a branch of that name, which may be made if it hasn't.
+
+    Raises:
+        UsageError: It can't be made: a tag has the name, or git can't hold it beside another.
+    """
+    from huggingface_hub import HfApi
+
+    def question() -> tuple[list[str], list[str]]:
+        refs = HfApi().list_repo_refs(id, repo_type=kind.name)
+        branches = [check_type(ref.name, str) for ref in refs.branches]
+        return branches, [check_type(ref.name, str) for ref in refs.tags]
+
+    branches, tags = ask("Asking for the branches", question, tell)
+    if name in branches:
+        return True
+    hint = "Give another --revision, or leave it out for main."
+    if name in tags:
+        raise UsageError(f"'{name}' is a tag in {id}, and only a branch can be pushed to.", hint)
+    near = [b for b in branches if b.startswith(f"{name}/") or name.startswith(f"{b}/")]
+    if near:
+        raise UsageError(f"Git can't hold the branches '{name}' and '{near[0]}' in {id}.", hint)
+    return False
+
+
+def _check_origin(
+    destination: Destination,
+    seen: Seen,
+    identity: Mapping[str, Any],
+    local: LocalFolder | None,
+    tell: Tell,
+) -> None:
+    """Only an empty repository, or one that this very run was pushed to, is written to."""
+    id, kind, files = destination.id, destination.kind, seen.files
+    if not files:
+        return
+    # A push that broke off may have left some of our files and not yet run.json.
+    if local is not None and local.is_all_of(files):
+        return
+    what = "is there already and holds something else"
+    if RUN in files:
+        # Through JSON, as the other one went: a tuple is a list there.
+        if is_of_run(read_record(kind, id, seen, tell), json.loads(json.dumps(identity))):
+            return
+        what = f"is there already and holds the {kind.name} of another run"
+    raise UsageError(
+        f"{id} {what} ({', '.join(sorted(files)[:4])}{', ...' if len(files) > 4 else ''}).",
+        "Choose another id, or add --overwrite to replace it.",
+    )

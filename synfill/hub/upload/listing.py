@@ -1,0 +1,202 @@
+"""What is in a finished folder, as its own record says, and what of it isn't on the Hub."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synfill.errors import RunError, UsageError
+from synfill.hub.upload.kinds import DATASET
+from synfill.hub.upload.ours import is_plain_path, listed_files, wrote
+from synfill.hub.upload.remote import CARD, RUN, RemoteFile, git_blob
+from synfill.reading import parse_json, read_regular
+from synfill.records import JsonObject
+from synfill.runs.written import hash_file
+
+_WORK = ".synfill"
+
+
+@dataclass
+class LocalFolder:
+    """What is to be pushed: what synfill wrote to a folder, not what else lies in it.
+
+    Attributes:
+        path: The folder.
+        record: Its run.json.
+        files: Every file of it: path below the folder -> size.
+        hashes: The SHA-256 that the record has for a file. Not of the card, which people edit,
+            and not of the record itself.
+        left_out: What else is in the folder, and isn't pushed; folders end with "/".
+    """
+
+    path: Path
+    record: JsonObject
+    files: dict[str, int]
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    _digests: dict[tuple[str, bool], str] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(self.files.values())
+
+    def check(self) -> None:
+        """Read every file that the record has a hash of, and compare.
+
+        Raises:
+            RunError: A file has changed since it was written.
+        """
+        changed = [name for name, sha256 in self.hashes.items() if self.sha256(name) != sha256]
+        if changed:
+            raise _changed(self.path, changed)
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of a file, read once."""
+        return self._digest(name, True)
+
+    def is_same(self, name: str, remote: RemoteFile) -> bool:
+        """Whether a remote file has the content of the local one of that name."""
+        if self.files.get(name) != remote.size:
+            return False
+        return self._digest(name, bool(remote.sha256)) == (remote.sha256 or remote.blob)
+
+    def missing_in(self, remote: Mapping[str, RemoteFile]) -> list[str]:
+        """Which files aren't there, or are other ones."""
+        return [n for n in self.files if n not in remote or not self.is_same(n, remote[n])]
+
+    def is_all_of(self, remote: Mapping[str, RemoteFile]) -> bool:
+        """Whether nothing is there but files of this folder."""
+        return all(self.is_same(name, file) for name, file in remote.items())
+
+    def _digest(self, name: str, sha256: bool) -> str:
+        if (name, sha256) not in self._digests:
+            path = self.path / name
+            self._digests[name, sha256] = hash_file(path) if sha256 else git_blob(path)
+        return self._digests[name, sha256]
+
+
+def read_dataset(path: Path) -> LocalFolder:
+    """Read what a finished dataset's folder holds.
+
+    Only what its record says that the run wrote. Links aren't followed.
+
+    Raises:
+        UsageError: There is no finished dataset.
+        RunError: Its run.json is damaged, or a file of it is gone, another one, or a link.
+    """
+    record = _read_record(path)
+    listed = listed_files(record)
+    if listed is None:
+        is_ours = wrote(record, DATASET)
+        names = [name for name in _walk(path) if is_ours(name)]
+        hashes = {}
+    else:
+        names = list(listed)
+        hashes = {name: sha256 for name, (_, sha256) in listed.items() if name not in (RUN, CARD)}
+    files = _stat_files(path, {*names, RUN})
+    if listed is not None:
+        changed = [name for name in hashes if files[name] != listed[name][0]]
+        if changed:
+            raise _changed(path, changed)
+    return LocalFolder(path, record, files, hashes, _left_out(path, files))
+
+
+def _read_record(path: Path) -> JsonObject:
+    if (path / _WORK).exists() and not (path / RUN).exists():
+        raise UsageError(
+            f"The run in {path} isn't finished.",
+            "Let it finish first: run the same synfill balance command again.",
+        )
+    try:
+        record = parse_json(read_regular(path / RUN))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"{path} holds no dataset made by synfill (there is no {RUN}).",
+            "Give the output folder of synfill balance.",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path / RUN} can't be read: {error}.", "Make the dataset again.") from None
+    if not isinstance(record, dict) or not isinstance(record.get("identity"), dict):
+        raise RunError(f"{path / RUN} is no record of a run.", "Make the dataset again.")
+    files = record.get("files", {})
+    whole = isinstance(files, dict) and all(map(is_plain_path, files))
+    if not whole or len(listed_files({"files": files}) or {}) != len(files):
+        raise RunError(f"The list of files in {path / RUN} is damaged.", "Make the dataset again.")
+    return record
+
+
+def _stat_files(path: Path, names: set[str]) -> dict[str, int]:
+    """The sizes of files below a folder, in the order of their names.
+
+    Raises:
+        RunError: One isn't there, is no regular file, or a link leads to it.
+    """
+    files = {}
+    folders: set[str] = set()
+    for name in sorted(names):
+        folder = name.rpartition("/")[0]
+        if folder not in folders:
+            folders.add(folder)
+            parts = folder.split("/")
+            for depth in range(1, len(parts) + 1):
+                _refuse_link(path, "/".join(parts[:depth]))
+        _refuse_link(path, name)
+        try:
+            found = os.lstat(path / name)
+        except OSError as error:
+            raise RunError(
+                f"{path / name} is gone, which the run wrote ({error.strerror}).",
+                "Put it back, or make the dataset again.",
+            ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise RunError(
+                f"{path / name} is no regular file, where the run wrote one.",
+                "Put it back, or make the dataset again.",
+            )
+        files[name] = found.st_size
+    return files
+
+
+def _refuse_link(path: Path, name: str) -> None:
+    if name and (path / name).is_symlink():
+        raise RunError(
+            f"{path / name} is a symbolic link, and links are not followed in a push.",
+            "Put what it stands for in its place.",
+        )
+
+
+def _changed(path: Path, names: list[str]) -> RunError:
+    listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return RunError(
+        f"{len(names):,} file{'s' if len(names) > 1 else ''} in {path} changed since the run "
+        f"wrote {'them' if len(names) > 1 else 'it'}: {listed}. Nothing was pushed.",
+        "Put back what the run wrote, or make the dataset again with --overwrite.",
+    )
+
+
+def _walk(path: Path, is_entered: Callable[[str], bool] = lambda folder: True) -> Iterator[str]:
+    """Files below a folder, and folders that aren't entered; no link is followed."""
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(path / folder) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                name = f"{folder}{entry.name}"
+                if not entry.is_dir(follow_symlinks=False):
+                    yield name
+                elif is_entered(f"{name}/"):
+                    waiting.append(f"{name}/")
+                else:
+                    yield f"{name}/"
+
+
+def _left_out(path: Path, files: Mapping[str, int]) -> tuple[str, ...]:
+    """What lies in the folder and isn't ours; a folder without anything of ours by its name."""
+    parts = [name.split("/") for name in files]
+    ours = {"/".join(some[:n]) + "/" for some in parts for n in range(1, len(some))}
+    others = (name for name in _walk(path, ours.__contains__) if name not in files)
+    return tuple(sorted(name for name in others if name != f"{_WORK}/"))

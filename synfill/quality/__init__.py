@@ -1,0 +1,1 @@
+"""Which images may go into a dataset."""

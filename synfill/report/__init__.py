@@ -1,0 +1,1 @@
+"""Cards and pictures, from what a run left on disk."""

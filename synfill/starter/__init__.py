@@ -1,0 +1,1 @@
+"""`synfill init`: a recipe and a prompts file to begin with."""

@@ -1,0 +1,253 @@
+"""A training run's state on disk: whole or not there, the newest one and the one before.
+
+A checkpoint is a folder that is made under a temporary name and renamed when all of it is synced.
+Weights are safetensors; the optimizer's state is read with weights_only, so nothing that is loaded
+can run code. What is damaged, or doesn't fit, is passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from synfill.config.training import StageSettings
+from synfill.files import no_room, sync_folder
+from synfill.reading import parse_json, read_regular
+from synfill.records import JsonObject
+from synfill.runs.training_folder import CHECKPOINT
+from synfill.training.network.model import choose_trainable, trainable_parameters
+from synfill.training.stage.history import check_history
+from synfill.training.versions import changes, versions
+
+_STATE, _WEIGHTS, _OPTIMIZER = "state.json", "model.safetensors", "optimizer.pt"
+_KEPT = 2
+_MOST_VERSIONS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Where a run is.
+
+    Attributes:
+        stage: The stage it is in, from 0.
+        epoch: Epochs of that stage that are done.
+        step: Optimizer steps of that stage that are done.
+        weights: The network's, by name.
+        optimizer: The optimizer's state_dict.
+        history: One entry for each epoch so far, of all stages.
+    """
+
+    stage: int
+    epoch: int
+    step: int
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    history: list[JsonObject]
+
+
+class CheckpointFolder:
+    """The checkpoints of one run.
+
+    Args:
+        path: The folder; it need not exist.
+
+    Attributes:
+        versions: Of the libraries with which the run was made: those of now, and before them those
+            of earlier sessions where they were others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.versions: list[dict[str, str]] = [versions()]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then remove all older ones but the last.
+
+        Raises:
+            RunError: The disk is full. The older checkpoints stay.
+        """
+        name = f"stage-{checkpoint.stage}-epoch-{checkpoint.epoch}"
+        temporary = self.path / f".{name}.tmp"
+        with no_room(self.path):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            # Written here and not by the libraries, which hide that a disk is full.
+            optimizer = io.BytesIO()
+            torch.save(checkpoint.optimizer, optimizer)
+            files = {_WEIGHTS: save(_apart(checkpoint.weights)), _OPTIMIZER: optimizer.getvalue()}
+            for file, content in files.items():
+                _write(temporary / file, content)
+            state = {
+                "step": checkpoint.step,
+                "history": checkpoint.history,
+                "versions": self.versions,
+                "sha256": {file: _digest(content) for file, content in files.items()},
+            }
+            _write(temporary / _STATE, json.dumps(state).encode())
+            sync_folder(temporary)
+            # One of that name can only be one that couldn't be read.
+            shutil.rmtree(self.path / name, ignore_errors=True)
+            os.replace(temporary, self.path / name)
+            sync_folder(self.path)
+        here = (checkpoint.stage, checkpoint.epoch)
+        older = [folder for position, folder in self._found() if position < here]
+        for folder in older[: len(older) - (_KEPT - 1)]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def load(
+        self,
+        check: Callable[[Checkpoint], None] = lambda checkpoint: None,
+        warn: Callable[[str], None] = lambda message: None,
+        largest: int = 1 << 40,
+    ) -> Checkpoint | None:
+        """The newest checkpoint that is whole and fits; None if there is none.
+
+        Args:
+            check: Raises ValueError where a checkpoint doesn't fit the run.
+            warn: Told of checkpoints that are passed over, and of libraries whose version is
+                another now.
+            largest: Bytes above which a file is none of a checkpoint's.
+        """
+        found = self._found()[::-1]
+        for number, ((stage, epoch), folder) in enumerate(found, start=1):
+            try:
+                state = _read_state(folder)
+                checkpoint = _read(folder, stage, epoch, state, largest)
+                check(checkpoint)
+            except (
+                OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError,
+                pickle.UnpicklingError, SafetensorError,
+            ) as error:  # fmt: skip
+                reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+                on = "the one before it" if number < len(found) else "the start"
+                warn(f"The checkpoint {folder} is damaged ({reason}): going on from {on}.")
+                continue
+            self._note_versions(state, warn)
+            return checkpoint
+        return None
+
+    def _note_versions(self, state: JsonObject, warn: Callable[[str], None]) -> None:
+        earlier = [dict(one) for one in state.get("versions", [])]
+        now = versions()
+        changed = changes(earlier[-1], now) if earlier else ""
+        if changed:
+            warn(
+                f"Going on with other versions than before ({changed}): the result may not be that "
+                "of an undisturbed run. It is recorded in result.json."
+            )
+        self.versions = earlier if earlier and not changed else [*earlier, now]
+
+    def _found(self) -> list[tuple[tuple[int, int], Path]]:
+        if not self.path.is_dir():
+            return []
+        matches = ((CHECKPOINT.fullmatch(child.name), child) for child in self.path.iterdir())
+        return sorted(((int(m[1]), int(m[2])), child) for m, child in matches if m)
+
+
+def check_checkpoint(
+    checkpoint: Checkpoint, model: nn.Module, stages: Sequence[StageSettings]
+) -> None:
+    """Whether a checkpoint is one of a network and its stages.
+
+    Args:
+        checkpoint: As it was read.
+        model: The network; which of it is trainable is as in the checkpoint's stage afterwards.
+        stages: The stages of the run.
+
+    Raises:
+        ValueError: It is of another network, other stages, or nonsense.
+    """
+    if checkpoint.stage >= len(stages):
+        raise ValueError("it is of a stage that there isn't")
+    wanted = model.state_dict()
+    if checkpoint.weights.keys() != wanted.keys():
+        raise ValueError("its weights are those of another network")
+    for name, tensor in wanted.items():
+        found = checkpoint.weights[name]
+        if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"its weights {name} have another shape or type")
+        if found.is_floating_point() and not found.isfinite().all():
+            raise ValueError(f"its weights {name} aren't finite")
+    choose_trainable(model, stages[checkpoint.stage].trainable)
+    shapes = [parameter.shape for parameter in trainable_parameters(model)]
+    optimizer = checkpoint.optimizer
+    state = optimizer.get("state") if isinstance(optimizer, dict) else None
+    if not isinstance(state, dict) or not state.keys() <= set(range(len(shapes))):
+        raise ValueError("its optimizer is that of another stage")
+    for number, held in state.items():
+        for name, value in held.items():
+            fits = isinstance(value, Tensor) and value.shape in (shapes[number], torch.Size([]))
+            if not fits and value is not None:
+                raise ValueError(f"its optimizer's {name} is that of another stage")
+
+
+def _read_state(folder: Path) -> JsonObject:
+    """What state.json says, checked by itself."""
+    state = parse_json(read_regular(folder / _STATE))
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int) or state["step"] < 1:
+        raise ValueError(f"{_STATE} names no step")
+    check_history(state.get("history"))
+    listed = state.get("versions", [])
+    if not isinstance(listed, list) or len(listed) > _MOST_VERSIONS:
+        raise ValueError(f"the versions in {_STATE} are no list of versions")
+    for one in listed:
+        if not isinstance(one, dict) or not all(isinstance(text, str) for text in one.values()):
+            raise ValueError(f"the versions in {_STATE} are no versions")
+    return state
+
+
+def _read(folder: Path, stage: int, epoch: int, state: JsonObject, largest: int) -> Checkpoint:
+    history = state["history"]
+    last = history[-1] if history else {}
+    if (last.get("stage"), last.get("epoch"), last.get("step")) != (
+        stage + 1,
+        epoch,
+        state["step"],
+    ):
+        raise ValueError(f"{_STATE} is of another epoch")
+    content = {name: read_regular(folder / name, largest) for name in (_WEIGHTS, _OPTIMIZER)}
+    # Earlier versions wrote none.
+    for name, digest in dict(state.get("sha256", {})).items():
+        if name in content and _digest(content[name]) != digest:
+            raise ValueError(f"{name} isn't what was written")
+    return Checkpoint(
+        stage=stage,
+        epoch=epoch,
+        step=state["step"],
+        weights=load(content[_WEIGHTS]),
+        optimizer=torch.load(
+            io.BytesIO(content[_OPTIMIZER]), map_location="cpu", weights_only=True
+        ),
+        history=history,
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor of its own, on the CPU: safetensors holds none twice."""
+    return {
+        name: value.detach().to("cpu", copy=True).contiguous() for name, value in weights.items()
+    }
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

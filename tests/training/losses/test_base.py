@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import torch
+
+from synfill.config.training import StageSettings
+from synfill.training.losses.base import CrossEntropy, Targets, make_loss, mixed_hits, mixed_loss
+
+
+def targets(labels):
+    labels = torch.tensor(labels)
+    return Targets(labels, torch.full_like(labels, -1))
+
+
+def test_the_mixed_loss_is_that_of_mixed_one_hot_labels():
+    """For cross-entropy lambda L(a) + (1 - lambda) L(b) is the loss of the mixed label."""
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    own, partners = targets([0, 1, 2, 3, 0, 1]), targets([1, 1, 0, 2, 3, 0])
+    one_hot = torch.nn.functional.one_hot
+    soft = 0.3 * one_hot(own.labels, 4).float() + 0.7 * one_hot(partners.labels, 4).float()
+    expected = torch.nn.functional.cross_entropy(logits, soft)
+    torch.testing.assert_close(mixed_loss(CrossEntropy(), logits, own, partners, 0.3), expected)
+
+
+def test_label_smoothing_comes_from_the_stage():
+    logits = torch.tensor([[5.0, 0.0]])
+    sharp = make_loss(StageSettings(epochs=1))(logits, targets([0]))
+    smooth = make_loss(StageSettings(epochs=1, label_smoothing=0.2))(logits, targets([0]))
+    torch.testing.assert_close(smooth, 0.9 * sharp + 0.1 * (sharp + 5.0))
+
+
+def test_a_mixed_image_counts_for_each_label_by_its_share():
+    logits = torch.eye(3)[[0, 1, 2, 0]]
+    own, partners = targets([0, 1, 0, 1]), targets([0, 2, 2, 1])
+    assert mixed_hits(logits, own, partners, 1.0) == 2
+    torch.testing.assert_close(
+        mixed_hits(logits, own, partners, 0.75), torch.tensor(0.75 * 2 + 0.25 * 2)
+    )
