@@ -7,7 +7,6 @@ exact whatever the loss is (margins and group weights fit no mixed one-hot label
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +76,7 @@ class CellSums:
         self.both[1].index_add_(0, cells, torch.ones_like(values, dtype=torch.float32), alpha=share)
 
 
-def mixed_values(
+def mixed_loss(
     loss: LossModule,
     logits: Tensor,
     own: Targets,
@@ -96,19 +95,19 @@ def mixed_values(
         sums: Takes the values in, cell by cell.
 
     Returns:
-        float32, shape (b,).
+        The mean over the images, a scalar.
     """
-    shares = ((own, weight),) if weight == 1.0 else ((own, weight), (partners, 1 - weight))
-    mixed = None
-    for targets, share in shares:
+
+    def mean(targets: Targets, share: float) -> Tensor:
         values = loss(logits, targets)
         if values.shape != targets.labels.shape:
             raise ValueError(f"a loss gives one value an image, not the shape {values.shape}")
         if sums is not None:
             sums.add(targets.cells, values, share)
-        values = values if share == 1.0 else share * values
-        mixed = values if mixed is None else mixed + values
-    return cast(Tensor, mixed)
+        return values.mean()
+
+    first = mean(own, weight)
+    return first if weight == 1.0 else weight * first + (1 - weight) * mean(partners, 1 - weight)
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from synfill.training.augment.base import Augmentation
 from synfill.training.augment.mixes.base import Batch, Mix
 from synfill.training.images.transfer import send
 from synfill.training.losses.base import Facts, Targets, whole_cells
-from synfill.training.losses.module import CellSums, mixed_hits, mixed_values
+from synfill.training.losses.module import CellSums, mixed_hits, mixed_loss
 from synfill.training.network.model import (
     choose_trainable,
     freeze_statistics,
@@ -284,8 +284,7 @@ class _Descent:
             with nullcontext() if syncs else accelerator.no_sync(self.shown):
                 logits = self.shown(shown[part]).float()
                 its, theirs = own.take(part), partners.take(part)
-                values = mixed_values(self.loss, logits, its, theirs, mixed.weight, sums)
-                loss = values.mean()
+                loss = mixed_loss(self.loss, logits, its, theirs, mixed.weight, sums)
                 share = (part.stop - part.start) / len(positions)
                 accelerator.backward(loss * share)
             losses.append(loss.detach() * share)
