@@ -29,17 +29,20 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from synfill.config.training import DataSettings, ModelSettings, StageSettings
+from synfill.config.training import DataSettings, ModelSettings
 from synfill.data.source import image_column, open_source
 from synfill.evaluation.inference import Preprocessing
 from synfill.reporter import LogReporter
 from synfill.training.augment.augmenter import Augmenter
+from synfill.training.augment.crop_flip import CropFlip
 from synfill.training.images.gather import TrainingData, gather
 from synfill.training.launch import start_accelerator
 from synfill.training.network.model import build_model
-from synfill.training.sampling.order import cut_batches, epoch_positions
+from synfill.training.sampling.order import cut_batches
+from synfill.training.stage.base import Images, RunContext
 from synfill.training.stage.checkpoint import CheckpointFolder
-from synfill.training.stage.loop import train_stages
+from synfill.training.stage.sgd import Sgd
+from synfill.training.stage.stages import train_stages
 
 BATCH = 128
 WORKERS = 2
@@ -110,7 +113,7 @@ def measure_whole_loop(
 ) -> None:
     plain = plain_loader(dataset, data)
     checkpoints = (CheckpointFolder(folder / str(number)) for number in range(epochs + 1))
-    stage = StageSettings(data="real", steps=steps, batch_size=BATCH)
+    stage = Sgd(data="real", steps=steps, batch_size=BATCH)
     ways = {
         "plain loop": lambda: train_plainly(plain, data, steps, device),
         "synfill": lambda: train_ours(data, stage, device, next(checkpoints)),
@@ -150,22 +153,24 @@ def train_plainly(
     return seen / (time.perf_counter() - began)
 
 
-def train_ours(
-    data: TrainingData, stage: StageSettings, device: str, checkpoints: CheckpointFolder
-) -> float:
+def train_ours(data: TrainingData, stage: Sgd, device: str, checkpoints: CheckpointFolder) -> float:
     """Images/s."""
     history = train_stages(
         build_model(MODEL, len(data.classes), data.image_size, 0),
         [stage],
-        data.train,
-        None,
-        Preprocessing(data.image_size, data.mean, data.std),
-        len(data.classes),
-        title="ours",
-        keys=["stages.0"],
-        seed=0,
-        accelerator=start_accelerator(device, "auto", False),
-        checkpoints=checkpoints,
+        Images(
+            data.train,
+            None,
+            Preprocessing(data.image_size, data.mean, data.std),
+            len(data.classes),
+        ),
+        RunContext(
+            title="ours",
+            keys=["stages.0"],
+            seed=0,
+            accelerator=start_accelerator(device, "auto", False),
+            checkpoints=checkpoints,
+        ),
     )
     rate: float = sum(e["images"] for e in history) / sum(e["seconds"] for e in history)
     return rate
@@ -182,17 +187,8 @@ def load(dataset: str, storage: str, device: str, work: Path) -> tuple[TrainingD
 
 
 def our_batches(data: TrainingData) -> Iterable[torch.Tensor]:
-    everything = np.arange(len(data.train))
-    order = epoch_positions(
-        "as-is",
-        everything,
-        data.train.labels,
-        data.train.cells,
-        len(data.classes),
-        np.random.default_rng(0),
-        np.random.default_rng(0),
-    )
-    augmenter = Augmenter("crop-flip", data.image_size, data.mean, data.std)
+    order = np.random.default_rng(0).permutation(len(data.train))
+    augmenter = Augmenter(CropFlip(), data.image_size, data.mean, data.std)
     generator = torch.Generator().manual_seed(0)
     for images in data.train.pixels.batches(cut_batches(order, BATCH)):
         yield augmenter(images, generator)

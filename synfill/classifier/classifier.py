@@ -42,6 +42,7 @@ from synfill.records import JsonObject
 from synfill.runs.training_folder import CONFIG, WEIGHTS
 from synfill.training.augment.augmenter import Channels, plain
 from synfill.training.images.decoding import Decoder, stored_side
+from synfill.training.network.cosine import fit_classifier
 from synfill.training.network.model import rebuild_model
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image
@@ -231,8 +232,10 @@ def load_classifier(
     folder = _find_folder(os.fspath(source), revision)
     config = _read_config(folder)
     network = rebuild_model(config.model, len(config.classes), config.image_size)
+    weights = _read_weights(folder, config)
+    fit_classifier(network, weights)
     try:
-        network.load_state_dict(_read_weights(folder, config))
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise RunError(
             f"The weights in {folder} don't fit {config.model.name} with {len(config.classes)} "

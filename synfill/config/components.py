@@ -5,3 +5,58 @@ texts, `synfill recipes`, the docs' tables and the suggestions in error messages
 """
 
 from __future__ import annotations
+
+from synfill.config.registry import Registry
+
+LOSSES = Registry(
+    "loss", "losses", {"cross-entropy": "synfill.training.losses.cross_entropy:CrossEntropy"}
+)
+SAMPLERS = Registry(
+    "sampling",
+    "samplings",
+    {
+        "as-is": "synfill.training.sampling.as_is:AsIs",
+        "class-balanced": "synfill.training.sampling.class_balanced:ClassBalanced",
+        "undersample": "synfill.training.sampling.undersample:Undersample",
+        "group-balanced": "synfill.training.sampling.group_balanced:GroupBalanced",
+    },
+)
+AUGMENTATIONS = Registry(
+    "augmentation",
+    "augmentations",
+    {
+        "none": "synfill.training.augment.none:NoAugmentation",
+        "crop-flip": "synfill.training.augment.crop_flip:CropFlip",
+        "crop": "synfill.training.augment.crop:Crop",
+        "randaugment": "synfill.training.augment.randaugment:RandAugment",
+        "trivialaugment": "synfill.training.augment.trivialaugment:TrivialAugment",
+    },
+)
+MIXES = Registry(
+    "mix",
+    "mixes",
+    {
+        "none": "synfill.training.augment.mixes.none:NoMix",
+        "mixup": "synfill.training.augment.mixes.mixup:Mixup",
+        "cutmix": "synfill.training.augment.mixes.cutmix:CutMix",
+        "mixup-or-cutmix": "synfill.training.augment.mixes.mixup_or_cutmix:MixupOrCutMix",
+        "domain-mixup": "synfill.training.augment.mixes.domain_mixup:DomainMixup",
+    },
+)
+METHODS = Registry(
+    "method",
+    "methods",
+    {
+        "ce": "synfill.training.methods.ce:CrossEntropyOnly",
+        "mixup": "synfill.training.methods.mixup:MixupOnly",
+        "oversample": "synfill.training.methods.oversample:Oversample",
+        "undersample": "synfill.training.methods.undersample:Undersample",
+        "synaug": "synfill.training.methods.synaug:SynAug",
+        "synaug-mixup": "synfill.training.methods.synaug_mixup:SynAugMixup",
+        "synaug-mixup-retrain": "synfill.training.methods.retrain:Retrain",
+        "synaug-mixup-retrain-real": "synfill.training.methods.retrain_real:RetrainReal",
+    },
+)
+STAGES = Registry(
+    "kind of stage", "kinds of stages", {"sgd": "synfill.training.stage.sgd:Sgd"}, key="kind"
+)

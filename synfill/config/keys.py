@@ -1,7 +1,8 @@
 """What each key of a recipe means, from the settings' own descriptions: text for a person.
 
-The names, kinds, ranges and defaults are those of the models in `settings.py`, the meanings those
-of their docstrings; nothing is written down a second time here.
+The names, kinds, ranges and defaults are those of the models in `training.py`, the meanings those
+of their docstrings; components say of themselves what they are. Nothing is written down a second
+time here.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from synfill.config.components import STAGES
 from synfill.config.problems import wanted
 from synfill.config.recipe import SHORT_FORMS
+from synfill.config.registry import Chosen, Component, Registry, describe, name_of
 from synfill.config.training import (
     DataSettings,
     HardwareSettings,
@@ -65,8 +68,10 @@ class Key:
 
 
 def all_keys() -> list[Key]:
-    """Every key, section by section."""
-    return [key for section, model in SECTIONS.items() for key in _of_model(section, model)]
+    """Every key, section by section; below a component's key those of its options."""
+    keys = [key for section, model in SECTIONS.items() for key in _of_model(section, model)]
+    kinds = [kind for kind in STAGES if name_of(kind, STAGES.key) != "sgd"]
+    return keys + [key for kind in kinds for key in _of_kind(kind)]
 
 
 def find_keys(wanted_key: str) -> list[Key]:
@@ -110,12 +115,43 @@ def find_keys(wanted_key: str) -> list[Key]:
 def _of_model(section: str, model: type[BaseModel]) -> Iterator[Key]:
     meanings = _meanings(model)
     for name, field in model.model_fields.items():
-        yield Key(
-            f"{section}.{name}" if section else name,
-            _kind(field) + _short_form(section, name),
-            _default(field),
-            meanings[name].replace("None", "null"),
-        )
+        path = f"{section}.{name}" if section else name
+        registry = _registry(field)
+        kind = wanted(Literal[STAGES.names]) if path == "stages.kind" else _kind(field)
+        meaning = meanings[name].replace("None", "null")
+        if registry is not None:
+            kind = f"{wanted(Literal[registry.names])} or a mapping (name and options)"
+            listed = (f"{name_of(one)}: {describe(one)}" for one in registry)
+            meaning = f"{meaning} {'; '.join(listed)}."
+        yield Key(path, kind + _short_form(section, name), _default(field), meaning)
+        if registry is not None:
+            yield from _options_of(path, registry)
+
+
+def _options_of(path: str, registry: Registry) -> Iterator[Key]:
+    """The options of a registry's components; one that several have alike stands once."""
+    owners: dict[tuple[str, str], list[type[Component]]] = {}
+    for component in registry:
+        for name, field in component.model_fields.items():
+            if name != registry.key:
+                owners.setdefault((name, str(field.description)), []).append(component)
+    for (name, meaning), components in owners.items():
+        field = components[0].model_fields[name]
+        names = ", ".join(name_of(component) for component in components)
+        yield Key(f"{path}.{name}", _kind(field), _default(field), f"Of {names}: {meaning}")
+
+
+def _of_kind(kind: type[Component]) -> Iterator[Key]:
+    """The keys of a stage of another kind than sgd."""
+    for name, field in kind.model_fields.items():
+        if name != STAGES.key and field.description:
+            meaning = f"Of kind: {name_of(kind, STAGES.key)}. {field.description}"
+            yield Key(f"stages.{name}", _kind(field), _default(field), meaning)
+
+
+def _registry(field: FieldInfo) -> Registry | None:
+    """The registry of which a field takes a component, if it does."""
+    return next((one.registry for one in field.metadata if isinstance(one, Chosen)), None)
 
 
 def _short_form(section: str, name: str) -> str:

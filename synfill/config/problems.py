@@ -346,7 +346,9 @@ def _levels(annotation: Any, path: KeyPath) -> Iterator[tuple[KeyPath, list[str]
 
 def _holds_models(annotation: Any) -> bool:
     return any(
-        _is_model(option) or any(map(_holds_models, get_args(option)))
+        # One without fields stands for the components of a registry.
+        (_is_model(option) and bool(option.model_fields))
+        or any(map(_holds_models, get_args(option)))
         for option in _options(annotation)
     )
 

@@ -1,7 +1,7 @@
 """Read a recipe: YAML with overrides in, a checked Recipe or every problem at once out.
 
-Knows where a key stands, not what it does: names, defaults and ranges are in `settings.py`. Opens
-no dataset and imports no torch, so that a mistake is told at once.
+Knows where a key stands, not what it does: names, defaults and ranges are in `training.py`. Opens
+no dataset and imports no torch, so that a mistake is found at once.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synfill.config.components import SAMPLERS
+from synfill.config.methods import compare_problems, fill_in, merge_stage, name_problem
 from synfill.config.problems import Problem, find_problems, shown
+from synfill.config.registry import Chosen
 from synfill.config.shipped import find_recipe
-from synfill.config.training import EPOCHS_OR_STEPS, Recipe
+from synfill.config.training import EPOCHS_OR_STEPS, Recipe, StageSettings
 from synfill.errors import UsageError
 from synfill.files import YamlDocument, YamlPath, format_yaml, parse_yaml, read_yaml_document
 from synfill.records import JsonObject
-from synfill.training.methods.builtin import compare_problems, fill_in, merge_stage, name_problem
-from synfill.training.network.names import network_problem, torchvision_names
 
 CheckBalance = Callable[[JsonObject], Sequence[tuple[str, str]]]
 """Says what is wrong with settings of `synfill balance`: (key, message) for each problem."""
+CheckModel = Callable[[str, bool], tuple[str, str] | None]
+"""Says what is wrong with a network's name and the wish for pretrained weights: (key, message)."""
 
 _BALANCE: YamlPath = ("data", "synthetic", "balance")
 _STANDS_ELSEWHERE = {
@@ -45,6 +48,11 @@ _NO_PLACE = (
     "format", "dry_run", "push_to_hub", "repo_id", "private", "hub_revision", "create_pr",
     "commit_message",
 )  # fmt: skip
+_COMPONENTS = {
+    key
+    for key, field in StageSettings.model_fields.items()
+    if any(isinstance(one, Chosen) for one in field.metadata)
+}
 # Of a message: characters of a line, and lines.
 _LONGEST, _MOST = 400, 50
 SHORT_FORMS: Mapping[YamlPath, str] = {
@@ -60,6 +68,7 @@ def read_recipe(
     name_or_path: str,
     overrides: Sequence[str] = (),
     check_balance: CheckBalance | None = None,
+    check_model: CheckModel | None = None,
 ) -> Recipe:
     """Read and check a recipe.
 
@@ -67,6 +76,7 @@ def read_recipe(
         name_or_path: A recipe file, or the name of a shipped recipe.
         overrides: `key.path=value`, the value in YAML: "stages.0.epochs=10". The last one counts.
         check_balance: Checks `data.synthetic.balance`, of which this room knows nothing.
+        check_model: Likewise `model`.
 
     Raises:
         UsageError: There is no such recipe, it isn't YAML, or something in it is wrong: all
@@ -86,7 +96,7 @@ def read_recipe(
             "Settings of synfill balance go to synfill balance SOURCE --settings; synfill recipes "
             "list names the training recipes.",
         )
-    return check_recipe(document, str(path), overrides, check_balance)
+    return check_recipe(document, str(path), overrides, check_balance, check_model)
 
 
 def check_recipe(
@@ -94,6 +104,7 @@ def check_recipe(
     where: str,
     overrides: Sequence[str] = (),
     check_balance: CheckBalance | None = None,
+    check_model: CheckModel | None = None,
 ) -> Recipe:
     """Make a recipe of a YAML mapping.
 
@@ -102,6 +113,7 @@ def check_recipe(
         where: Where it stands, for the message.
         overrides: As in read_recipe.
         check_balance: As in read_recipe.
+        check_model: As in read_recipe.
 
     Raises:
         UsageError: Something is wrong with it.
@@ -116,6 +128,7 @@ def check_recipe(
     problems += _without_repeats(find_problems(Recipe, complete), values)
     problems += _problems_across(values)
     problems += _balance_problems(values, check_balance)
+    problems += _model_problems(values.get("model"), check_model)
     if problems:
         raise UsageError(
             f"{where} can't be used:\n" + "\n".join(draft.tell(problems)),
@@ -273,9 +286,8 @@ def _long_form(path: YamlPath, value: Any) -> Any:
     """A key's value as the mapping that an override reaches into."""
     if value is None or (path == ("data", "synthetic") and value in ("auto", "none")):
         return {}
-    if path in SHORT_FORMS and not isinstance(value, dict | list):
-        return {SHORT_FORMS[path]: value}
-    return value
+    short = "name" if _is_stage(path[:-1]) and path[-1] in _COMPONENTS else SHORT_FORMS.get(path)
+    return {short: value} if short and not isinstance(value, dict | list) else value
 
 
 def _is_stage(path: YamlPath) -> bool:
@@ -328,23 +340,27 @@ def _problems_across(values: JsonObject) -> list[Problem]:
                 problems.append(Problem((*here, "epochs"), EPOCHS_OR_STEPS))
             if stage.get("data") == "synthetic" and not has_synthetic:
                 problems.append(Problem((*here, "data"), "data.synthetic is none"))
-            if stage.get("sampling") == "group-balanced" and not data.get("group"):
-                message = "group-balanced needs data.group, which is empty"
+            if stage.get("data") == "validation" and data.get("validation") in (None, "none"):
+                problems.append(Problem((*here, "data"), "data.validation is none"))
+            sampling = stage.get("sampling")
+            name = sampling.get("name") if isinstance(sampling, dict) else sampling
+            is_known = isinstance(name, str) and name in SAMPLERS
+            if is_known and SAMPLERS[name].needs_groups and not data.get("group"):
+                message = f"{name} needs data.group, which is empty"
                 problems.append(Problem((*here, "sampling"), message))
-    return problems + _split_problems(data) + _model_problems(values.get("model"))
+    return problems + _split_problems(data)
 
 
-def _model_problems(model: Any) -> list[Problem]:
+def _model_problems(model: Any, check: CheckModel | None) -> list[Problem]:
     settings = model if isinstance(model, dict) else {"name": model}
     name = settings.get("name")
-    if not isinstance(name, str) or not name:
+    if check is None or not isinstance(name, str) or not name:
         return []
-    problem = network_problem(name, settings.get("pretrained") is True, torchvision_names())
+    problem = check(name, settings.get("pretrained") is True)
     if problem is None:
         return []
-    path = ("model", problem.key) if isinstance(model, dict) else ("model",)
-    hint = problem.hint[:1].lower() + problem.hint[1:].removesuffix(".")
-    return [Problem(path, f"{problem.message}; {hint}")]
+    key, message = problem
+    return [Problem(("model", key) if isinstance(model, dict) else ("model",), message)]
 
 
 def _split_problems(data: JsonObject) -> list[Problem]:

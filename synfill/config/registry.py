@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidatorFunctionWrapHandler,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from synfill.config.problems import across_fields, find_problems, nearest, shown
@@ -29,10 +34,16 @@ class Component(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __str__(self) -> str:
+        """Its name, and the options that aren't their defaults: "mixup (alpha 0.4)"."""
+        given = {key: value for key, value in self if value != type(self).model_fields[key].default}
+        options = ", ".join(f"{key} {value}" for key, value in given.items())
+        return f"{name_of(self)} ({options})" if options else name_of(self)
 
-def name_of(component: Component | type[Component]) -> str:
+
+def name_of(component: Component | type[Component], key: str = "name") -> str:
     """The name by which a component is chosen."""
-    return str(type_of(component).model_fields["name"].default)
+    return str(type_of(component).model_fields[key].default)
 
 
 def describe(component: Component | type[Component]) -> str:
@@ -54,11 +65,13 @@ class Registry:
         plural: What several are: "losses".
         homes: Where each is, by name, in the order in which they are listed:
             "synfill.training.losses.cross_entropy:CrossEntropy".
+        key: The key that chooses one in a mapping; a component's field of this name is its name.
     """
 
-    def __init__(self, kind: str, plural: str, homes: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, plural: str, homes: Mapping[str, str], key: str = "name") -> None:
         self.kind = kind
         self.plural = plural
+        self.key = key
         self._homes = dict(homes)
         self._added: dict[str, type[Component]] = {}
 
@@ -73,7 +86,7 @@ class Registry:
     def __iter__(self) -> Iterator[type[Component]]:
         return (self[name] for name in self.names)
 
-    def __getitem__(self, name: str) -> type[Component]:
+    def __getitem__(self, name: str) -> type[Any]:
         """The component of a name.
 
         Raises:
@@ -86,7 +99,7 @@ class Registry:
                 f"There is no {self.kind} '{name}'.", suggest(name, self.names, self.plural)
             )
         module, _, attribute = self._homes[name].partition(":")
-        found: type[Component] = getattr(import_module(module), attribute)
+        found: type[Any] = getattr(import_module(module), attribute)
         return found
 
     def add(self, component: type[Component]) -> type[Component]:
@@ -95,7 +108,7 @@ class Registry:
         Raises:
             ValueError: Another one has its name.
         """
-        name = name_of(component)
+        name = name_of(component, self.key)
         if name in self:
             raise ValueError(f"there is a {self.kind} '{name}' already")
         self._added[name] = component
@@ -107,7 +120,7 @@ class Registry:
         try:
             yield self.add(component)
         finally:
-            self._added.pop(name_of(component), None)
+            self._added.pop(name_of(component, self.key), None)
 
     def parse(self, value: Any) -> Component:
         """A component from what a user wrote: its name, or a mapping of `name` and options.
@@ -117,18 +130,22 @@ class Registry:
         """
         if isinstance(value, Component):
             return value
-        options = value if isinstance(value, Mapping) else {"name": value}
-        name = options.get("name")
+        options = value if isinstance(value, Mapping) else {self.key: value}
+        name = options.get(self.key)
         if not isinstance(name, str) or name not in self:
             near = nearest(name, self.names) if isinstance(name, str) else None
-            message = f"should be one of {', '.join(self.names)}, not {shown(name)}" + (
+            one_of = "one of " if len(self.names) > 1 else ""
+            message = f"should be {one_of}{', '.join(self.names)}, not {shown(name)}" + (
                 f"; did you mean '{near}'?" if near else ""
             )
+            if isinstance(value, Mapping):
+                raise across_fields([((self.key,), message)])
             raise PydanticCustomError("unknown_component", "{message}", {"message": message})
         component = self[name]
         if problems := find_problems(component, dict(options)):
-            raise across_fields([(one.path or ("name",), one.message) for one in problems])
-        return component.model_validate(dict(options))
+            raise across_fields([(one.path or (self.key,), one.message) for one in problems])
+        parsed: Component = component.model_validate(dict(options))
+        return parsed
 
     @staticmethod
     def dump(component: Component) -> Any:
@@ -156,4 +173,39 @@ class Chosen:
         return core_schema.no_info_plain_validator_function(
             self.registry.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(self.registry.dump),
+        )
+
+
+class Kinds:
+    """Marks a settings field as a mapping of one kind of several, which the registry's key names.
+
+    The annotation is that of the kind that is meant where the key is left out, so that what is
+    wrong in it is found key by key: `Annotated[StageSettings, Kinds(STAGES, "sgd")]`. The value is
+    a component of the registry.
+    """
+
+    def __init__(self, registry: Registry, default: str) -> None:
+        self.registry = registry
+        self.default = default
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The field's schema."""
+
+        def check(value: Any, validate: ValidatorFunctionWrapHandler) -> Component:
+            known = self.registry
+            given = value.get(known.key, self.default) if isinstance(value, Mapping) else None
+            if isinstance(value, Component) or given not in (None, self.default):
+                return known.parse(value)
+            settings = validate(value)
+            kind: type[Component] = known[self.default]
+            return kind.model_construct(settings.model_fields_set, **dict(settings))
+
+        return core_schema.no_info_wrap_validator_function(
+            check,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value, info: value.model_dump(mode=info.mode), info_arg=True
+            ),
         )

@@ -1,7 +1,7 @@
 """What a recipe may say: names, defaults and ranges of its keys stand here and nowhere else.
 
 Pure: no file is read, no dataset opened, no torch imported. `recipe.py` reads the YAML and says
-where a problem stands; `methods.py` makes lists of stages of the methods' names.
+where a problem stands; `methods.py` what the methods of a recipe take over from its stages.
 """
 
 from __future__ import annotations
@@ -19,18 +19,16 @@ from pydantic import (
     model_validator,
 )
 
+from synfill.config.components import AUGMENTATIONS, LOSSES, MIXES, SAMPLERS, STAGES
 from synfill.config.layouts import check_layout
 from synfill.config.problems import across_fields
+from synfill.config.registry import Chosen, Component, Kinds
 from synfill.errors import UsageError
 from synfill.records import FolderOptions, Shape
 
 StageData = Literal["real", "synthetic", "real+synthetic"]
-Sampling = Literal["as-is", "class-balanced", "undersample", "group-balanced"]
-Augment = Literal["none", "crop-flip", "crop", "randaugment", "trivialaugment"]
-Mix = Literal["none", "mixup", "cutmix", "mixup-or-cutmix", "domain-mixup"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "step"]
-LossName = Literal["cross-entropy"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Storage = Literal["auto", "memory", "stream"]
 Tracker = Literal["tensorboard", "wandb"]
@@ -46,6 +44,8 @@ MAX_COUNT = 2**31 - 1
 """Of images and steps: no number of these is larger, and numpy takes all of them."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 """A name that becomes a folder: small letters, digits, `.`, `_`, `+` and `-`."""
+Alpha = Annotated[float, Field(ge=1e-3, le=1e3)]
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Keys(BaseModel):
@@ -254,16 +254,33 @@ class ModelSettings(_Keys):
     pretrained: bool = False
 
 
-class StageSettings(_Keys):
-    """One stage of training.
+class Stage(Component):
+    """What stages of every kind have; a kind has a field `kind` of its own, and may narrow `data`.
 
     Attributes:
         name: What it is called in the output; None for stage-1, stage-2, ...
         data: Which images it sees.
-        sampling: as-is: each image once an epoch. class-balanced: as many draws an epoch as there
-            are images, the class at random first, with replacement. undersample: a fixed random
-            choice of as many images a class as the smallest has. group-balanced: like
-            class-balanced, over the cells (class within group).
+    """
+
+    name: Name | None = None
+    data: str = "real+synthetic"
+
+    @property
+    def retrains_classifier(self) -> bool:
+        """Whether it trains the last layer alone."""
+        return False
+
+
+class StageSettings(Stage):
+    """One stage of training with stochastic gradient descent.
+
+    Its code is in `training.stage.sgd`; its options stand here because how images are sampled,
+    how long methods train and what a network must take all go by them.
+
+    Attributes:
+        name: What it is called in the output; None for stage-1, stage-2, ...
+        data: Which images it sees.
+        sampling: Which of them an epoch shows.
         trainable: all; classifier (the last layer; everything else is frozen, BatchNorm's
             statistics too); or patterns of module names ("layer4.*").
         reinit_classifier: Whether the classifier starts from fresh random weights.
@@ -281,17 +298,15 @@ class StageSettings(_Keys):
         gamma: Of step: the factor of each drop.
         warmup: Epochs (or steps) of linear warm-up; below 1 a share of the stage.
         label_smoothing: Share of the target that is spread over all classes.
-        augment: none; crop (a random crop); crop-flip (and a horizontal flip); randaugment and
-            trivialaugment (these after crop-flip).
-        mix: none, mixup, cutmix, mixup-or-cutmix (one of the two at random, batch by batch),
-            domain-mixup (a real image with a synthetic one).
+        augment: What is done to each image.
+        mix: How the images of a batch are mixed in pairs.
         alpha: Of mix: lambda is drawn from Beta(alpha, alpha).
-        loss: The loss.
+        loss: What is minimized.
+        kind: The kind of stage; each has keys of its own, and those here are sgd's.
     """
 
-    name: Name | None = None
     data: StageData = "real+synthetic"
-    sampling: Sampling = "as-is"
+    sampling: Annotated[Component, Chosen(SAMPLERS)] = Field("as-is", validate_default=True)
     trainable: Literal["all", "classifier"] | tuple[str, ...] = "all"
     reinit_classifier: bool = False
     epochs: int | None = Field(None, ge=1, le=1_000_000)
@@ -306,11 +321,24 @@ class StageSettings(_Keys):
     milestones: tuple[float, ...] = ()
     gamma: float = Field(0.1, gt=0, le=1)
     warmup: float = Field(0, ge=0, allow_inf_nan=False)
-    label_smoothing: float = Field(0, ge=0, lt=1)
-    augment: Augment = "crop-flip"
-    mix: Mix = "none"
-    alpha: float = Field(1, ge=1e-3, le=1e3)
-    loss: LossName = "cross-entropy"
+    label_smoothing: Smoothing = 0
+    augment: Annotated[Component, Chosen(AUGMENTATIONS)] = Field("crop-flip", validate_default=True)
+    mix: Annotated[Component, Chosen(MIXES)] = Field("none", validate_default=True)
+    alpha: Alpha = 1
+    loss: Annotated[Component, Chosen(LOSSES)] = Field("cross-entropy", validate_default=True)
+    # Left out where results of earlier versions have none.
+    kind: Literal["sgd"] = Field("sgd", exclude_if=lambda kind: kind == "sgd")
+
+    @property
+    def retrains_classifier(self) -> bool:
+        """Whether it trains the last layer alone."""
+        return self.trainable == "classifier"
+
+    def complete(self, component: Component) -> Component:
+        """A component of this stage, with the stage's keys for the options that it leaves open."""
+        shared = {"alpha": self.alpha, "label_smoothing": self.label_smoothing}
+        left = {key: value for key, value in shared.items() if getattr(component, key, 0) is None}
+        return component.model_copy(update=left)
 
     @field_validator("trainable", mode="after")
     @classmethod
@@ -327,6 +355,9 @@ class StageSettings(_Keys):
         if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             message = "nesterov needs a momentum above 0"
             problems.append((("nesterov", "momentum", "optimizer"), message))
+        if self.label_smoothing and "label_smoothing" not in type(self.loss).model_fields:
+            message = f"the loss {self.loss} has no label smoothing"
+            problems.append((("label_smoothing", "loss"), message))
         if self.schedule == "step" and not self.milestones:
             problems.append((("schedule", "milestones"), "step needs milestones"))
         if self.schedule != "step" and self.milestones:
@@ -349,6 +380,10 @@ class StageSettings(_Keys):
     def units(self, value: float) -> float:
         """A milestone's or the warm-up's length in epochs (steps, if the stage counts in them)."""
         return value * (self.epochs or self.steps or 0) if value < 1 else value
+
+
+AnyStage = Annotated[StageSettings, Kinds(STAGES, "sgd")]
+"""A stage of any kind, which the key `kind` names; the keys are sgd's where there is none."""
 
 
 class HardwareSettings(_Keys):
@@ -394,8 +429,8 @@ class Recipe(_Keys):
     seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field((0,), min_length=1)
     data: DataSettings
     model: ModelSettings
-    stages: tuple[StageSettings, ...] = Field(min_length=1)
-    methods: dict[Name, Annotated[tuple[StageSettings, ...], Field(min_length=1)]] = {}
+    stages: tuple[AnyStage, ...] = Field(min_length=1)
+    methods: dict[Name, Annotated[tuple[AnyStage, ...], Field(min_length=1)]] = {}
     compare: tuple[str, ...] = ()
     budget: Budget = "steps"
     hardware: HardwareSettings = HardwareSettings.model_validate({})

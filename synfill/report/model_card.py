@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from synfill.config.training import Recipe, StageSettings, SyntheticSettings, TestSettings
+from synfill.config.registry import describe, name_of
+from synfill.config.training import (
+    Recipe,
+    Stage,
+    StageSettings,
+    SyntheticSettings,
+    TestSettings,
+)
 from synfill.evaluation.comparison import percent
 from synfill.evaluation.metrics import TrainCounts
 from synfill.evaluation.results import DEFINITIONS, Result, Spread, scalar, spread
@@ -255,7 +262,9 @@ def _synthetic(recipe: Recipe) -> str:
     return f"made with `synfill balance`{by}; its settings are in `recipe.yaml`"
 
 
-def _stage(stage: StageSettings) -> str:
+def _stage(stage: Stage) -> str:
+    if not isinstance(stage, StageSettings):
+        return f"{describe(stage)} on {stage.data.replace('+', ' and ')} images"
     trained = {"all": "the whole network", "classifier": "the last layer"}
     what = (
         trained[stage.trainable]
@@ -263,7 +272,10 @@ def _stage(stage: StageSettings) -> str:
         else ", ".join(f"`{pattern}`" for pattern in stage.trainable)
     )
     length = f"{stage.epochs:,} epochs" if stage.epochs is not None else f"{stage.steps:,} steps"
-    mixed = f", {stage.mix} (alpha {stage.alpha:g})" if stage.mix != "none" else ""
+    mix = stage.complete(stage.mix)
+    mixed = f", {name_of(mix)}" if name_of(mix) != "none" else ""
+    if (alpha := getattr(mix, "alpha", None)) is not None:
+        mixed += f" (alpha {alpha:g})"
     return (
         f"{what} on {stage.data.replace('+', ' and ')} images ({stage.sampling}), {length}, batch "
         f"{stage.batch_size:,}, {stage.optimizer} with learning rate {stage.lr:g} "

@@ -20,7 +20,7 @@ from synfill.training.sampling.order import batch_size_of, choose, cut_batches, 
 def steps_per_epoch(
     stage: StageSettings, labels: NDArray[np.int64], synthetic: NDArray[np.bool_], processes: int
 ) -> int:
-    """Optimizer steps of one pass of a stage over its images; 0 where it has none.
+    """Optimizer steps of one pass of a stage over its images; 0 where it has none, or isn't sgd.
 
     Args:
         stage: The stage.
@@ -28,6 +28,8 @@ def steps_per_epoch(
         synthetic: Of every training image whether it is synthetic, shape (images,).
         processes: How many processes share each batch.
     """
+    if not isinstance(stage, StageSettings):
+        return 0
     positions = choose(stage.data, synthetic)
     if not len(positions):
         return 0
@@ -68,11 +70,16 @@ def epoch_steps(
     for position, stage in enumerate(stages):
         wanted = own[min(position, len(own) - 1)]
         is_other = wanted != steps_per_epoch(stage, labels, synthetic, processes)
-        found.append(wanted if stage.epochs is not None and wanted and is_other else None)
+        has_epochs = isinstance(stage, StageSettings) and stage.epochs is not None
+        found.append(wanted if has_epochs and wanted and is_other else None)
     return tuple(found)
 
 
 def budget_in_effect(recipe: Recipe, methods: Sequence[Sequence[StageSettings]]) -> Budget:
     """What a comparison's lengths go by: steps, too, where every stage counts in steps itself."""
-    has_epochs = any(stage.epochs is not None for stages in methods for stage in stages)
+    has_epochs = any(
+        isinstance(stage, StageSettings) and stage.epochs is not None
+        for stages in methods
+        for stage in stages
+    )
     return recipe.budget if has_epochs else "steps"

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synfill.config.methods import place_of
 from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.errors import UsageError
 from synfill.training.identity import is_to_be_made
 from synfill.training.images.matching import find_classes, label_of, match_classes
 from synfill.training.images.parts import open_parts
-from synfill.training.methods.builtin import place_of
 
 if TYPE_CHECKING:
     from synfill.training.images.gather import TrainingData
@@ -94,6 +94,8 @@ def check_networks(
     network = rebuild_model(recipe.model, len(data.classes), data.image_size)
     for name, stages in methods.items():
         for position, stage in enumerate(stages):
+            if not isinstance(stage, StageSettings):
+                continue
             place = place_of(recipe, name, position)
             try:
                 choose_trainable(network, stage.trainable)

@@ -40,7 +40,7 @@ def is_to_be_made(data: DataSettings) -> bool:
 
 def sees_synthetic(stages: Sequence[StageSettings]) -> bool:
     """Whether any of the stages looks at synthetic images."""
-    return any(stage.data != "real" for stage in stages)
+    return any("synthetic" in stage.data for stage in stages)
 
 
 def count_train(data: TrainingData, with_synthetic: bool) -> TrainCounts:

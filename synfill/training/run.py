@@ -18,6 +18,7 @@ from synfill.config.balance import (
     make_settings,
     settings_of_recipe,
 )
+from synfill.config.methods import OWN, place_of
 from synfill.config.recipe import read_recipe, recipe_yaml
 from synfill.config.training import DataSettings, StageSettings
 from synfill.devices import find_device
@@ -42,7 +43,8 @@ from synfill.training.identity import (
 )
 from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.lengths import Lengths, find_lengths
-from synfill.training.methods.builtin import OWN, place_of, stages_of
+from synfill.training.methods.base import stages_of
+from synfill.training.network.names import model_problem
 from synfill.training.push import prepare_push, push_model
 from synfill.training.request import TrainResult, TrainSettings
 from synfill.training.trackers import check_trackers
@@ -139,7 +141,7 @@ class _Run:
         if settings.compare:
             # So that what is wrong with them is told with all the rest. JSON is YAML.
             overrides.append(f"compare={json.dumps(settings.compare)}")
-        self.recipe = read_recipe(settings.recipe, overrides, balance_problems)
+        self.recipe = read_recipe(settings.recipe, overrides, balance_problems, model_problem)
         names = self.recipe.compare
         self.methods = {name: stages_of(self.recipe, name) for name in names or (OWN,)}
         self.is_comparison = bool(names)
@@ -290,7 +292,7 @@ class _Run:
 
     def _check_stages(self, found: TrainLabels) -> None:
         """All that the images' labels could stop a later stage by is found before the first."""
-        from synfill.training.sampling.order import check_stage
+        from synfill.training.sampling.checks import check_stage
 
         for name, stages in self.methods.items():
             for position, stage in enumerate(stages):
@@ -301,7 +303,7 @@ class _Run:
                     found.labels,
                     found.cells,
                     found.synthetic,
-                    is_retraining=position > 0 and stage.trainable == "classifier",
+                    is_retraining=position > 0 and stage.retrains_classifier,
                     processes=self.accelerator.num_processes,
                 )
                 for warning in warnings:

@@ -27,10 +27,11 @@ from synfill.runs.training_folder import SeedFolder
 from synfill.training.images.pixels import ImageSet
 from synfill.training.network.build import pretrained_statistics
 from synfill.training.network.model import build_model
+from synfill.training.stage.base import Images, RunContext
 from synfill.training.stage.checkpoint import CheckpointFolder
 from synfill.training.stage.history import cost_of
-from synfill.training.stage.loop import train_stages
 from synfill.training.stage.meter import LoopProgress
+from synfill.training.stage.stages import train_stages
 from synfill.training.trackers import Trackers
 
 if TYPE_CHECKING:
@@ -100,13 +101,7 @@ class Trial:
                 tracking.log(history)
 
         checkpoints = CheckpointFolder(folder.checkpoints)
-        history = train_stages(
-            model,
-            self.stages,
-            data.train,
-            data.validation,
-            preprocessing,
-            len(data.classes),
+        run = RunContext(
             title=self._title,
             keys=self.keys,
             seed=self.seed,
@@ -119,6 +114,8 @@ class Trial:
             on_epoch=on_epoch,
             on_warning=lambda text: reporter.warn(f"{self._title}: {text}") if is_main else None,
         )
+        images = Images(data.train, data.validation, preprocessing, len(data.classes))
+        history = train_stages(model, self.stages, images, run)
         if tracking is not None:
             tracking.close()
         if is_main:

@@ -198,14 +198,14 @@ def test_a_wide_table_is_cut_between_columns_never_inside_a_name(width, monkeypa
     from rich.console import Console
 
     from synfill.cli import train
+    from synfill.config.components import METHODS
     from synfill.config.recipe import read_recipe
     from synfill.evaluation.comparison import Subject, compare
-    from synfill.training.methods.builtin import METHODS
     from synfill.training.request import TrainResult
 
     results = {
         name: {seed: make_result(seed, (9, 7 - seed, at % 7)) for seed in range(3)}
-        for at, name in enumerate(METHODS)
+        for at, name in enumerate(METHODS.names)
     }
     subject = Subject("demo", "demo", COUNTS, 30)
     result = TrainResult(
@@ -219,9 +219,9 @@ def test_a_wide_table_is_cut_between_columns_never_inside_a_name(width, monkeypa
     table = text[: text.index("mixup against ce")]
     lines = [line.rstrip() for line in table.splitlines()]
     assert max(map(len, lines)) <= width
-    for name in METHODS:
+    for name in METHODS.names:
         # Its first part tells the steps, and there are as many parts for each.
         assert sum(line.startswith(f"{name} ") for line in lines) == table.count("\nce ")
     values = [line for line in lines if line.startswith("synaug-mixup-retrain-real ")]
     assert values[0].split()[1] == "100" and sum(line.count("±") for line in values) == 6
-    assert len(lines) == 1 + len(values) * (1 + len(METHODS)) + len(values) + (width < 100)
+    assert len(lines) == 1 + len(values) * (1 + len(METHODS.names)) + len(values) + (width < 100)

@@ -39,7 +39,8 @@ def test_every_key_is_described_and_documented():
     keys = {key.path: key for key in all_keys()}
     assert all(key.meaning and key.kind for key in keys.values())
     below = {"data.long_tail", "data.synthetic", "data.test"}
-    tables = {path for path in keys if path.rpartition(".")[0] not in below}
+    components = {f"stages.{name}" for name in ("sampling", "augment", "mix", "loss")}
+    tables = {path for path in keys if path.rpartition(".")[0] not in below | components}
     assert tables == set(documented())
     for path in set(keys) - tables:
         assert f"`{path.rpartition('.')[2]}`" in DOCS, path
@@ -58,8 +59,12 @@ def test_defaults_and_choices_are_those_of_the_docs():
 
 
 def test_finding_a_key():
-    (mix,) = find_keys("stages.mix")
-    assert mix.kind == "one of none, mixup, cutmix, mixup-or-cutmix, domain-mixup"
+    mix, alpha = find_keys("stages.mix")
+    assert mix.kind == (
+        "one of none, mixup, cutmix, mixup-or-cutmix, domain-mixup or a mapping (name and options)"
+    )
+    assert alpha.path == "stages.mix.alpha" and "null for the stage's alpha" in alpha.meaning
+    assert alpha.meaning.startswith("Of mixup, cutmix, mixup-or-cutmix, domain-mixup: ")
     assert mix.default == "none" and "batch by batch" in mix.meaning
     (rate,) = find_keys("stages.0.lr")
     assert (rate.kind, rate.default) == ("a number, more than 0", "0.1")

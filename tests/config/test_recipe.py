@@ -9,6 +9,7 @@ import pytest
 from synfill.config.balance import balance_problems
 from synfill.config.recipe import read_recipe, recipe_yaml
 from synfill.errors import UsageError
+from synfill.training.network.names import model_problem
 
 SMALL = """\
 name: small
@@ -31,7 +32,7 @@ def read(tmp_path):
     def read(text=SMALL, *overrides):
         path = tmp_path / "r.yaml"
         path.write_text(text)
-        return read_recipe(str(path), overrides, balance_problems)
+        return read_recipe(str(path), overrides, balance_problems, model_problem)
 
     return read
 
@@ -406,7 +407,8 @@ def test_a_recipe_is_checked_without_torch():
         "import sys\n"
         "from synfill.config.recipe import read_recipe\n"
         "from synfill.config.balance import balance_problems\n"
-        "read_recipe('demo', ['seeds=[1]', 'model=vit_b_16'], balance_problems)\n"
+        "from synfill.training.network.names import model_problem\n"
+        "read_recipe('demo', ['seeds=[1]', 'model=vit_b_16'], balance_problems, model_problem)\n"
         "heavy = {'torch', 'torchvision', 'timm', 'diffusers', 'datasets', 'sklearn', 'accelerate'"
         "} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
+from synfill.config.methods import name_problem
 from synfill.evaluation.comparison import Subject, compare
 from synfill.evaluation.metrics import TrainCounts
 from synfill.evaluation.results import metrics_json
@@ -19,7 +20,6 @@ from synfill.report.plots import (
     draw_figures,
     draw_sizes,
 )
-from synfill.training.methods.builtin import name_problem
 
 
 def metrics(classes, seeds=2):

@@ -1,10 +1,11 @@
 import numpy as np
 
+from synfill.config.components import METHODS
 from synfill.config.recipe import check_recipe
 from synfill.config.training import StageSettings
 from synfill.files import parse_yaml
 from synfill.training.budget import budget_in_effect, epoch_steps, own_epochs
-from synfill.training.methods.builtin import METHODS, stages_of
+from synfill.training.methods.base import stages_of
 from synfill.training.stage.schedule import learning_rate, total_steps
 
 TEXT = """\
@@ -34,7 +35,7 @@ def lengths(name):
 
 def test_every_method_gets_the_steps_of_the_recipes_own_stages():
     assert own_epochs(check_recipe(parse_yaml(TEXT, "h"), "h"), LABELS, SYNTHETIC, 1) == (6, 12)
-    for name in METHODS:
+    for name in METHODS.names:
         units, steps = lengths(name)
         assert steps[0] == 36, name
         # What sees the recipe's images at its batch size is left as it is.

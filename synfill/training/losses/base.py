@@ -1,19 +1,66 @@
-"""What a stage minimizes, as a scalar over a batch, so that any of them can be mixed.
+"""What a loss is: its options, what it is made for, and the targets that it is given.
 
-A mixed batch's loss is lambda L(a) + (1 - lambda) L(b), with a the images' own targets and b their
-partners': that works for losses that no mixed one-hot label fits (margins, group weights).
+Imports no torch, so that a recipe can be checked without; `module.py` has the part that trains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from synfill.config.training import LossName, StageSettings
+from synfill.config.registry import Component
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from synfill.training.losses.module import LossModule
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known of a stage before it is trained. Every image is in exactly one cell.
+
+    Attributes:
+        class_counts: int64, shape (classes,): the stage's images of each class.
+        cell_counts: int64, shape (cells,): of each cell. The last `classes` cells hold each
+            class's images without a group: all of them, where there are no groups.
+        cell_classes: int64, shape (cells,): the class of each cell; -1 where no image tells.
+        stage: This stage, from 0.
+        stages: How many there are.
+        epochs: The passes over its images that it will make.
+    """
+
+    class_counts: NDArray[np.int64]
+    cell_counts: NDArray[np.int64]
+    cell_classes: NDArray[np.int64]
+    stage: int = 0
+    stages: int = 1
+    epochs: int = 1
+
+
+def whole_cells(
+    labels: NDArray[np.int64], cells: NDArray[np.int64], classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cells in which every image has its place; see `Facts`.
+
+    Args:
+        labels: The class of every training image, shape (images,).
+        cells: The cell of every training image, -1 for none; shape (images,).
+        classes: How many classes there are.
+
+    Returns:
+        The cell of every image, int64, shape (images,), none of them -1; and the class of each
+        cell, int64, shape (cells,), -1 where no image tells.
+    """
+    named = int(cells.max(initial=-1)) + 1
+    found = np.where(cells < 0, named + labels, cells)
+    cell_classes = np.full(named + classes, -1)
+    cell_classes[named:] = np.arange(classes)
+    cell_classes[found] = labels
+    return found, cell_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,80 +69,29 @@ class Targets:
 
     Attributes:
         labels: int64, shape (b,): classes.
-        cells: int64, shape (b,): cells, class within group; -1 where a group is missing.
+        cells: int64, shape (b,): cells, as `Facts` numbers them.
     """
 
     labels: Tensor
     cells: Tensor
 
-    def take(self, positions: Tensor) -> Targets:
-        """Those of some of the images; positions is int64."""
+    def take(self, positions: Tensor | slice) -> Targets:
+        """Those of some of the images; positions is int64, or a slice."""
         return Targets(self.labels[positions], self.cells[positions])
 
 
-class Loss(Protocol):
-    """A loss over a batch."""
+class Loss(Component):
+    """A loss, with its options; a subclass has a `name` and a `build`."""
 
-    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
-        """The batch's loss, a scalar.
+    @property
+    def cosine_scale(self) -> float | None:
+        """The factor of the cosine classifier that the network is to have; None for its own.
 
-        Args:
-            logits: float32, shape (b, classes).
-            targets: Of the same images.
+        The last layer then gives this times the cosine between the features and each class's
+        weights, in all stages of the run and ever after.
         """
+        return None
 
-
-class CrossEntropy:
-    """Softmax cross-entropy, the mean over the batch.
-
-    Args:
-        label_smoothing: Share of each target that is spread evenly over all classes
-            (Szegedy et al. 2016).
-    """
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self._label_smoothing = label_smoothing
-
-    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
-        """See `Loss`."""
-        return nn.functional.cross_entropy(
-            logits, targets.labels, label_smoothing=self._label_smoothing
-        )
-
-
-_LOSSES: Mapping[LossName, Callable[[StageSettings], Loss]] = {
-    "cross-entropy": lambda stage: CrossEntropy(stage.label_smoothing),
-}
-
-
-def make_loss(stage: StageSettings) -> Loss:
-    """The loss that a stage names."""
-    return _LOSSES[stage.loss](stage)
-
-
-def mixed_loss(
-    loss: Loss, logits: Tensor, own: Targets, partners: Targets, weight: float
-) -> Tensor:
-    """lambda L(a) + (1 - lambda) L(b) (Zhang et al. 2018); plain L(a) where nothing was mixed.
-
-    Args:
-        loss: The loss.
-        logits: float32, shape (b, classes): of the mixed images.
-        own: The images' own targets.
-        partners: Those of the images that were mixed in.
-        weight: lambda, the images' own share, 0..1.
-    """
-    first = loss(logits, own)
-    return first if weight == 1.0 else weight * first + (1 - weight) * loss(logits, partners)
-
-
-@torch.no_grad()
-def mixed_hits(logits: Tensor, own: Targets, partners: Targets, weight: float) -> Tensor:
-    """How many of a batch are told right, a float32 scalar: a mixed image counts for each of its
-    two labels by that label's share.
-    """
-    told = logits.argmax(dim=1)
-    first = (told == own.labels).float().sum()
-    if weight == 1.0:
-        return first
-    return weight * first + (1 - weight) * (told == partners.labels).float().sum()
+    def build(self, facts: Facts) -> LossModule:
+        """The loss of one stage, on the CPU; all randomness from torch's own generator."""
+        raise NotImplementedError

@@ -76,6 +76,17 @@ def network_problem(
     return None
 
 
+def model_problem(name: str, pretrained: bool) -> tuple[str, str] | None:
+    """What is wrong with a recipe's `model`, as far as can be told without torch: the key, and
+    what it is, with what to do.
+    """
+    problem = network_problem(name, pretrained, torchvision_names())
+    if problem is None:
+        return None
+    hint = problem.hint[:1].lower() + problem.hint[1:].removesuffix(".")
+    return problem.key, f"{problem.message}; {hint}"
+
+
 def cifar_depth(name: str) -> int | None:
     """The layers of the CIFAR ResNet of this name: 6n + 2, from 8 on; None if it isn't one."""
     match = re.fullmatch(r"resnet([1-9][0-9]{0,3})", name)

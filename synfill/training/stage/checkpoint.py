@@ -14,7 +14,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from synfill.config.training import StageSettings
+from synfill.config.training import Stage, StageSettings
 from synfill.files import no_room, sync_folder
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
@@ -33,6 +33,8 @@ from synfill.training.stage.history import check_history
 from synfill.training.versions import changes, versions
 
 _STATE, _WEIGHTS, _OPTIMIZER = "state.json", "model.safetensors", "optimizer.pt"
+_LOSS = "loss.safetensors"
+"""Only where the loss has parameters or buffers."""
 _KEPT = 2
 _MOST_VERSIONS = 1000
 
@@ -48,6 +50,7 @@ class Checkpoint:
         weights: The network's, by name.
         optimizer: The optimizer's state_dict.
         history: One entry for each epoch so far, of all stages.
+        loss: The loss's parameters and buffers, by name; empty where it has none.
     """
 
     stage: int
@@ -56,6 +59,7 @@ class Checkpoint:
     weights: dict[str, Tensor]
     optimizer: dict[str, Any]
     history: list[JsonObject]
+    loss: dict[str, Tensor] = field(default_factory=dict)
 
 
 class CheckpointFolder:
@@ -88,6 +92,8 @@ class CheckpointFolder:
             optimizer = io.BytesIO()
             torch.save(checkpoint.optimizer, optimizer)
             files = {_WEIGHTS: save(_apart(checkpoint.weights)), _OPTIMIZER: optimizer.getvalue()}
+            if checkpoint.loss:
+                files[_LOSS] = save(_apart(checkpoint.loss))
             for file, content in files.items():
                 _write(temporary / file, content)
             state = {
@@ -158,7 +164,10 @@ class CheckpointFolder:
 
 
 def check_checkpoint(
-    checkpoint: Checkpoint, model: nn.Module, stages: Sequence[StageSettings]
+    checkpoint: Checkpoint,
+    model: nn.Module,
+    stages: Sequence[Stage],
+    build_loss: Callable[[int], nn.Module | None] = lambda stage: None,
 ) -> None:
     """Whether a checkpoint is one of a network and its stages.
 
@@ -166,23 +175,21 @@ def check_checkpoint(
         checkpoint: As it was read.
         model: The network; which of it is trainable is as in the checkpoint's stage afterwards.
         stages: The stages of the run.
+        build_loss: The loss of a stage (from 0), if it has one.
 
     Raises:
         ValueError: It is of another network, other stages, or nonsense.
     """
     if checkpoint.stage >= len(stages):
         raise ValueError("it is of a stage that there isn't")
-    wanted = model.state_dict()
-    if checkpoint.weights.keys() != wanted.keys():
-        raise ValueError("its weights are those of another network")
-    for name, tensor in wanted.items():
-        found = checkpoint.weights[name]
-        if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
-            raise ValueError(f"its weights {name} have another shape or type")
-        if found.is_floating_point() and not found.isfinite().all():
-            raise ValueError(f"its weights {name} aren't finite")
-    choose_trainable(model, stages[checkpoint.stage].trainable)
-    shapes = [parameter.shape for parameter in trainable_parameters(model)]
+    stage, loss = stages[checkpoint.stage], build_loss(checkpoint.stage)
+    _check_tensors(checkpoint.weights, model.state_dict(), "weights", "network")
+    _check_tensors(checkpoint.loss, loss.state_dict() if loss else {}, "loss's state", "loss")
+    trained = [*loss.parameters()] if loss else []
+    if isinstance(stage, StageSettings):
+        choose_trainable(model, stage.trainable)
+        trained = [*trainable_parameters(model), *trained]
+    shapes = [parameter.shape for parameter in trained]
     optimizer = checkpoint.optimizer
     state = optimizer.get("state") if isinstance(optimizer, dict) else None
     if not isinstance(state, dict) or not state.keys() <= set(range(len(shapes))):
@@ -192,6 +199,18 @@ def check_checkpoint(
             fits = isinstance(value, Tensor) and value.shape in (shapes[number], torch.Size([]))
             if not fits and value is not None:
                 raise ValueError(f"its optimizer's {name} is that of another stage")
+
+
+def _check_tensors(
+    found: dict[str, Tensor], wanted: dict[str, Tensor], what: str, owner: str
+) -> None:
+    if found.keys() != wanted.keys():
+        raise ValueError(f"its {what} are those of another {owner}")
+    for name, tensor in wanted.items():
+        if (found[name].shape, found[name].dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"its {what} {name} have another shape or type")
+        if found[name].is_floating_point() and not found[name].isfinite().all():
+            raise ValueError(f"its {what} {name} aren't finite")
 
 
 def _read_state(folder: Path) -> JsonObject:
@@ -218,9 +237,11 @@ def _read(folder: Path, stage: int, epoch: int, state: JsonObject, largest: int)
         state["step"],
     ):
         raise ValueError(f"{_STATE} is of another epoch")
-    content = {name: read_regular(folder / name, largest) for name in (_WEIGHTS, _OPTIMIZER)}
+    digests = dict(state.get("sha256", {}))
+    names = [_WEIGHTS, _OPTIMIZER, *([_LOSS] if _LOSS in digests else [])]
+    content = {name: read_regular(folder / name, largest) for name in names}
     # Earlier versions wrote none.
-    for name, digest in dict(state.get("sha256", {})).items():
+    for name, digest in digests.items():
         if name in content and _digest(content[name]) != digest:
             raise ValueError(f"{name} isn't what was written")
     return Checkpoint(
@@ -232,6 +253,7 @@ def _read(folder: Path, stage: int, epoch: int, state: JsonObject, largest: int)
             io.BytesIO(content[_OPTIMIZER]), map_location="cpu", weights_only=True
         ),
         history=history,
+        loss=load(content[_LOSS]) if _LOSS in content else {},
     )
 
 

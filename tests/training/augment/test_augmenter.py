@@ -2,10 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from synfill.training.augment.augmenter import Augmenter, draw_boxes, plain
+from synfill.config.components import AUGMENTATIONS
+from synfill.training.augment.augmenter import Augmenter, plain
+from synfill.training.augment.cropping import draw_boxes
 
 RAW = ((0.0,) * 3, (1 / 255,) * 3)
 """Mean and deviation under which normalized values are the levels themselves."""
+
+
+def make(kind, *settings):
+    return Augmenter(AUGMENTATIONS.parse(kind), *settings)
 
 
 def coordinates(count, side):
@@ -22,7 +28,7 @@ def seeded(seed=0):
 
 def test_crops_of_small_images_reach_every_offset_and_flip_half():
     count = 20_000
-    shown = Augmenter("crop-flip", 16, *RAW)(coordinates(count, 16), seeded())
+    shown = make("crop-flip", 16, *RAW)(coordinates(count, 16), seeded())
     centre = shown[:, :, 8, 7:9].round().int().numpy()
     flipped = centre[:, 1, 0] > centre[:, 1, 1]
     down = centre[:, 0, 0] - 9
@@ -34,16 +40,14 @@ def test_crops_of_small_images_reach_every_offset_and_flip_half():
 
 
 def test_what_lies_beyond_a_small_image_is_black():
-    shown = Augmenter("crop", 16, *RAW)(
-        torch.full((200, 3, 16, 16), 255, dtype=torch.uint8), seeded()
-    )
+    shown = make("crop", 16, *RAW)(torch.full((200, 3, 16, 16), 255, dtype=torch.uint8), seeded())
     black = (shown == 0).all(dim=1)
     assert black.any() and set(shown.unique().tolist()) == {0, 255}
     assert not black[:, 2:14, 2:14].any()
 
 
 def test_crop_does_not_flip():
-    shown = Augmenter("crop", 16, *RAW)(coordinates(500, 16), seeded())
+    shown = make("crop", 16, *RAW)(coordinates(500, 16), seeded())
     assert (shown[:, 1, 8, 8] > shown[:, 1, 8, 7]).all()
 
 
@@ -60,7 +64,7 @@ def test_boxes_are_as_inception_draws_them():
 
 def test_large_images_are_cropped_and_resized():
     side, size, count = 96, 84, 400
-    shown = Augmenter("crop-flip", size, *RAW)(coordinates(count, side), seeded(3))
+    shown = make("crop-flip", size, *RAW)(coordinates(count, side), seeded(3))
     assert shown.shape == (count, 3, size, size) and shown.dtype == torch.float32
     top, left, height, width = draw_boxes(count, side, seeded(3))
     across = shown[:, 1, 0, :]
@@ -81,7 +85,7 @@ def test_plain_is_the_centre_normalized():
     wanted = images[:, :, 2:18, 2:18] / 255
     wanted = (wanted - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     torch.testing.assert_close(plain(images, 16, mean, std), wanted)
-    torch.testing.assert_close(Augmenter("none", 16, mean, std)(images, seeded()), wanted)
+    torch.testing.assert_close(make("none", 16, mean, std)(images, seeded()), wanted)
 
 
 @pytest.mark.parametrize("side", [16, 20])
@@ -89,7 +93,7 @@ def test_plain_is_the_centre_normalized():
 def test_the_generator_decides_and_no_other(kind, side):
     images = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8, generator=seeded())
     images = images.repeat(16, 1, 1, 1)
-    augment = Augmenter(kind, 16, *RAW)
+    augment = make(kind, 16, *RAW)
     before = torch.get_rng_state()
     shown = augment(images, seeded(1))
     assert torch.equal(torch.get_rng_state(), before)

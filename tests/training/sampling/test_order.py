@@ -1,17 +1,13 @@
 import numpy as np
 import pytest
 
+from synfill.config.components import SAMPLERS
+from synfill.config.methods import StagePlace
 from synfill.config.training import StageSettings
 from synfill.errors import UsageError
-from synfill.training.methods.builtin import StagePlace
-from synfill.training.sampling.order import (
-    batch_size_of,
-    check_stage,
-    choose,
-    cut_batches,
-    epoch_length,
-    epoch_positions,
-)
+from synfill.training.sampling.base import StageImages
+from synfill.training.sampling.checks import check_stage
+from synfill.training.sampling.order import batch_size_of, choose, cut_batches, epoch_length
 
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])
 SYNTHETIC = np.zeros(100, dtype=bool)
@@ -24,11 +20,14 @@ def stage(**settings):
     return StageSettings.model_validate({"epochs": 1, "batch_size": 8, "data": "real", **settings})
 
 
-def epoch(sampling, positions=None, labels=LABELS, cells=NO_CELLS, seed=0, fixed=0):
+def epoch(sampling, positions=None, labels=LABELS, cells=None, seed=0, fixed=0):
+    cells = np.full(len(labels), -1) if cells is None else cells
     positions = np.arange(len(labels)) if positions is None else positions
     generator, chooser = np.random.default_rng(seed), np.random.default_rng(fixed)
-    order = epoch_positions(sampling, positions, labels, cells, 3, generator, chooser)
-    assert len(order) == epoch_length(sampling, positions, labels)
+    sampler = SAMPLERS.parse(sampling)
+    seen = StageImages(labels[positions], cells[positions], np.zeros(len(positions), dtype=bool))
+    order = positions[sampler.draw(seen, 0, generator, chooser)]
+    assert len(order) == epoch_length(sampler, positions, labels)
     return order
 
 

@@ -1,7 +1,15 @@
+import numpy as np
 import pytest
 import torch
 
-from synfill.training.augment.mixing import mix
+from synfill.config.components import MIXES
+from synfill.training.augment.mixes.base import Batch
+
+
+def mix(images, synthetic, kind, alpha, generator):
+    chosen = MIXES.parse(kind if kind == "none" else {"name": kind, "alpha": alpha})
+    nothing = np.zeros(len(images), dtype=np.int64)
+    return chosen.build()(images, Batch(nothing, nothing, synthetic.numpy()), generator)
 
 
 def numbered(count, size=16):

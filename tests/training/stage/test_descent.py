@@ -5,7 +5,8 @@ import torch
 
 from synfill.config.training import StageSettings
 from synfill.errors import RunError
-from synfill.training.stage.loop import _enough_memory, cut_parts, derive_seed
+from synfill.training.stage.base import derive_seed
+from synfill.training.stage.descent import _enough_memory, cut_parts
 from synfill.training.stage.meter import StagePlan
 
 

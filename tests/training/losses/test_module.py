@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from synfill.config.training import StageSettings
-from synfill.training.losses.base import CrossEntropy, Targets, make_loss, mixed_hits, mixed_loss
+from synfill.training.losses.base import Facts, Targets
+from synfill.training.losses.cross_entropy import CrossEntropy
+from synfill.training.losses.module import mixed_hits, mixed_loss
+from synfill.training.stage.sgd import Sgd
+
+FACTS = Facts(*(np.ones(4, dtype=np.int64),) * 3)
 
 
 def targets(labels):
@@ -18,13 +23,17 @@ def test_the_mixed_loss_is_that_of_mixed_one_hot_labels():
     one_hot = torch.nn.functional.one_hot
     soft = 0.3 * one_hot(own.labels, 4).float() + 0.7 * one_hot(partners.labels, 4).float()
     expected = torch.nn.functional.cross_entropy(logits, soft)
-    torch.testing.assert_close(mixed_loss(CrossEntropy(), logits, own, partners, 0.3), expected)
+    found = mixed_loss(CrossEntropy().build(FACTS), logits, own, partners, 0.3)
+    torch.testing.assert_close(found, expected)
 
 
 def test_label_smoothing_comes_from_the_stage():
     logits = torch.tensor([[5.0, 0.0]])
-    sharp = make_loss(StageSettings(epochs=1))(logits, targets([0]))
-    smooth = make_loss(StageSettings(epochs=1, label_smoothing=0.2))(logits, targets([0]))
+    sharp = Sgd(epochs=1).build_loss(FACTS)(logits, targets([0]))
+    smooth = Sgd(epochs=1, label_smoothing=0.2).build_loss(FACTS)(logits, targets([0]))
+    given = {"name": "cross-entropy", "label_smoothing": 0.2}
+    own = Sgd(epochs=1, label_smoothing=0.7, loss=given).build_loss(FACTS)(logits, targets([0]))
+    assert torch.equal(own, smooth) and smooth.shape == (1,)
     torch.testing.assert_close(smooth, 0.9 * sharp + 0.1 * (sharp + 5.0))
 
 

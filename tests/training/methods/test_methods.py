@@ -1,18 +1,13 @@
 import pytest
 
+from synfill.config.components import METHODS
+from synfill.config.methods import OWN, compare_problems, merge_stage, place_of
 from synfill.config.recipe import check_recipe
-from synfill.config.training import StageSettings
+from synfill.config.registry import describe
 from synfill.errors import UsageError
 from synfill.files import parse_yaml
-from synfill.training.methods.builtin import (
-    METHODS,
-    OWN,
-    compare_problems,
-    describe_method,
-    merge_stage,
-    place_of,
-    stages_of,
-)
+from synfill.training.methods.base import stages_of
+from synfill.training.stage.sgd import Sgd
 
 TEXT = """\
 name: x
@@ -34,10 +29,10 @@ def recipe():
 
 def test_the_built_in_methods(recipe):
     def described(name):
-        return [(s.data, s.sampling, s.mix, s.trainable) for s in stages_of(recipe, name)]
+        return [(s.data, str(s.sampling), str(s.mix), s.trainable) for s in stages_of(recipe, name)]
 
     retrained = ("real+synthetic", "as-is", "mixup", "all")
-    assert {name: described(name) for name in METHODS} == {
+    assert {name: described(name) for name in METHODS.names} == {
         "ce": [("real", "as-is", "none", "all")],
         "mixup": [("real", "as-is", "mixup", "all")],
         "oversample": [("real", "class-balanced", "none", "all")],
@@ -47,11 +42,11 @@ def test_the_built_in_methods(recipe):
         "synaug-mixup-retrain": [retrained, ("real+synthetic", "as-is", "none", "classifier")],
         "synaug-mixup-retrain-real": [retrained, ("real", "class-balanced", "none", "classifier")],
     }
-    for name in METHODS:
+    for name in METHODS.names:
         first, *second = stages_of(recipe, name)
         assert (first.epochs, first.lr, first.alpha, first.milestones) == (30, 0.3, 0.4, (20,))
         assert all((stage.epochs, stage.lr) == (4, 0.01) for stage in second)
-        assert describe_method(recipe, name)
+        assert describe(METHODS[name])
 
 
 def test_places(recipe):
@@ -71,17 +66,17 @@ def test_a_second_stage_is_made_where_the_recipe_has_none(length, tenth):
     assert (second.epochs, second.steps) == tenth
     assert (second.lr, second.schedule, second.warmup) == (0.3, "cosine", 0)
     assert second.reinit_classifier
-    assert StageSettings.model_validate(second.model_dump()) == second
+    assert Sgd.model_validate(second.model_dump()) == second
 
 
 def test_methods_of_the_recipe_take_what_they_leave_out_from_its_stages(recipe):
     (short,) = stages_of(recipe, "short")
     assert (short.steps, short.epochs, short.warmup, short.milestones) == (7, None, 0, ())
-    assert (short.lr, short.mix) == (0.3, "cutmix")
+    assert (short.lr, str(short.mix)) == (0.3, "cutmix")
     first, second, third = stages_of(recipe, "more")
     assert first == recipe.stages[0]
     assert second == recipe.stages[1].model_copy(update={"alpha": 0.5})
-    assert third == StageSettings.model_validate({"steps": 3})
+    assert third == Sgd.model_validate({"steps": 3})
     assert stages_of(recipe, OWN) == recipe.stages
 
 

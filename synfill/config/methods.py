@@ -1,19 +1,15 @@
-"""Methods: named lists of stages, which a comparison runs on the same data, splits and seeds.
-
-The built-in ones are made of the recipe's own first two stages, so that they differ in what the
-name says and in nothing else; a recipe can define more. Knows no file, no data, no torch.
-"""
+"""The methods that a recipe defines and compares: their names, and what they take over. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from synfill.config.components import METHODS
 from synfill.config.problems import nearest
-from synfill.config.training import Recipe, StageSettings
-from synfill.errors import UsageError, suggest
+from synfill.config.training import Recipe
 from synfill.files import safe_name
 from synfill.records import JsonObject
 
@@ -25,98 +21,6 @@ _TAKEN_FILES = ("balanced", "recipe.yaml", "run.json", "method.json", "metrics.j
                 "predictions.parquet", "comparison.md", "comparison.json", "skipped.csv",
                 "trackers", "learning-curves.png", "confusion.png", "class-sizes.png",
                 "comparison.png")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Method:
-    """A built-in method.
-
-    Attributes:
-        description: What it is, in one line.
-        needs_synthetic: Whether it is pointless without synthetic images.
-        make: From the recipe's stages to the method's.
-    """
-
-    description: str
-    needs_synthetic: bool
-    make: Callable[[Sequence[StageSettings]], tuple[StageSettings, ...]]
-
-
-def _single(**changes: Any) -> Callable[[Sequence[StageSettings]], tuple[StageSettings, ...]]:
-    """The recipe's first stage, of the whole network, with changes."""
-    whole = {"sampling": "as-is", "mix": "none", "trainable": "all", "reinit_classifier": False}
-    return lambda stages: (stages[0].model_copy(update=whole | changes),)
-
-
-def _retrained(**changes: Any) -> Callable[[Sequence[StageSettings]], tuple[StageSettings, ...]]:
-    """Stage one on real and synthetic images with Mixup; then the classifier anew, with changes."""
-    first = _single(data="real+synthetic", mix="mixup")
-    second = {"trainable": "classifier", "mix": "none"}
-    return lambda stages: (
-        *first(stages),
-        _second_stage(stages).model_copy(update=second | changes),
-    )
-
-
-def _second_stage(stages: Sequence[StageSettings]) -> StageSettings:
-    """The recipe's second stage, or a tenth of its first one with a fresh classifier."""
-    if len(stages) > 1:
-        return stages[1]
-    first = stages[0]
-    shorter = {
-        unit: max(1, length // 10)
-        for unit, length in (("epochs", first.epochs), ("steps", first.steps))
-        if length is not None
-    }
-    # No warm-up and no milestones: they counted for a stage ten times as long.
-    plain = {"name": None, "schedule": "cosine", "milestones": (), "warmup": 0.0}
-    return first.model_copy(update=shorter | plain | {"reinit_classifier": True})
-
-
-METHODS: Mapping[str, Method] = {
-    "ce": Method("cross-entropy on the real images", False, _single(data="real")),
-    "mixup": Method("the real images, with Mixup", False, _single(data="real", mix="mixup")),
-    "oversample": Method(
-        "the real images, every class drawn equally often",
-        False,
-        _single(data="real", sampling="class-balanced"),
-    ),
-    "undersample": Method(
-        "as many real images of each class as the smallest has",
-        False,
-        _single(data="real", sampling="undersample"),
-    ),
-    "synaug": Method("real and synthetic images", True, _single(data="real+synthetic")),
-    "synaug-mixup": Method(
-        "real and synthetic images, with Mixup", True, _single(data="real+synthetic", mix="mixup")
-    ),
-    "synaug-mixup-retrain": Method(
-        "synaug-mixup, then the classifier re-trained on real and synthetic images",
-        True,
-        _retrained(data="real+synthetic", sampling="as-is"),
-    ),
-    "synaug-mixup-retrain-real": Method(
-        "synaug-mixup, then the classifier re-trained on class-balanced real images",
-        True,
-        _retrained(data="real", sampling="class-balanced"),
-    ),
-}
-"""The built-in methods by name, in the order in which they are listed."""
-
-
-def stages_of(recipe: Recipe, name: str) -> tuple[StageSettings, ...]:
-    """The stages of a method: the recipe's own (OWN), one that it defines, or a built-in one.
-
-    Raises:
-        UsageError: There is no such method.
-    """
-    if name == OWN:
-        return recipe.stages
-    if name in recipe.methods:
-        return recipe.methods[name]
-    if name not in METHODS:
-        raise UsageError(f"There is no method '{name}'.", _known(name, recipe.methods))
-    return METHODS[name].make(recipe.stages)
 
 
 @dataclass(frozen=True)
@@ -145,13 +49,6 @@ def place_of(recipe: Recipe, name: str, position: int) -> StagePlace:
     return StagePlace(f"{name}, stage {position + 1}", f"stages.{of_recipe}", name)
 
 
-def describe_method(recipe: Recipe, name: str) -> str:
-    """A method in one line."""
-    if name == OWN:
-        return "the recipe's own stages"
-    return METHODS[name].description if name in METHODS else "as the recipe defines it"
-
-
 def compare_problems(
     names: Sequence[Any], own: Iterable[str], has_synthetic: bool
 ) -> list[tuple[int, str]]:
@@ -166,7 +63,7 @@ def compare_problems(
         For each problem the position in `names`, and a message. Nothing is said of what isn't a
         text.
     """
-    known = [*own, *METHODS, OWN]
+    known = [*own, *METHODS.names, OWN]
     # Said once, however many names are unknown.
     all_known = f"; known: {', '.join(known)}"
     problems: list[tuple[int, str]] = []
@@ -241,8 +138,6 @@ def _filled(stage: Any, bases: Sequence[Any], position: int) -> Any:
     base = bases[position] if position < len(bases) else {}
     if not isinstance(stage, dict) or not isinstance(base, dict):
         return stage
+    if "kind" in stage and stage["kind"] != base.get("kind", "sgd"):
+        return stage
     return merge_stage(base, stage)
-
-
-def _known(name: str, own: Iterable[str]) -> str:
-    return suggest(name, [*own, *METHODS, OWN], "methods")

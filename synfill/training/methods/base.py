@@ -1,0 +1,85 @@
+"""Methods: named lists of stages, which a comparison runs on the same data, splits and seeds.
+
+The built-in ones are made of the recipe's own first two stages, so that they differ in what the
+name says and in nothing else; a recipe can define more. Knows no file, no data, no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from synfill.config.components import METHODS
+from synfill.config.methods import OWN
+from synfill.config.registry import Component, name_of
+from synfill.config.training import Recipe, StageSettings
+from synfill.errors import UsageError, suggest
+
+
+class Method(Component):
+    """A built-in method; a subclass has a `name` and `make`s its stages of the recipe's.
+
+    Attributes:
+        needs_synthetic: Whether it is pointless without synthetic images.
+    """
+
+    needs_synthetic: ClassVar[bool] = False
+
+    def make(self, stages: Sequence[StageSettings]) -> tuple[StageSettings, ...]:
+        """The method's stages, of the recipe's."""
+        raise NotImplementedError
+
+
+def stages_of(recipe: Recipe, name: str) -> tuple[StageSettings, ...]:
+    """The stages of a method: the recipe's own (OWN), one that it defines, or a built-in one.
+
+    Raises:
+        UsageError: There is no such method, or it can't be made of the recipe's stages.
+    """
+    if name == OWN:
+        return recipe.stages
+    if name in recipe.methods:
+        return recipe.methods[name]
+    if name not in METHODS:
+        known = [*recipe.methods, *METHODS.names, OWN]
+        raise UsageError(f"There is no method '{name}'.", suggest(name, known, "methods"))
+    method = METHODS[name]()
+    assert isinstance(method, Method)
+    if not isinstance(recipe.stages[0], StageSettings):
+        raise UsageError(
+            f"The method {name_of(method)} is made of a first stage of the kind sgd, and the "
+            "recipe's is of another one.",
+            "Compare methods that the recipe defines (methods).",
+        )
+    return method.make(recipe.stages)
+
+
+def change(stage: StageSettings, **changes: Any) -> StageSettings:
+    """A stage with other settings."""
+    return type(stage).model_validate(stage.model_dump() | changes)
+
+
+def whole_network(stages: Sequence[StageSettings], **changes: Any) -> StageSettings:
+    """The recipe's first stage, of the whole network, with changes."""
+    whole = {"sampling": "as-is", "mix": "none", "trainable": "all", "reinit_classifier": False}
+    return change(stages[0], **whole | changes)
+
+
+def classifier_alone(stages: Sequence[StageSettings], **changes: Any) -> StageSettings:
+    """The recipe's second stage, of the classifier alone and unmixed, with changes.
+
+    Where the recipe has none (or one of another kind): a tenth of its first one, with a fresh
+    classifier.
+    """
+    settings = {"trainable": "classifier", "mix": "none"} | changes
+    if len(stages) > 1 and isinstance(stages[1], StageSettings):
+        return change(stages[1], **settings)
+    first = stages[0]
+    shorter = {
+        unit: max(1, length // 10)
+        for unit, length in (("epochs", first.epochs), ("steps", first.steps))
+        if length is not None
+    }
+    # No warm-up and no milestones: they counted for a stage ten times as long.
+    plain = {"name": None, "schedule": "cosine", "milestones": (), "warmup": 0.0}
+    return change(first, **shorter | plain | {"reinit_classifier": True} | settings)

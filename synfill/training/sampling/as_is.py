@@ -1,0 +1,26 @@
+"""Each image once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synfill.training.sampling.base import Sampler, StageImages
+
+
+class AsIs(Sampler):
+    """Each image once an epoch."""
+
+    name: Literal["as-is"] = "as-is"
+
+    def draw(
+        self,
+        images: StageImages,
+        epoch: int,
+        generator: np.random.Generator,
+        fixed: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """See `Sampler`."""
+        return generator.permutation(len(images))

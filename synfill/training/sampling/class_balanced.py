@@ -1,0 +1,27 @@
+"""Every class equally often."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synfill.training.sampling.base import Sampler, StageImages, draw_evenly
+
+
+class ClassBalanced(Sampler):
+    """As many draws an epoch as there are images: the class at random first, with replacement."""
+
+    name: Literal["class-balanced"] = "class-balanced"
+    needs_every_class: ClassVar[bool] = True
+
+    def draw(
+        self,
+        images: StageImages,
+        epoch: int,
+        generator: np.random.Generator,
+        fixed: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """See `Sampler`."""
+        return draw_evenly(images.labels, len(images), generator)

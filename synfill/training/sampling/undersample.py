@@ -1,0 +1,40 @@
+"""As few images of every class as the smallest has."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synfill.training.sampling.base import Sampler, StageImages
+
+
+class Undersample(Sampler):
+    """A fixed random choice of as many images a class as the smallest has."""
+
+    name: Literal["undersample"] = "undersample"
+    shortens: ClassVar[bool] = True
+
+    def length(self, labels: NDArray[np.int64]) -> int:
+        """See `Sampler`."""
+        counts = np.bincount(labels)
+        counts = counts[counts > 0]
+        return int(counts.min()) * len(counts)
+
+    def draw(
+        self,
+        images: StageImages,
+        epoch: int,
+        generator: np.random.Generator,
+        fixed: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """See `Sampler`."""
+        labels = images.labels
+        counts = np.bincount(labels)
+        counts = counts[counts > 0]
+        shuffled = fixed.permutation(len(images))
+        by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+        firsts = np.cumsum(counts) - counts
+        chosen = (firsts[:, None] + np.arange(counts.min())).ravel()
+        return generator.permutation(by_class[chosen])
