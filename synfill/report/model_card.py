@@ -13,8 +13,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from synfill.config.training import Recipe, StageSettings, SyntheticSettings, TestSettings
 from synfill.evaluation.comparison import percent
-from synfill.evaluation.metrics import TrainCounts
-from synfill.evaluation.results import DEFINITIONS, Result, Spread, scalar, spread
+from synfill.evaluation.metrics.base import TrainCounts, definitions, names_for_tables
+from synfill.evaluation.results import Result, Spread, scalar, spread
 from synfill.markdown import escape, table
 
 MOST_ROWS = 60
@@ -27,11 +27,6 @@ _INDEXED = {
     "worst_cell": ("worst_group_accuracy", "Worst cell accuracy"),
     "expected_calibration_error": ("expected_calibration_error", "Expected calibration error"),
 }
-_SHOWN = (
-    "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
-    "macro_f1", "worst_class", "worst_cell", "group_weighted_accuracy",
-    "expected_calibration_error",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,7 @@ def _metadata(card: ModelCard) -> ModelCardData:
     test, split = _test(card)
     # Of the weights that are here: the mean over seeds is no figure of theirs.
     measured = card.runs[0].test
-    figures = {name: measured.scalar(name) for name in _INDEXED}
+    figures = {name: measured.figures[name] for name in _INDEXED}
     return ModelCardData(
         library_name="synfill",
         pipeline_tag="image-classification",
@@ -162,12 +157,12 @@ def _introduction(card: ModelCard) -> str:
 def _results(card: ModelCard) -> str:
     test, split = _test(card)
     seeds = ", ".join(str(run.seed) for run in card.runs)
-    rows = []
-    for name in _SHOWN:
+    rows, meanings = [], definitions()
+    for name in names_for_tables():
         found = scalar([run.test for run in card.runs], name)
         if found is not None:
             own = f"{100 * found.values[0]:.1f}"
-            rows.append([name.replace("_", " "), own, percent(found), escape(DEFINITIONS[name])])
+            rows.append([name.replace("_", " "), own, percent(found), escape(meanings[name])])
     one = len(card.runs) == 1
     spread_told = (
         "It was trained with one seed only: how much of a figure is luck is not known."

@@ -15,7 +15,7 @@ from typing import Any
 from synfill import __version__
 from synfill.config.recipe import recipe_yaml
 from synfill.config.training import Recipe
-from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.results import Result, write_json
 from synfill.files import no_room
 from synfill.hub.upload.destination import Destination, PushSettings, check_destination

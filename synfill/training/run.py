@@ -23,7 +23,7 @@ from synfill.config.training import DataSettings, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.evaluation.comparison import Subject, compare
-from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.predictions import merge_predictions
 from synfill.evaluation.results import Result, write_json, write_metrics
 from synfill.files import atomic_write

@@ -6,7 +6,7 @@ from huggingface_hub import ModelCard as HubCard
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
 from synfill.config.recipe import read_recipe
-from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.report.model_card import ModelCard, write_model_card
 
 RUNS = (make_result(0, (9, 5, 1)), make_result(1, (9, 6, 2)), make_result(2, (10, 5, 1)))
