@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synfill.classifier.classifier import check_classifier
+from synfill.classifier.load import check_classifier
 from synfill.errors import RunError, SynfillError
 from synfill.evaluation.measure import measure
 from synfill.evaluation.metrics.base import TrainCounts

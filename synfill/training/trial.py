@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from synfill.classifier.classifier import save_classifier
+from synfill.classifier.save import save_classifier
 from synfill.config.training import HardwareSettings, ModelSettings, StageSettings
 from synfill.evaluation.inference import Preprocessing, evaluate
 from synfill.evaluation.measure import measure

@@ -10,7 +10,7 @@ import pytest
 from hub_server import Fault
 from results_fixtures import COUNTS, make_result
 
-from synfill.classifier.classifier import save_classifier
+from synfill.classifier.save import save_classifier
 from synfill.config.recipe import read_recipe
 from synfill.config.training import ModelSettings
 from synfill.evaluation.results import write_metrics
@@ -44,7 +44,7 @@ LOAD = """
 import sys
 import numpy as np
 from PIL import Image
-from synfill.classifier.classifier import load_classifier
+from synfill.classifier.load import load_classifier
 
 image = Image.fromarray(np.arange(3072, dtype=np.uint8).reshape(32, 32, 3))
 for source in sys.argv[1:]:
