@@ -230,6 +230,11 @@ def spread_json(value: Spread | None) -> JsonObject | None:
     return asdict(value) if value is not None else None
 
 
+def read_spread(content: JsonObject | None) -> Spread | None:
+    """A spread from what `spread_json` gave."""
+    return Spread(**content) if content is not None else None
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all; a number that is none is an error."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)

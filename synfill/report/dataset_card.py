@@ -13,7 +13,7 @@ from synfill.records import Cell, JsonObject
 from synfill.report.shortfall import what_is_missing
 from synfill.wording import counted
 
-_TEMPLATE = Path(__file__).parent / "templates" / "dataset_card.md"
+_TEMPLATE = Path(__file__).parent / "templates" / "dataset_card.md.jinja"
 _MOST_ROWS = 60
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"),
           (1e7, "1M<n<10M"), (1e8, "10M<n<100M"))  # fmt: skip

@@ -183,9 +183,8 @@ class _Run:
             self.folder.release(is_finished)
         if destination is None:
             return result
-        runs = result.results[OWN]
-        counts = result.subject.counts
-        pushed = push_model(self.out, destination, self.recipe, counts, runs, self.reporter)
+        seeds = list(result.results[OWN])
+        pushed = push_model(self.out, destination, self.recipe, seeds, self.reporter)
         return replace(result, pushed=pushed)
 
     @property
