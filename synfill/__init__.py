@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from synfill.analysis.run import analyze as analyze
     from synfill.balancing.run import BalanceResult as BalanceResult
     from synfill.balancing.run import balance as balance
-    from synfill.classifier.classifier import Classifier as Classifier
-    from synfill.classifier.classifier import load_classifier as load_classifier
+    from synfill.classifier.load import load_classifier as load_classifier
+    from synfill.classifier.predict import Classifier as Classifier
     from synfill.errors import RunError as RunError
     from synfill.errors import SynfillError as SynfillError
     from synfill.errors import UsageError as UsageError
@@ -31,8 +31,8 @@ _HOMES = {
     "RunError": "synfill.errors",
     "SynfillError": "synfill.errors",
     "UsageError": "synfill.errors",
-    "Classifier": "synfill.classifier.classifier",
-    "load_classifier": "synfill.classifier.classifier",
+    "Classifier": "synfill.classifier.predict",
+    "load_classifier": "synfill.classifier.load",
     "TrainResult": "synfill.training.request",
     "train": "synfill.training.run",
 }

@@ -113,7 +113,24 @@ class Cell:
     groups: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        return " / ".join([self.label, *(f"{column}={value}" for column, value in self.groups)])
+        return self.shown({}, {})
+
+    def shown(
+        self, class_words: Mapping[str, str], group_words: Mapping[str, Mapping[str, str]]
+    ) -> str:
+        """As tables show it: "landbird (0) / place=forest (1)", with the words for it.
+
+        Args:
+            class_words: Class name -> the words that stand for it, where there are such.
+            group_words: Column -> value -> the words.
+        """
+        groups = [f"{c}={_with_words(v, group_words.get(c, {}))}" for c, v in self.groups]
+        return " / ".join([_with_words(self.label, class_words), *groups])
+
+
+def _with_words(name: str, words: Mapping[str, str]) -> str:
+    shown = words.get(name) or name
+    return name if shown == name else f"{shown} ({name})"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from synfill.evaluation.metrics import TrainCounts, measure
+from synfill.evaluation.measure import measure
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.results import Result
 
 COUNTS = TrainCounts(

@@ -30,11 +30,10 @@ from synfill.data.source import image_column
 from synfill.data.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
 from synfill.files import csv_text, no_room
 from synfill.generation.fill.store import ShardStore
-from synfill.generation.models.resolve import ResolvedModel
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject, ModelInfo, Request
 from synfill.report.command import command_line
-from synfill.report.dataset_card import CardContent, write_card
+from synfill.report.dataset_card import write_dataset_card
 from synfill.reporter import Reporter
 from synfill.runs.dataset_folder import OutputFolder
 from synfill.runs.dataset_record import LARGEST_RUN, RunRecord
@@ -99,7 +98,7 @@ def finish(
             (info / "samples.png").write_bytes(_draw_samples(samples))
         history = _history(prepared, reporter)
         record = _record(prepared, store, model, made, written) | {"history": history}
-        card = _card(prepared, record, model, has_samples)
+        card = _card(prepared, record, has_samples)
         (final / "README.md").write_text(card, encoding="utf-8")
         record["entries"] = sorted(child.name for child in final.iterdir())
         record["files"] = list_written(final)
@@ -331,74 +330,13 @@ def _history(prepared: Prepared, reporter: Reporter) -> list[Any]:
     return [*(history if isinstance(history, list) else []), earlier]
 
 
-def _guidance(model: ResolvedModel) -> str:
-    if model.guidance_interval is None:
-        return f"{model.guidance_scale:g}"
-    start, stop = model.guidance_interval
-    return f"{model.guidance_scale:g}, from {start:g} to {stop:g} of the steps"
-
-
-def _card(prepared: Prepared, record: JsonObject, model: ModelInfo, has_samples: bool) -> str:
-    settings, origin = prepared.settings, prepared.source.origin
-    book = prepared.writer.book
-    earlier = zip(prepared.deficit.cells, prepared.deficit.earlier, strict=True)
-    made_before = [prepared.writer.label_words(cell.label) for cell, count in earlier if count]
-    resolved = prepared.model
-    is_imagefolder = settings.format == "imagefolder"
-    pattern = "{}/**" if is_imagefolder else "data/{}-*"
-    shown = [
-        ("steps", resolved.steps),
-        ("guidance scale", _guidance(resolved)),
-        ("scheduler", resolved.scheduler or "the model's own"),
-        ("size", f"{resolved.size[0]}x{resolved.size[1]}, then resized as the real images"),
-        ("number type", resolved.dtype),
-        ("seed", settings.seed),
-    ]
-    if resolved.lora:
-        shown.append(("LoRA", f"`{resolved.identity()['lora']}`"))
-    if prepared.writer.book.modifiers:
-        shown.append(("modifiers", ", ".join(prepared.writer.book.modifiers)))
-    tail = settings.long_tail
-    subset = f"a long-tailed subset (imbalance factor {tail:g}) of " if tail else ""
-    null_groups = [c for c in settings.group_columns if c not in settings.by_groups]
-    return write_card(
-        CardContent(
-            title=f"{origin.name}, balanced",
-            source_name=origin.name,
-            source_id=origin.hub_id,
-            source_revision=origin.revision,
-            source_licence=origin.licence,
-            subset=subset,
-            model=model,
-            split=prepared.split,
-            rows={split: part["rows"] for split, part in record["splits"].items()},
-            bytes={split: part["bytes"] for split, part in record["splits"].items()},
-            counts=[
-                (
-                    book.shown(cell),
-                    count["before"],
-                    count["kept"],
-                    count["earlier"] + count["synthetic"],
-                    count["wanted"],
-                )
-                for cell, count in zip(prepared.deficit.cells, record["counts"], strict=True)
-            ],
-            earlier=int(prepared.deficit.earlier.sum()),
-            templates=prepared.writer.templates,
-            examples=prepared.plan.prompts(4),
-            negative_prompt=prepared.writer.book.negative_prompt,
-            settings=shown,
-            command=record["command"],
-            not_shared=command_line(settings)[1],
-            limit=settings.limit,
-            names_people=any(map(names_people, [*prepared.plan.prompts(), *made_before])),
-            version=__version__,
-            balanced_groups=settings.by_groups,
-            null_groups=null_groups,
-            unfilled=record["unfilled"],
-            configs=[(split, pattern.format(split)) for split in record["splits"]],
-            has_samples=has_samples,
-            provenance=[prepared.provenance.name(name) for name in _PROVENANCE],
-            is_imagefolder=is_imagefolder,
-        )
+def _card(prepared: Prepared, record: JsonObject, has_samples: bool) -> str:
+    cells = zip(prepared.deficit.cells, prepared.deficit.earlier, strict=True)
+    made_before = [prepared.writer.label_words(cell.label) for cell, count in cells if count]
+    return write_dataset_card(
+        record,
+        examples=prepared.plan.prompts(4),
+        not_shared=command_line(prepared.settings)[1],
+        names_people=any(map(names_people, [*prepared.plan.prompts(), *made_before])),
+        has_samples=has_samples,
     )

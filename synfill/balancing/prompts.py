@@ -79,16 +79,7 @@ class PromptBook:
 
     def shown(self, cell: Cell) -> str:
         """A cell as tables show it: "landbird (0) / place=forest (1)", with the words for it."""
-        label = self.class_words.get(cell.label)
-        parts = [_with_words(cell.label, label)]
-        for column, value in cell.groups:
-            words = self.group_words.get(column, {}).get(value)
-            parts.append(f"{column}={_with_words(value, words)}")
-        return " / ".join(parts)
-
-
-def _with_words(name: str, words: str | None) -> str:
-    return name if not words or words == name else f"{words} ({name})"
+        return cell.shown(self.class_words, self.group_words)
 
 
 _BOOK_KEYS = ("classes", "groups", "prompts", "class_prompts", "negative_prompt", "modifiers")

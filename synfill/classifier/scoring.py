@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from synfill.classifier.classifier import Classifier
+from synfill.classifier.predict import Classifier
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.source import Column, Source, image_column, open_source
 from synfill.data.sources.imagefolder.layout import IMAGE_EXTENSIONS

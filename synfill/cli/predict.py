@@ -33,7 +33,7 @@ from synfill.records import JsonObject
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from synfill.classifier.classifier import Classifier
+    from synfill.classifier.predict import Classifier
     from synfill.classifier.scoring import Score, Scoring
 
 _UNBROKEN = 100_000
@@ -100,8 +100,8 @@ def predict(
     for name in images:
         _check_there(name)
 
-    from synfill.classifier.classifier import load_classifier
     from synfill.classifier.imagefiles import find_images
+    from synfill.classifier.load import load_classifier
     from synfill.classifier.scoring import Scoring, open_dataset
 
     files: list[Path] | None = None

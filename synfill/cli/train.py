@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from synfill.training.request import TrainResult
 
 _HUB = "The Hugging Face Hub"
-_SHOWN = (
-    "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
-    "worst_class", "worst_cell", "group_weighted_accuracy", "macro_f1",
-    "expected_calibration_error",
-)  # fmt: skip
 
 
 @app.command()
@@ -125,6 +120,7 @@ def _parse_seeds(text: str) -> tuple[int, ...]:
 def show(result: TrainResult) -> None:
     """Print what a run gave."""
     from synfill.evaluation.comparison import percent
+    from synfill.evaluation.metrics.base import names_for_tables
     from synfill.evaluation.results import scalar
 
     console = stdout()
@@ -139,7 +135,7 @@ def show(result: TrainResult) -> None:
         title, columns, differences = f"{result.recipe.name} on the test images, %", [""], 1
         rows = [
             (name.replace("_", " "), percent(found))
-            for name in _SHOWN
+            for name in names_for_tables()
             if (found := scalar(tests, name)) is not None
         ]
     console.print(Text(title, "bold"))

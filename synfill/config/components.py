@@ -60,3 +60,23 @@ METHODS = Registry(
 STAGES = Registry(
     "kind of stage", "kinds of stages", {"sgd": "synfill.training.stage.sgd:Sgd"}, key="kind"
 )
+_METRICS = "synfill.evaluation.metrics"
+METRICS = Registry(
+    "metric",
+    "metrics",
+    {
+        "accuracy": f"{_METRICS}.accuracy:Accuracy",
+        "balanced_accuracy": f"{_METRICS}.accuracy:BalancedAccuracy",
+        "many": f"{_METRICS}.long_tail:Many",
+        "medium": f"{_METRICS}.long_tail:Medium",
+        "few": f"{_METRICS}.long_tail:Few",
+        "head": f"{_METRICS}.long_tail:Head",
+        "middle": f"{_METRICS}.long_tail:Middle",
+        "tail": f"{_METRICS}.long_tail:Tail",
+        "macro_f1": f"{_METRICS}.accuracy:MacroF1",
+        "expected_calibration_error": f"{_METRICS}.calibration:ExpectedCalibrationError",
+        "worst_class": f"{_METRICS}.accuracy:WorstClass",
+        "worst_cell": f"{_METRICS}.groups:WorstCell",
+        "group_weighted_accuracy": f"{_METRICS}.groups:GroupWeightedAccuracy",
+    },
+)

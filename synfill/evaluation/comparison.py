@@ -10,8 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from synfill.config.registry import name_of
 from synfill.config.training import Budget
-from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.metrics.base import (
+    TrainCounts,
+    metric_names,
+    metrics,
+    paired_names,
+    title_of,
+)
 from synfill.evaluation.results import Result, Spread, cost_json, scalar, spread, spread_json
 from synfill.markdown import escape, table
 from synfill.records import JsonObject
@@ -20,18 +27,6 @@ from synfill.tables import text_table
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-FIGURES = (
-    "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
-    "worst_cell",
-)  # fmt: skip
-"""The figures of comparison.json."""
-DIFFERENCES = ("accuracy", "tail", "worst_cell")
-"""The figures whose paired differences are told."""
-_TITLES = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced", "many": "many", "medium": "medium",
-    "few": "few", "head": "head", "middle": "middle", "tail": "tail", "worst_cell": "worst cell",
-}  # fmt: skip
-_PLAIN = ("many", "medium", "few")
 _BUDGETS: Mapping[Budget, str] = {
     "steps": "an epoch of every method has as many optimizer steps as one of the recipe's own "
     "stages (budget: steps)",
@@ -66,10 +61,10 @@ class Compared:
     Attributes:
         method: Its name.
         runs: The results of its seeds.
-        figures: Each of `FIGURES` over the seeds; None where it doesn't apply.
+        figures: Each metric of comparisons over the seeds; None where it doesn't apply.
         paired: The seeds that the first method has too; empty for the first method itself.
-        differences: This method less the first, for each of `DIFFERENCES`, over `paired`; empty
-            for the first method, None where the figure doesn't apply.
+        differences: This method less the first, for each metric that is compared in pairs, over
+            `paired`; empty for the first method, None where the figure doesn't apply.
     """
 
     method: str
@@ -95,17 +90,18 @@ class Comparison:
         return "\n".join([text_table(["%", *self.columns()], self.rows()), "", *self.verdicts()])
 
     def to_pandas(self) -> DataFrame:
-        """One row a method: for each of `FIGURES` its mean and ci95 (fractions), and for each of
-        `DIFFERENCES` those of the difference from the first method.
+        """One row a method: each figure's mean and ci95 (fractions), and those of its difference
+        from the first method where it has one.
         """
         from pandas import DataFrame
 
         rows = []
         for one in self.methods:
             row: dict[str, Any] = {"method": one.method, "seeds": len(one.runs)}
-            named = [(name, one.figures[name]) for name in FIGURES]
-            named += [(f"difference_{name}", one.differences.get(name)) for name in DIFFERENCES]
-            for name, found in named:
+            differences = {
+                f"difference_{name}": one.differences.get(name) for name in paired_names()
+            }
+            for name, found in {**one.figures, **differences}.items():
                 row[name] = found.mean if found is not None else None
                 row[f"{name}_ci95"] = found.ci95 if found is not None else None
             rows.append(row)
@@ -136,13 +132,21 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The content of comparison.md."""
-        columns = ["", *(_TITLES[name] for name in FIGURES), *self._difference_titles()]
+        first = self.methods[0]
+        columns = [
+            "",
+            *map(title_of, first.figures),
+            *(f"{title_of(name)} less {escape(first.method)}'s" for name in paired_names()),
+        ]
         rows = [
-            [escape(one.method), *(percent(one.figures[name]) for name in FIGURES),
-             *(difference(one.differences.get(name)) for name in DIFFERENCES),
-             *_cost(one)]
+            [
+                escape(one.method),
+                *map(percent, one.figures.values()),
+                *(difference(one.differences.get(name)) for name in paired_names()),
+                *(_mean(values) for values in cost_json(one.runs).values()),
+            ]
             for one in self.methods
-        ]  # fmt: skip
+        ]
         parts = [
             f"# {escape(self.subject.recipe)}: methods compared",
             f"Percent on {self.subject.test_images:,} real test images; {self.budget_told()}.",
@@ -162,10 +166,11 @@ class Comparison:
 
     def columns(self) -> list[str]:
         """The titles of the columns of `rows`, without that of the name."""
+        first = self.methods[0].method
         return [
             "steps",
-            *(_TITLES[name] for name in self._shown()),
-            *(f"{_TITLES[name]} - {self.methods[0].method}" for name in self._shown_differences()),
+            *map(title_of, self._shown()),
+            *(f"{title_of(name)} - {first}" for name in self._shown_differences()),
         ]
 
     def first_difference(self) -> int:
@@ -175,17 +180,15 @@ class Comparison:
     def rows(self) -> list[tuple[str, ...]]:
         """The table for a terminal: a name, then `columns`. What applies to no method is left out.
 
-        Figures in percent; many, medium and few without their intervals, for room. Steps are a
-        seed's, over all stages.
+        Figures in percent; some without their intervals, for room. Steps are a seed's, over all
+        stages.
         """
+        plain = {name_of(metric) for metric in metrics() if metric.is_plain}
         return [
             (
                 one.method,
                 _mean([run.steps for run in one.runs]),
-                *(
-                    percent(one.figures[name], interval=name not in _PLAIN)
-                    for name in self._shown()
-                ),
+                *(percent(one.figures[name], interval=name not in plain) for name in self._shown()),
                 *(difference(one.differences.get(name)) for name in self._shown_differences()),
             )
             for one in self.methods
@@ -209,21 +212,14 @@ class Comparison:
             )
         return lines
 
-    def _difference_titles(self) -> list[str]:
-        first = escape(self.methods[0].method)
-        return [f"{_TITLES[name]} less {first}'s" for name in DIFFERENCES]
-
     def _shown(self) -> list[str]:
-        names = [*_PLAIN, "tail", "worst_cell"]
-        shown = [n for n in names if any(one.figures[n] is not None for one in self.methods)]
-        return ["accuracy", *shown]
+        """The figures of the short table that apply to any method."""
+        names = metric_names("summary")
+        return [n for n in names if any(one.figures[n] is not None for one in self.methods)]
 
     def _shown_differences(self) -> list[str]:
-        return [
-            name
-            for name in DIFFERENCES
-            if any(one.differences.get(name) is not None for one in self.methods)
-        ]
+        others = self.methods[1:]
+        return [n for n in paired_names() if any(one.differences[n] is not None for one in others)]
 
     def _notes(self) -> list[str]:
         subject, counts = self.subject, self.subject.counts
@@ -277,20 +273,17 @@ def _compared(method: str, runs: Mapping[int, Result], first: Mapping[int, Resul
     return Compared(
         method,
         tuple(runs.values()),
-        {name: scalar(tests, name) for name in FIGURES},
+        {name: scalar(tests, name) for name in metric_names("comparison")},
         paired,
-        {name: _difference(runs, first, paired, name) for name in DIFFERENCES} if first else {},
+        {name: _difference(runs, first, paired, name) for name in paired_names()} if first else {},
     )
 
 
 def _difference(
     runs: Mapping[int, Result], first: Mapping[int, Result], paired: Sequence[int], name: str
 ) -> Spread | None:
-    values = []
-    for seed in paired:
-        here, there = runs[seed].test.scalar(name), first[seed].test.scalar(name)
-        values.append(here - there if here is not None and there is not None else None)
-    return spread(values)
+    pairs = [(runs[seed].test.figures[name], first[seed].test.figures[name]) for seed in paired]
+    return spread([a - b if a is not None and b is not None else None for a, b in pairs])
 
 
 def percent(value: Spread | None, interval: bool = True) -> str:
@@ -314,18 +307,10 @@ def difference(value: Spread | None) -> str:
 
 
 def _verdict(name: str, found: Spread) -> str:
-    told = f"{_TITLES[name]} {difference(found)} points"
+    text = f"{title_of(name)} {difference(found)} points"
     if found.ci95 is None:
-        return f"{told} (one seed, no interval)"
-    return f"{told}, {'more' if found.is_clear else 'not more'} than the interval"
-
-
-def _cost(one: Compared) -> list[str]:
-    return [
-        _mean([run.steps for run in one.runs]),
-        _mean([run.images_seen for run in one.runs]),
-        _mean([run.seconds for run in one.runs]),
-    ]
+        return f"{text} (one seed, no interval)"
+    return f"{text}, {'more' if found.is_clear else 'not more'} than the interval"
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -12,34 +12,37 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from synfill.errors import RunError
-from synfill.evaluation.metrics import SCALARS, Measured, TrainCounts
+from synfill.evaluation.measure import Measured
+from synfill.evaluation.metrics.base import TrainCounts, definitions
 from synfill.files import atomic_write
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 
-DEFINITIONS = {
-    "accuracy": "share of images classified rightly",
-    "balanced_accuracy": "mean of the classes' accuracies",
-    "many": "the same over classes with more than 100 real training images",
-    "medium": "the same over classes with 20 to 100 real training images",
-    "few": "the same over classes with fewer than 20 real training images",
-    "head": "the same over the third of the classes with the most real training images",
-    "middle": "the same over the classes that are neither head nor tail",
-    "tail": "the same over the third of the classes with the fewest real training images",
-    "macro_f1": "mean of the classes' F1 scores",
-    "expected_calibration_error": "mean gap of confidence and accuracy, 15 bins (Guo et al. 2017)",
-    "worst_class": "accuracy of each seed's worst class",
-    "worst_cell": "accuracy of each seed's worst cell (class within groups)",
-    "group_weighted_accuracy": "mean of the cells' accuracies, by their shares of real training "
-    "images",
+_DEFINITIONS = {
     "confusion": "for each seed: images of a true class (row) taken for a class (column)",
     "mean": "over seeds",
     "std": "standard deviation over seeds (n - 1); null for one seed",
     "ci95": "half width of the 95 % interval (Student's t, over seeds); null for one seed",
 }
+_Count = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class _Training(BaseModel):
+    """What result.json says of the training; its figures are for people to read."""
+
+    model_config = ConfigDict(strict=True)
+
+    seed: _Count
+    steps: _Count
+    images_seen: _Count
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
+    # Earlier versions wrote none.
+    versions: list[dict[str, str]] = []
 
 
 @dataclass(frozen=True)
@@ -68,50 +71,36 @@ class Result:
 
     def write(self, path: Path) -> None:
         """Write result.json. Its existence says that the seed is finished."""
-        write_json(path, asdict(self))
+        measured = {"test": self.test, "validation": self.validation}
+        shown = {name: one.to_json() if one is not None else None for name, one in measured.items()}
+        cost = {"steps": self.steps, "images_seen": self.images_seen, "seconds": self.seconds}
+        write_json(path, {"seed": self.seed, **shown, **cost, "versions": list(self.versions)})
 
     @staticmethod
-    def read(path: Path) -> Result:
-        """What `write` wrote.
+    def read(path: Path, test: Measured, validation: Measured | None) -> Result:
+        """What `write` wrote of the training, with figures that are measured anew.
+
+        What other versions wrote down of the figures, or didn't, is no damage.
+
+        Args:
+            path: The file.
+            test: Measured on the stored predictions of the test images.
+            validation: Likewise.
 
         Raises:
             RunError: It is damaged.
         """
         try:
-            content = parse_json(read_regular(path))
-            validation = content["validation"]
-            return Result(
-                seed=_whole(content["seed"]),
-                test=Measured.from_json(content["test"]),
-                validation=Measured.from_json(validation) if validation is not None else None,
-                steps=_whole(content["steps"]),
-                images_seen=_whole(content["images_seen"]),
-                seconds=_seconds(content["seconds"]),
-                # Earlier versions wrote none.
-                versions=tuple(
-                    {str(name): str(text) for name, text in one.items()}
-                    for one in content.get("versions", [])
-                ),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            found = _Training.model_validate(parse_json(read_regular(path)))
+        except (OSError, ValueError) as error:
             raise RunError(
                 f"{path} is damaged ({type(error).__name__}: {error}).",
                 f"Delete {path}: the same command trains this seed again.",
             ) from None
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise ValueError(f"{value!r} is no whole number")
-    return value
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is no number of seconds")
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{value!r} is no number of seconds")
-    return float(value)
+        return Result(
+            found.seed, test, validation, found.steps, found.images_seen, found.seconds,
+            tuple(found.versions),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,8 +146,8 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 
 def scalar(results: Sequence[Measured], name: str) -> Spread | None:
-    """One of `SCALARS` over seeds; None where it doesn't apply."""
-    return spread([measured.scalar(name) for measured in results])
+    """One metric's figure over seeds; None where it doesn't apply."""
+    return spread([measured.figures[name] for measured in results])
 
 
 def write_metrics(
@@ -192,7 +181,7 @@ def metrics_json(
         "validation": _measured_json(counts, validation) if validation else None,
         **cost_json(runs),
         "versions": [list(run.versions) for run in runs],
-        "definitions": DEFINITIONS,
+        "definitions": definitions() | _DEFINITIONS,
     }
 
 
@@ -209,7 +198,7 @@ def _measured_json(counts: TrainCounts, measured: Sequence[Measured]) -> JsonObj
     first = measured[0]
     return {
         "images": first.images,
-        **{name: spread_json(scalar(measured, name)) for name in SCALARS},
+        **{name: spread_json(scalar(measured, name)) for name in first.figures},
         "worst_class_name": [one.worst_class_name for one in measured],
         "worst_cell_name": [one.worst_cell_name for one in measured],
         "per_class": [
@@ -239,6 +228,11 @@ def _measured_json(counts: TrainCounts, measured: Sequence[Measured]) -> JsonObj
 def spread_json(value: Spread | None) -> JsonObject | None:
     """A spread as {mean, std, ci95, values}."""
     return asdict(value) if value is not None else None
+
+
+def read_spread(content: JsonObject | None) -> Spread | None:
+    """A spread from what `spread_json` gave."""
+    return Spread(**content) if content is not None else None
 
 
 def write_json(path: Path, content: Any) -> None:

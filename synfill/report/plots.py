@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synfill.evaluation.metrics.base import metric_names, paired_names, title_of
 from synfill.files import atomic_write
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
@@ -34,10 +35,6 @@ _COLORS = ("#4C72B0", "#DD8452", "#55A868", "#C44E52", "#8172B3", "#937860", "#D
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = ("-", "--", ":", "-.")
 """Of methods that share a colour: it comes again after eight."""
-_FIGURES = {
-    "accuracy": "accuracy", "many": "many", "medium": "medium", "few": "few", "tail": "tail",
-    "worst_cell": "worst cell",
-}  # fmt: skip
 
 
 def draw_method(folder: MethodFolder) -> None:
@@ -275,13 +272,9 @@ def draw_figures(title: str, entries: Sequence[JsonObject]) -> bytes:
     Returns:
         A PNG's bytes.
     """
-    names = [name for name in _FIGURES if any(entry[name] for entry in entries)]
+    names = [n for n in metric_names("summary") if any(entry.get(n) for entry in entries)]
     others = [entry for entry in entries if entry["difference"]]
-    paired = [
-        name
-        for name in ("accuracy", "tail", "worst_cell")
-        if any(entry["difference"][name] for entry in others)
-    ]
+    paired = [n for n in paired_names() if any(entry["difference"].get(n) for entry in others)]
     rows = 2 if paired else 1
     wide = max(8.0, 0.14 * len(entries) * len(names) + 3)
     figure, panels = _figure(wide, 3.6 * rows, nrows=rows)
@@ -321,7 +314,7 @@ def _panel(
             fmt=_mark(at + first), ms=5, capsize=2, elinewidth=1.2,
             color=_COLORS[(at + first) % len(_COLORS)], label=methods[at + first],
         )  # fmt: skip
-    axes.set_xticks(range(len(names)), [_FIGURES[name] for name in names])
+    axes.set_xticks(range(len(names)), list(map(title_of, names)))
     axes.set_xlim(-0.5, len(names) - 0.5)
     for place in range(1, len(names)):
         axes.axvline(place - 0.5, color="0.9", lw=0.8)

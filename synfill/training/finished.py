@@ -7,12 +7,12 @@ history.jsonl.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from synfill.classifier.classifier import check_classifier
+from synfill.classifier.load import check_classifier
 from synfill.errors import RunError, SynfillError
-from synfill.evaluation.metrics import TrainCounts, measure
+from synfill.evaluation.measure import measure
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.predictions import Said, read_predictions
 from synfill.evaluation.results import Result
 from synfill.runs.training_folder import SeedFolder
@@ -61,8 +61,7 @@ def read_finished(folder: SeedFolder, seed: int, counts: TrainCounts, data: Trai
         if images is not None
     }
     try:
-        stored = Result.read(folder.result)
-        return replace(stored, test=measured["test"], validation=measured.get("validation"))
+        return Result.read(folder.result, measured["test"], measured.get("validation"))
     except RunError as error:
         try:
             steps, images_seen, seconds = cost_of(read_history(folder.history))

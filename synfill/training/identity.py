@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
-from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.records import JsonObject
 
 if TYPE_CHECKING:

@@ -8,23 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from synfill import __version__
 from synfill.config.recipe import recipe_yaml
 from synfill.config.training import Recipe
-from synfill.evaluation.metrics import TrainCounts
-from synfill.evaluation.results import Result, write_json
+from synfill.evaluation.results import write_json
 from synfill.files import no_room
 from synfill.hub.upload.destination import Destination, PushSettings, check_destination
 from synfill.hub.upload.kinds import MODEL
 from synfill.hub.upload.listing import LocalFolder
 from synfill.hub.upload.push import Pushed, push_folder
 from synfill.hub.upload.remote import RUN
+from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
-from synfill.report.model_card import ModelCard, write_model_card
+from synfill.report.model_card import write_model_card
 from synfill.reporter import Reporter
 from synfill.runs.training_folder import (
     CONFIG,
@@ -69,8 +69,7 @@ def push_model(
     out: Path,
     destination: Destination,
     recipe: Recipe,
-    counts: TrainCounts,
-    results: Mapping[int, Result],
+    seeds: Sequence[int],
     reporter: Reporter,
 ) -> Pushed:
     """Push the first seed's classifier, with its card, its metrics and its recipe.
@@ -79,8 +78,7 @@ def push_model(
         out: The output folder of a finished run of the recipe's own stages.
         destination: From `prepare_push`.
         recipe: The resolved recipe.
-        counts: What was trained on.
-        results: Each seed's result; the first one's classifier is pushed.
+        seeds: The finished seeds; the first one's classifier is pushed.
         reporter: Where notes go.
 
     Raises:
@@ -91,13 +89,14 @@ def push_model(
     pictures = {
         what: name for what, name in PICTURES.items() if (RunFolder(out).path / name).is_file()
     }
-    card = ModelCard(destination.id, shown, counts, tuple(results.values()), __version__, pictures)
-    seed = next(iter(results))
+    metrics = parse_json(read_regular(RunFolder(out).path / METRICS, 1 << 30))
+    card = write_model_card(destination.id, shown, metrics, __version__, pictures)
+    seed = seeds[0]
     record: JsonObject = {
         "synfill": __version__,
         "recipe": recipe.name,
         "identity": _identity(shown),
-        "seeds": list(results),
+        "seeds": list(seeds),
         "pushed_seed": seed,
     }
     method = RunFolder(out).method(None)
@@ -107,7 +106,7 @@ def push_model(
         for name in (METRICS, *pictures.values()):
             _link(method.path / name, folder / name)
         (folder / RECIPE).write_text(recipe_yaml(shown), encoding="utf-8")
-        (folder / "README.md").write_text(write_model_card(card), encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
         sizes = {name: (folder / name).stat().st_size for name in sorted(os.listdir(folder))}
         hashes = {name: hash_file(folder / name) for name in sizes}
         # A later push replaces these, as long as nobody has changed them there.

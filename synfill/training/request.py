@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfill.config.training import Recipe
-from synfill.evaluation.comparison import FIGURES, Comparison, Subject
+from synfill.evaluation.comparison import Comparison, Subject
+from synfill.evaluation.metrics.base import metric_names
 from synfill.evaluation.results import Result
 from synfill.runs.training_folder import RunFolder
 from synfill.tables import text_table
@@ -70,7 +71,7 @@ class TrainResult:
 
     def __repr__(self) -> str:
         frame = self.to_pandas()
-        shown = [name for name in FIGURES if frame[name].notna().any()]
+        shown = [name for name in metric_names("comparison") if frame[name].notna().any()]
         rows = [
             (f"{row.method}, seed {row.seed}", *(f"{100 * getattr(row, n):.1f}" for n in shown))
             for row in frame.itertuples()
@@ -86,7 +87,7 @@ class TrainResult:
             {
                 "method": method,
                 "seed": seed,
-                **{name: run.test.scalar(name) for name in FIGURES},
+                **{name: run.test.figures[name] for name in metric_names("comparison")},
                 "steps": run.steps,
                 "images_seen": run.images_seen,
                 "seconds": run.seconds,
@@ -95,7 +96,7 @@ class TrainResult:
             for seed, run in runs.items()
         ]
         # None in a column of numbers would leave them objects.
-        return DataFrame(rows).astype({name: float for name in FIGURES})
+        return DataFrame(rows).astype(dict.fromkeys(metric_names("comparison"), float))
 
     def summary(self) -> list[str]:
         """The result in a few lines."""

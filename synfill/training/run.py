@@ -24,7 +24,7 @@ from synfill.config.training import DataSettings, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.evaluation.comparison import Subject, compare
-from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.predictions import merge_predictions
 from synfill.evaluation.results import Result, write_json, write_metrics
 from synfill.files import atomic_write
@@ -185,9 +185,8 @@ class _Run:
             self.folder.release(is_finished)
         if destination is None:
             return result
-        runs = result.results[OWN]
-        counts = result.subject.counts
-        pushed = push_model(self.out, destination, self.recipe, counts, runs, self.reporter)
+        seeds = list(result.results[OWN])
+        pushed = push_model(self.out, destination, self.recipe, seeds, self.reporter)
         return replace(result, pushed=pushed)
 
     @property

@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from synfill.classifier.classifier import save_classifier
+from synfill.classifier.save import save_classifier
 from synfill.config.training import HardwareSettings, ModelSettings, StageSettings
 from synfill.evaluation.inference import Preprocessing, evaluate
-from synfill.evaluation.metrics import TrainCounts, measure
+from synfill.evaluation.measure import measure
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.predictions import Predictions, write_predictions
 from synfill.evaluation.results import Result
 from synfill.records import JsonObject

@@ -11,7 +11,8 @@ from fuzzing.odd import BROKEN_IMAGES, DEEP_JSON, HOSTILE_HEADERS
 from fuzzing.strategies import mutated
 from hypothesis import HealthCheck, given, settings
 
-from synfill.classifier.classifier import load_classifier, save_classifier
+from synfill.classifier.load import load_classifier
+from synfill.classifier.save import save_classifier
 from synfill.config.training import ModelSettings
 from synfill.errors import SynfillError
 from synfill.training.network.model import build_model

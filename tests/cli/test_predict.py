@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synfill.classifier.classifier import load_classifier, save_classifier
+from synfill.classifier.load import load_classifier
+from synfill.classifier.save import save_classifier
 from synfill.config.training import ModelSettings
 from synfill.training.network.model import build_model
 

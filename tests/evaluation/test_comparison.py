@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
-from synfill.evaluation.comparison import FIGURES, Subject, compare
+from synfill.evaluation.comparison import Subject, compare
+from synfill.evaluation.metrics.base import metric_names
 from synfill.training.request import TrainResult
 
 SUBJECT = Subject("demo", "demo", COUNTS, 30)
@@ -25,11 +26,12 @@ RESULTS = {
 def test_comparison_json():
     content = compare(SUBJECT, RESULTS).to_json()
     content = json.loads(json.dumps(content))
+    figures = metric_names("comparison")
     assert [one["method"] for one in content] == ["ce", "synaug", "oversample"]
     for one in content:
-        assert set(one) == {"method", "budget", "seeds", *FIGURES, "difference", "steps",
+        assert set(one) == {"method", "budget", "seeds", *figures, "difference", "steps",
                             "images_seen", "seconds"}  # fmt: skip
-        assert all(set(one[name]) == {"mean", "std", "ci95", "values"} for name in FIGURES)
+        assert all(set(one[name]) == {"mean", "std", "ci95", "values"} for name in figures)
         assert one["seeds"] == [0, 1, 2] and one["steps"] == [100] * 3
     assert content[0]["difference"] is None
     assert content[1]["tail"]["values"] == [0.6, 0.7, 0.6]

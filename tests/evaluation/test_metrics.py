@@ -1,12 +1,14 @@
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
+from synfill.config.components import METRICS
 from synfill.errors import RunError
-from synfill.evaluation.metrics import Measured, TrainCounts, calibration_error, measure, thirds
+from synfill.evaluation.measure import measure
+from synfill.evaluation.metrics.base import Answers, TrainCounts, definitions, title_of
+from synfill.evaluation.metrics.long_tail import thirds
 
 COUNTS = TrainCounts(
     classes=("a", "b", "c"),
@@ -93,15 +95,37 @@ def test_calibration_error_by_hand():
     probabilities = np.array([[0.64, 0.36], [0.62, 0.38], [0.2, 0.8], [0.81, 0.19]])
     labels = np.array([0, 1, 1, 0])
     expected = (2 * abs(0.5 - 0.63) + 0.2 + 0.19) / 4
-    assert calibration_error(probabilities, labels) == pytest.approx(expected)
-    assert calibration_error(np.eye(2)[labels], labels) == 0
+    counts = TrainCounts(("a", "b"), (1, 1), (0, 0))
+    error = METRICS["expected_calibration_error"]()
+    assert error.measure(Answers(probabilities, labels, labels, counts)) == pytest.approx(expected)
+    assert error.measure(Answers(np.eye(2)[labels], labels, labels, counts)) == 0
 
 
-def test_json_gives_it_back():
+KEYS = [
+    "images", "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
+    "macro_f1", "expected_calibration_error", "worst_class", "worst_cell",
+    "group_weighted_accuracy", "worst_class_name", "worst_cell_name", "per_class", "per_cell",
+    "cell_images", "confusion",
+]  # fmt: skip
+
+
+def test_json_has_what_readers_of_all_versions_look_for():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet([1, 1, 1], 30).astype(np.float32)
     found = measure(probabilities, rng.integers(0, 2, 30), rng.integers(-1, 4, 30), COUNTS)
-    assert Measured.from_json(json.loads(json.dumps(asdict(found)))) == found
+    content = json.loads(json.dumps(found.to_json()))
+    assert list(content) == KEYS
+    assert content["accuracy"] == found.accuracy == found.figures["accuracy"]
+    assert content["per_class"] == list(found.per_class) and content["images"] == 30
+    with pytest.raises(AttributeError, match="'recall'"):
+        _ = found.recall
+
+
+def test_every_metric_has_a_title_and_a_definition():
+    assert list(definitions()) == list(METRICS.names)
+    assert definitions()["accuracy"] == "share of images classified rightly"
+    assert all(len(text) > 10 and text[0].islower() for text in definitions().values())
+    assert title_of("balanced_accuracy") == "balanced" and title_of("worst_cell") == "worst cell"
 
 
 def test_what_cannot_be_measured():

@@ -7,9 +7,10 @@ from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
 from synfill.errors import RunError
 from synfill.evaluation.comparison import Subject, compare
-from synfill.evaluation.metrics import SCALARS
+from synfill.evaluation.metrics.base import metric_names
 from synfill.evaluation.results import Result, spread, write_json, write_metrics
 
+RESULT = make_result(0, (9, 5, 1))
 DOCS = Path(__file__).parents[2] / "docs/metrics.md"
 
 
@@ -32,14 +33,30 @@ def test_a_result_is_read_back(tmp_path):
     for seed, validation in ((0, True), (7, False)):
         result = make_result(seed, (9, 5, 1), validation=validation)
         result.write(tmp_path / "result.json")
-        assert Result.read(tmp_path / "result.json") == result
+        assert Result.read(tmp_path / "result.json", result.test, result.validation) == result
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"seed": 0, "validation": null}'])
+def test_figures_that_other_versions_wrote_down_are_not_looked_at(tmp_path):
+    result = make_result(3, (9, 5, 1))
+    result.write(tmp_path / "result.json")
+    content = json.loads((tmp_path / "result.json").read_text())
+    del content["test"]["tail"], content["versions"]
+    content["test"]["recall"] = {"mean": 1}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    assert Result.read(tmp_path / "result.json", result.test, None) == result
+
+
+COST = '"seed": 0, "steps": 1, "images_seen": 1, "seconds": '
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"seed": 0, "validation": null}', f"{{{COST}-1}}",
+             f"{{{COST}true}}", f'{{{COST}"1"}}', f'{{{COST}1, "versions": [3]}}'],
+)  # fmt: skip
 def test_a_damaged_result_says_what_to_do(tmp_path, text):
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(RunError, match="is damaged") as caught:
-        Result.read(tmp_path / "result.json")
+        Result.read(tmp_path / "result.json", RESULT.test, None)
     assert f"Delete {tmp_path}" in caught.value.hint
 
 
@@ -56,7 +73,7 @@ def test_metrics_json(tmp_path):
     assert content["seeds"] == [1, 3] and content["method"] == "synaug"
     test = content["test"]
     assert test == content["validation"]
-    assert set(SCALARS) <= set(test)
+    assert {*metric_names()} <= set(test)
     assert test["few"]["values"] == [0.1, 0.3] and test["few"]["mean"] == pytest.approx(0.2)
     assert test["per_class"][2]["accuracy"]["values"] == [0.1, 0.3]
     assert test["per_class"][2]["real"] == 6 and test["per_class"][2]["synthetic"] == 144

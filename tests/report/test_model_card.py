@@ -1,4 +1,4 @@
-from dataclasses import replace
+import json
 
 import pytest
 from hub_store import card_problems
@@ -6,18 +6,23 @@ from huggingface_hub import ModelCard as HubCard
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
 from synfill.config.recipe import read_recipe
-from synfill.evaluation.metrics import TrainCounts
-from synfill.report.model_card import ModelCard, write_model_card
+from synfill.evaluation.metrics.base import TrainCounts
+from synfill.evaluation.results import metrics_json
+from synfill.report.model_card import write_model_card
 
 RUNS = (make_result(0, (9, 5, 1)), make_result(1, (9, 6, 2)), make_result(2, (10, 5, 1)))
 
 
-def card(runs=RUNS, counts=COUNTS, *overrides, recipe="demo"):
-    return ModelCard("alice/pets", read_recipe(recipe, overrides), counts, runs, "1.2.3")
+def card(runs=RUNS, counts=COUNTS, *overrides, recipe="demo", pictures={}):
+    results = {run.seed: run for run in runs}
+    metrics = json.loads(json.dumps(metrics_json("demo", "recipe", counts, results)))
+    return write_model_card(
+        "alice/pets", read_recipe(recipe, overrides), metrics, "1.2.3", pictures
+    )
 
 
 def test_the_header_holds_the_figures_of_the_weights_that_are_there():
-    text = write_model_card(card())
+    text = card()
     assert card_problems(text) == []
     data = HubCard(text).data
     assert data.pipeline_tag == "image-classification" and data.library_name == "synfill"
@@ -30,7 +35,7 @@ def test_the_header_holds_the_figures_of_the_weights_that_are_there():
 
 
 def test_the_card_says_what_it_is_and_how_to_use_it():
-    text = write_model_card(card(RUNS, COUNTS, "stages.1.steps=100"))
+    text = card(RUNS, COUNTS, "stages.1.steps=100")
     for words in (
         "# pets",
         "synfill.load_classifier('alice/pets')",
@@ -50,14 +55,14 @@ def test_the_card_says_what_it_is_and_how_to_use_it():
 
 def test_one_seed_without_groups_or_synthetic_images():
     counts = TrainCounts(COUNTS.classes, COUNTS.real, (0, 0, 0))
-    text = write_model_card(card((make_result(0, (9, 5, 1), WITHOUT_GROUPS),), counts))
+    text = card((make_result(0, (9, 5, 1), WITHOUT_GROUPS),), counts)
     assert "with one seed only" in text and "±" not in text
     assert "## Groups" not in text and "worst cell" not in text and "are synthetic" not in text
 
 
 @pytest.mark.parametrize("name", ["cifar10-lt", "cifar100-lt", "imagenet100-lt"])
 def test_datasets_of_the_hub_are_linked(name):
-    text = write_model_card(card(recipe=name))
+    text = card(recipe=name)
     recipe = read_recipe(name)
     data = HubCard(text).data
     assert card_problems(text) == []
@@ -70,11 +75,11 @@ def test_datasets_of_the_hub_are_linked(name):
 def test_many_classes_are_folded():
     names = tuple(f"class {number}" for number in range(100))
     counts = TrainCounts(names, (5,) * 100, (0,) * 100)
-    text = write_model_card(card((make_result(0, (9,) * 100, counts),), counts))
+    text = card((make_result(0, (9,) * 100, counts),), counts)
     assert "| ... 40 more |" in text and text.count("| class ") == 61
 
 
 def test_pictures_that_lie_beside_the_card_are_shown():
-    assert "![" not in write_model_card(card())
-    text = write_model_card(replace(card(), pictures={"confusion matrix": "confusion.png"}))
+    assert "![" not in card()
+    text = card(pictures={"confusion matrix": "confusion.png"})
     assert "![confusion matrix](confusion.png)" in text

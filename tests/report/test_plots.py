@@ -10,7 +10,7 @@ from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
 from synfill.config.methods import name_problem
 from synfill.evaluation.comparison import Subject, compare
-from synfill.evaluation.metrics import TrainCounts
+from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.results import metrics_json
 from synfill.report.plots import (
     _COLORS,

@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from synfill.classifier.classifier import Classifier, load_classifier, save_classifier
+from synfill.classifier.load import load_classifier
+from synfill.classifier.predict import Classifier
+from synfill.classifier.save import save_classifier
 from synfill.config.training import ModelSettings
 from synfill.data.images import decode
 from synfill.errors import RunError, UsageError
