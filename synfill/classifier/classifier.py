@@ -38,9 +38,9 @@ from synfill.errors import RunError, UsageError
 from synfill.files import atomic_write
 from synfill.hub.snapshot import REPO_ID, snapshot
 from synfill.reading import NotRegular, parse_json, read_regular, regular
-from synfill.records import JsonObject
+from synfill.records import Channels, JsonObject
 from synfill.runs.training_folder import CONFIG, WEIGHTS
-from synfill.training.augment.augmenter import Channels, plain
+from synfill.training.augment.augmenter import plain
 from synfill.training.images.decoding import Decoder, stored_side
 from synfill.training.network.model import rebuild_model
 

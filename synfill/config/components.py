@@ -5,3 +5,15 @@ texts, `synfill recipes`, the docs' tables and the suggestions in error messages
 """
 
 from __future__ import annotations
+
+from synfill.config.registry import Registry
+
+NETWORKS = Registry(
+    "kind of networks",
+    "kinds of networks",
+    {
+        "cifar-resnet": "synfill.training.network.cifar:CifarResNets",
+        "torchvision": "synfill.training.network.torchvision_models:TorchvisionModels",
+        "timm": "synfill.training.network.timm_models:TimmModels",
+    },
+)

@@ -25,8 +25,7 @@ from synfill.records import JsonObject
 from synfill.reporter import Reporter
 from synfill.runs.training_folder import SeedFolder
 from synfill.training.images.pixels import ImageSet
-from synfill.training.network.build import pretrained_statistics
-from synfill.training.network.model import build_model
+from synfill.training.network.model import build_model, pretrained_statistics
 from synfill.training.stage.checkpoint import CheckpointFolder
 from synfill.training.stage.history import cost_of
 from synfill.training.stage.loop import train_stages

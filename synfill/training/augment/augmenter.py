@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torchvision.transforms import v2
 
 from synfill.config.training import Augment
+from synfill.records import Channels
 from synfill.training.images.transfer import send
-
-Channels = tuple[float, float, float]
 
 _PADDING = 8
 """A small image is padded by this part of its side before the crop: 4 pixels for CIFAR's 32."""

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from synfill.config.training import DataSettings
 from synfill.data.images import decode
 from synfill.errors import RunError, UsageError
-from synfill.records import Cell
+from synfill.records import Cell, Channels
 from synfill.reporter import Reporter
-from synfill.training.augment.augmenter import Channels
 from synfill.training.images.decoding import SMALL, Decoder, image_size, stored_side
 from synfill.training.images.matching import Cells, find_cells, find_classes, match_classes
 from synfill.training.images.parts import Part, Parts, Role, open_parts
