@@ -35,7 +35,8 @@ from synfill.evaluation.inference import Preprocessing
 from synfill.reporter import LogReporter
 from synfill.training.augment.augmenter import Augmenter
 from synfill.training.augment.crop_flip import CropFlip
-from synfill.training.images.gather import TrainingData, gather
+from synfill.training.images.labels import find_labels
+from synfill.training.images.training_data import TrainingData, read_training_data
 from synfill.training.launch import start_accelerator
 from synfill.training.network.model import build_model
 from synfill.training.sampling.order import cut_batches
@@ -182,7 +183,7 @@ def load(dataset: str, storage: str, device: str, work: Path) -> tuple[TrainingD
         {"train": dataset, "storage": storage, "workers": WORKERS}
     )
     began = time.perf_counter()
-    data = gather(settings, None, device, LogReporter(), work)
+    data = read_training_data(settings, find_labels(settings, None), device, LogReporter(), work)
     return data, time.perf_counter() - began
 
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Value = str | int | bool
 """What a label or a group may be in a dataset."""
 
+Channels = tuple[float, float, float]
+"""A value of each channel of an image: red, green, blue."""
+
 MISSING = -1
 """The code of an image whose label or group is missing (null or -1 in the source)."""
 

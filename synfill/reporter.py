@@ -67,6 +67,27 @@ class LogReporter:
         _LOG.debug("%s: %d of %d %s", stage, done, total, detail)
 
 
+class SilentReporter:
+    """Says nothing: another process does."""
+
+    def note(self, message: str) -> None:
+        """Nothing."""
+
+    def warn(self, message: str) -> None:
+        """Nothing."""
+
+    def progress(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        detail: str = "",
+        rate: float | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Nothing."""
+
+
 class BarReporter(LogReporter):
     """Sends messages to the logger `synfill`, and draws tqdm's bars in a notebook or terminal."""
 

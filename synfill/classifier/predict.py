@@ -26,8 +26,8 @@ from synfill.data.pixels import flatten
 from synfill.data.rows import LARGEST_IMAGE
 from synfill.errors import RunError, UsageError
 from synfill.reading import read_regular
-from synfill.records import JsonObject
-from synfill.training.augment.augmenter import Channels, plain
+from synfill.records import Channels, JsonObject
+from synfill.training.augment.augmenter import plain
 from synfill.training.images.decoding import Decoder
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image

@@ -18,9 +18,8 @@ from torch import nn
 from synfill import __version__
 from synfill.config.training import ModelSettings
 from synfill.files import atomic_write
-from synfill.records import JsonObject
+from synfill.records import Channels, JsonObject
 from synfill.runs.training_folder import CONFIG, WEIGHTS
-from synfill.training.augment.augmenter import Channels
 from synfill.training.images.decoding import stored_side
 
 FORMAT: Final = "synfill-classifier"

@@ -94,14 +94,14 @@ def _balance(out: Path) -> BalanceResult:
 
 def _train(out: Path, trained: Path) -> TrainResult:
     from synfill.training.request import TrainSettings
-    from synfill.training.run import run_train
+    from synfill.training.run import train_recipe
 
     training = TrainSettings(
         RECIPE, (f"data.synthetic={out}",), seeds=(0,), out=trained, compare=METHODS
     )
     reporter = ConsoleReporter()
     try:
-        return run_train(training, reporter)
+        return train_recipe(training, reporter)
     finally:
         reporter.close()
 

@@ -83,7 +83,7 @@ def train(
     Example: [bold]synfill train demo --compare ce,synaug-mixup-retrain --seeds 0,1,2[/bold]
     """
     from synfill.training.request import TrainSettings
-    from synfill.training.run import run_train
+    from synfill.training.run import train_recipe
 
     set_verbosity(verbose, quiet)
     settings = TrainSettings(
@@ -100,7 +100,7 @@ def train(
     )
     reporter = ConsoleReporter()
     try:
-        result = run_train(settings, reporter)
+        result = train_recipe(settings, reporter)
     finally:
         reporter.close()
     # Of several processes one speaks.

@@ -80,3 +80,12 @@ METRICS = Registry(
         "group_weighted_accuracy": f"{_METRICS}.groups:GroupWeightedAccuracy",
     },
 )
+NETWORKS = Registry(
+    "kind of networks",
+    "kinds of networks",
+    {
+        "cifar-resnet": "synfill.training.network.cifar:CifarResNets",
+        "torchvision": "synfill.training.network.torchvision_models:TorchvisionModels",
+        "timm": "synfill.training.network.timm_models:TimmModels",
+    },
+)

@@ -15,14 +15,14 @@ from synfill.config.methods import compare_problems, fill_in, merge_stage, name_
 from synfill.config.problems import Problem, find_problems, shown
 from synfill.config.registry import Chosen
 from synfill.config.shipped import find_recipe
-from synfill.config.training import EPOCHS_OR_STEPS, Recipe, StageSettings
+from synfill.config.training import EPOCHS_OR_STEPS, ModelSettings, Recipe, StageSettings
 from synfill.errors import UsageError
 from synfill.files import YamlDocument, YamlPath, format_yaml, parse_yaml, read_yaml_document
 from synfill.records import JsonObject
 
 CheckBalance = Callable[[JsonObject], Sequence[tuple[str, str]]]
 """Says what is wrong with settings of `synfill balance`: (key, message) for each problem."""
-CheckModel = Callable[[str, bool], tuple[str, str] | None]
+CheckModel = Callable[[ModelSettings], tuple[str, str] | None]
 """Says what is wrong with a network's name and the wish for pretrained weights: (key, message)."""
 
 _BALANCE: YamlPath = ("data", "synthetic", "balance")
@@ -344,8 +344,9 @@ def _problems_across(values: JsonObject) -> list[Problem]:
                 problems.append(Problem((*here, "data"), "data.validation is none"))
             sampling = stage.get("sampling")
             name = sampling.get("name") if isinstance(sampling, dict) else sampling
-            is_known = isinstance(name, str) and name in SAMPLERS
-            if is_known and SAMPLERS[name].needs_groups and not data.get("group"):
+            if not isinstance(name, str) or name not in SAMPLERS:
+                continue
+            if SAMPLERS[name].needs_groups and not data.get("group"):
                 message = f"{name} needs data.group, which is empty"
                 problems.append(Problem((*here, "sampling"), message))
     return problems + _split_problems(data)
@@ -356,7 +357,8 @@ def _model_problems(model: Any, check: CheckModel | None) -> list[Problem]:
     name = settings.get("name")
     if check is None or not isinstance(name, str) or not name:
         return []
-    problem = check(name, settings.get("pretrained") is True)
+    is_pretrained = settings.get("pretrained") is True
+    problem = check(ModelSettings(name=name, pretrained=is_pretrained))
     if problem is None:
         return []
     key, message = problem

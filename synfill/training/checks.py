@@ -14,7 +14,8 @@ from synfill.training.images.matching import find_classes, label_of, match_class
 from synfill.training.images.parts import open_parts
 
 if TYPE_CHECKING:
-    from synfill.training.images.gather import TrainingData
+    from synfill.training.images.pixels import ImageLabels
+    from synfill.training.images.training_data import TrainingData
 
 
 def look_ahead(
@@ -35,12 +36,12 @@ def look_ahead(
     read = data
     _check_paths(data)
     # Images that are still to be made can be of every class that the real ones name.
-    are_to_be_made = is_to_be_made(data)
-    if are_to_be_made:
+    to_be_made = is_to_be_made(data)
+    if to_be_made:
         read = data.model_copy(update={"synthetic": "none"})
     parts = open_parts(read, None)
     classes = find_classes([part.table for part in parts.train])
-    if are_to_be_made:
+    if to_be_made:
         classes = label_of(parts.real.table).names
     for part in parts.all:
         try:
@@ -67,6 +68,47 @@ def _check_paths(data: DataSettings) -> None:
             raise UsageError(
                 f"There is no file or folder '{value}', which data.synthetic.balance.{key} names."
             )
+
+
+def check_stages(
+    recipe: Recipe,
+    methods: Mapping[str, Sequence[StageSettings]],
+    classes: Sequence[str],
+    images: ImageLabels,
+    processes: int,
+) -> dict[str, None]:
+    """Whether all stages can be trained on these images; found before the first is.
+
+    Args:
+        recipe: The recipe.
+        methods: Each method's stages.
+        classes: The class names.
+        images: What is known of the training images.
+        processes: How many processes share each batch.
+
+    Returns:
+        Warnings, each once, in order.
+
+    Raises:
+        UsageError: A stage can't be trained on them.
+    """
+    from synfill.training.sampling.checks import check_stage
+
+    return {
+        warning: None
+        for name, stages in methods.items()
+        for position, stage in enumerate(stages)
+        for warning in check_stage(
+            place_of(recipe, name, position),
+            stage,
+            classes,
+            images.labels,
+            images.cells,
+            images.synthetic,
+            is_retraining=position > 0 and stage.retrains_classifier,
+            processes=processes,
+        )
+    }
 
 
 def check_networks(

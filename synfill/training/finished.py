@@ -20,7 +20,7 @@ from synfill.training.images.pixels import ImageSet
 from synfill.training.stage.history import cost_of, read_history
 
 if TYPE_CHECKING:
-    from synfill.training.images.gather import TrainingData
+    from synfill.training.images.training_data import TrainingData
 
 
 class UnusableError(Exception):

@@ -13,7 +13,7 @@ from synfill.evaluation.metrics.base import TrainCounts
 from synfill.records import JsonObject
 
 if TYPE_CHECKING:
-    from synfill.training.images.gather import TrainingData
+    from synfill.training.images.training_data import TrainingData
 
 
 _FOLDER_KEYS = ("layout", "image_root", "file_column")

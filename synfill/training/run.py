@@ -1,40 +1,35 @@
-"""`synfill.train`: the composer. Recipe -> data -> each method's seeds -> metrics, comparison."""
+"""`synfill.train`, from top to bottom: recipe -> data -> plan -> trials -> comparison -> push."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synfill.balancing.run import run_balance
 from synfill.config.arguments import checks_names
-from synfill.config.balance import (
-    BalanceSettings,
-    balance_problems,
-    make_settings,
-    settings_of_recipe,
-)
-from synfill.config.methods import OWN, place_of
+from synfill.config.balance import balance_problems
+from synfill.config.methods import OWN
 from synfill.config.recipe import read_recipe, recipe_yaml
-from synfill.config.training import DataSettings, StageSettings
+from synfill.config.training import DataSettings, Recipe, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.evaluation.comparison import Subject, compare
-from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.predictions import merge_predictions
 from synfill.evaluation.results import Result, write_json, write_metrics
 from synfill.files import atomic_write
 from synfill.hub.upload.destination import Destination, PushSettings
 from synfill.records import JsonObject
 from synfill.report.plots import draw_comparison, draw_method
-from synfill.reporter import LogReporter, Reporter, reporting
-from synfill.runs.training_folder import MethodFolder, RunFolder, SeedFolder
+from synfill.reporter import Reporter, SilentReporter, reporting
+from synfill.runs.training_folder import MethodFolder, RunFolder
+from synfill.training.balanced import make_balanced
 from synfill.training.budget import budget_in_effect
-from synfill.training.checks import check_networks, look_ahead
+from synfill.training.checks import check_networks, check_stages, look_ahead
 from synfill.training.identity import (
     count_train,
     is_to_be_made,
@@ -42,7 +37,6 @@ from synfill.training.identity import (
     sees_synthetic,
 )
 from synfill.training.launch import is_main_process, start_accelerator
-from synfill.training.lengths import Lengths, find_lengths
 from synfill.training.methods.base import stages_of
 from synfill.training.network.names import model_problem
 from synfill.training.push import prepare_push, push_model
@@ -50,7 +44,11 @@ from synfill.training.request import TrainResult, TrainSettings
 from synfill.training.trackers import check_trackers
 
 if TYPE_CHECKING:
-    from synfill.training.images.gather import TrainingData, TrainLabels
+    from accelerate import Accelerator
+
+    from synfill.training.images.training_data import TrainingData
+    from synfill.training.plan import MethodPlan
+    from synfill.training.trial import Trial
 
 
 @checks_names
@@ -104,14 +102,65 @@ def train(
         repo_id=repo_id,
         private=private,
     )
-    with reporting(reporter, progress) as told:
-        return run_train(settings, told)
+    with reporting(reporter, progress) as chosen:
+        return train_recipe(settings, chosen)
 
 
-def run_train(settings: TrainSettings, reporter: Reporter) -> TrainResult:
+def train_recipe(settings: TrainSettings, reporter: Reporter) -> TrainResult:
     """`train` with its arguments as one object."""
+    if not is_main_process():
+        reporter = SilentReporter()
+    with _saying_how_to_go_on():
+        run = _prepare(settings, reporter)
+        with _folder_taken(run):
+            data = _read_data(run)
+            plans = _plan(run, data)
+            _claim_folders(run, plans, data)
+            results = {plan.name: _train_method(run, plan, data) for plan in plans}
+            result = _compare(run, data, results)
+        return _push(run, result)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What is trained, where it goes and where it is computed.
+
+    Attributes:
+        recipe: The recipe.
+        methods: Each method's stages; the recipe's own are called "recipe".
+        data: What of the recipe's data is used.
+        folder: The output folder.
+        overwrite: Whether results of other settings in it may be replaced.
+        device: Where it is computed, as `find_device` gave it.
+        accelerator: Likewise, set up for training.
+        destination: Where the model is pushed; None for nowhere, and on all processes but one.
+        reporter: Where messages and progress go.
+    """
+
+    recipe: Recipe
+    methods: Mapping[str, tuple[StageSettings, ...]]
+    data: DataSettings
+    folder: RunFolder
+    overwrite: bool
+    device: str
+    accelerator: Accelerator
+    destination: Destination | None
+    reporter: Reporter
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes."""
+        return bool(self.accelerator.is_main_process)
+
+    def method_folder(self, name: str) -> MethodFolder:
+        """Where a method's results go."""
+        return self.folder.method(name if self.recipe.compare else None)
+
+
+@contextmanager
+def _saying_how_to_go_on() -> Iterator[None]:
     try:
-        return _Run(settings, reporter).run()
+        yield
     except KeyboardInterrupt:
         raise Interrupted(
             "Stopped. Every finished epoch is kept.", "The same command goes on from there."
@@ -124,323 +173,207 @@ def run_train(settings: TrainSettings, reporter: Reporter) -> TrainResult:
         ) from error
 
 
-@dataclass
-class _Run:
-    """One call of `train`."""
+def _prepare(settings: TrainSettings, reporter: Reporter) -> _Run:
+    """Everything that can be found wrong before the data is read, the cheapest first."""
+    recipe = _resolve_recipe(settings)
+    methods = {name: stages_of(recipe, name) for name in recipe.compare or (OWN,)}
+    _check_push_options(settings, bool(recipe.compare))
+    data = recipe.data
+    if not any(map(sees_synthetic, methods.values())):
+        # No synthetic images need be made, nor fetched.
+        data = data.model_copy(update={"synthetic": "none"})
+    # What isn't there comes before what an earlier run left: a wrong path in the recipe is no
+    # other setting.
+    look_ahead(data, recipe.data, methods)
+    folder = RunFolder(settings.out or Path("runs") / recipe.name)
+    folder.check(recipe_identity(recipe), settings.overwrite)
+    device = find_device(settings.device)
+    from synfill.training.network.model import check_model
 
-    settings: TrainSettings
-    reporter: Reporter
-    is_main: bool = field(default_factory=is_main_process)
-    told: set[str] = field(default_factory=set)
+    check_model(recipe.model)
+    check_trackers(recipe.hardware.trackers, is_main_process())
+    destination = None
+    if settings.push_to_hub and is_main_process():
+        # Asked before anything is trained, so that no night is lost to a bad token.
+        wanted = PushSettings(settings.repo_id, settings.private, overwrite=settings.overwrite)
+        destination = prepare_push(wanted, recipe, reporter)
+    accelerator = start_accelerator(device, recipe.hardware.precision, recipe.hardware.compile)
+    return _Run(
+        recipe=recipe,
+        methods=methods,
+        data=data,
+        folder=folder,
+        overwrite=settings.overwrite,
+        device=device,
+        accelerator=accelerator,
+        destination=destination,
+        reporter=reporter,
+    )
 
-    def __post_init__(self) -> None:
-        settings = self.settings
-        overrides = list(settings.overrides)
-        if settings.seeds is not None:
-            overrides.append(f"seeds=[{', '.join(map(str, settings.seeds))}]")
-        if settings.compare:
-            # So that what is wrong with them is told with all the rest. JSON is YAML.
-            overrides.append(f"compare={json.dumps(settings.compare)}")
-        self.recipe = read_recipe(settings.recipe, overrides, balance_problems, model_problem)
-        names = self.recipe.compare
-        self.methods = {name: stages_of(self.recipe, name) for name in names or (OWN,)}
-        self.is_comparison = bool(names)
-        if not settings.push_to_hub and (settings.repo_id or settings.private is not None):
-            raise UsageError(
-                "--repo-id and --private say where a model is pushed, and --push-to-hub isn't "
-                "there.",
-                "Add --push-to-hub, or leave them out.",
-            )
-        if settings.push_to_hub and self.is_comparison:
-            raise UsageError(
-                "--push-to-hub pushes the model of the recipe's own stages, and a comparison "
-                "trains several.",
-                "Leave --compare out (and compare: in the recipe) to train and push one.",
-            )
-        self.out = settings.out or Path("runs") / self.recipe.name
-        self.folder = RunFolder(self.out)
-        self.identity = recipe_identity(self.recipe)
 
-    def run(self) -> TrainResult:
-        """Everything that can be told before the data is read, then the rest."""
-        # What isn't there comes before what an earlier run left: a wrong path in the recipe is
-        # no other setting.
-        look_ahead(self._data, self.recipe.data, self.methods)
-        self.folder.check(self.identity, self.settings.overwrite)
-        self.device = find_device(self.settings.device)
-        from synfill.training.network.model import check_model
+def _resolve_recipe(settings: TrainSettings) -> Recipe:
+    """The recipe with what the command line says instead of it."""
+    overrides = list(settings.overrides)
+    if settings.seeds is not None:
+        overrides.append(f"seeds=[{', '.join(map(str, settings.seeds))}]")
+    if settings.compare:
+        # So that what is wrong with them is said with all the rest. JSON is YAML.
+        overrides.append(f"compare={json.dumps(settings.compare)}")
+    return read_recipe(settings.recipe, overrides, balance_problems, model_problem)
 
-        check_model(self.recipe.model)
-        check_trackers(self.recipe.hardware.trackers, self.is_main)
-        destination = self._check_destination()
-        hardware = self.recipe.hardware
-        self.accelerator = start_accelerator(self.device, hardware.precision, hardware.compile)
-        is_finished = False
-        if self.is_main:
-            self.folder.begin()
-        try:
-            result = self._run()
-            is_finished = True
-        finally:
-            self.folder.release(is_finished)
-        if destination is None:
-            return result
-        seeds = list(result.results[OWN])
-        pushed = push_model(self.out, destination, self.recipe, seeds, self.reporter)
-        return replace(result, pushed=pushed)
 
-    @property
-    def _data(self) -> DataSettings:
-        """The recipe's data. Where no method looks at synthetic images, none need be made, nor
-        fetched.
-        """
-        data = self.recipe.data
-        if any(map(sees_synthetic, self.methods.values())):
-            return data
-        return data.model_copy(update={"synthetic": "none"})
-
-    def _check_destination(self) -> Destination | None:
-        """Asked before anything is trained, so that no night is lost to a bad token."""
-        settings = self.settings
-        if not settings.push_to_hub or not self.is_main:
-            return None
-        push = PushSettings(settings.repo_id, settings.private, overwrite=settings.overwrite)
-        return prepare_push(push, self.recipe, self.reporter)
-
-    def _run(self) -> TrainResult:
-        from synfill.training.images.gather import TrainLabels
-
-        data = self._gather()
-        for note in data.notes:
-            self._note(note)
-        found = TrainLabels(data.classes, data.train.labels, data.train.cells, data.train.synthetic)
-        # Again, where images that can't be used were left out.
-        self._check_stages(found)
-        check_networks(self.recipe, self.methods, data, self.accelerator.num_processes)
-        folders = {
-            name: self.folder.method(name if self.is_comparison else None) for name in self.methods
-        }
-        lengths = find_lengths(
-            self.recipe,
-            self.methods if self.is_comparison else {},
-            found,
-            self._data,
-            self.folder.balanced,
-            self.accelerator.num_processes,
-            self._note,
+def _check_push_options(settings: TrainSettings, is_comparison: bool) -> None:
+    if not settings.push_to_hub and (settings.repo_id or settings.private is not None):
+        raise UsageError(
+            "--repo-id and --private say where a model is pushed, and --push-to-hub isn't there.",
+            "Add --push-to-hub, or leave them out.",
         )
-        identities = {
-            name: self._method_identity(name, data, lengths.get(name)) for name in folders
-        }
-        if self.is_main:
-            # All are looked at before the first is trained.
-            for name, folder in folders.items():
-                self._check_folder(folder, identities[name])
-            self.folder.claim(self.identity, recipe_yaml(self.recipe), self.settings.overwrite)
-            for name, folder in folders.items():
-                folder.begin(identities[name], self.settings.overwrite)
-            self.folder.write_skipped([(one.role, one.where, one.reason) for one in data.skipped])
-        if self.accelerator.num_processes > 1:
-            self._note(f"Training in {self.accelerator.num_processes} processes.")
-        self.accelerator.wait_for_everyone()
-        results = {
-            name: self._run_method(name, stages, folders[name], data, lengths.get(name))
-            for name, stages in self.methods.items()
-        }
-        counts = count_train(data, any(map(sees_synthetic, self.methods.values())))
-        budget = budget_in_effect(self.recipe, list(self.methods.values()))
-        subject = Subject(self.recipe.name, self.recipe.data.train, counts, len(data.test), budget)
-        comparison = compare(subject, results) if self.is_comparison else None
-        if comparison is not None and self.is_main:
-            write_json(self.out / "comparison.json", comparison.to_json())
-            with atomic_write(self.out / "comparison.md") as file:
-                file.write(comparison.to_markdown().encode())
-            self._draw(lambda: draw_comparison(self.out))
-        return TrainResult(self.out, self.recipe, results, subject, comparison)
+    if settings.push_to_hub and is_comparison:
+        raise UsageError(
+            "--push-to-hub pushes the model of the recipe's own stages, and a comparison trains "
+            "several.",
+            "Leave --compare out (and compare: in the recipe) to train and push one.",
+        )
 
-    def _gather(self) -> TrainingData:
-        from synfill.training.images.gather import gather
 
-        data = self._data
-        balanced: str | None = None
-        if is_to_be_made(data):
-            if self.is_main:
-                self._balance(data)
-            balanced = str(self.folder.balanced)
-            if isinstance(data.validation, float):
-                self._note(
-                    "The classes were filled up with the validation images counted in: without "
-                    "these, training has fewer images of a class than the target says."
-                )
-        self.accelerator.wait_for_everyone()
-        reporter = self.reporter if self.is_main else _Silent()
-        device = str(self.accelerator.device)
-        with self.accelerator.main_process_first():
-            return gather(data, balanced, device, reporter, self.folder.work, self._check_stages)
+@contextmanager
+def _folder_taken(run: _Run) -> Iterator[None]:
+    """The output folder is this run's alone; what was only needed meanwhile is removed."""
+    is_finished = False
+    if run.is_main:
+        run.folder.begin()
+    try:
+        yield
+        is_finished = True
+    finally:
+        run.folder.release(is_finished)
 
-    def _balance(self, data: DataSettings) -> None:
-        """Make the balanced dataset, or go on making it, or see that it is finished."""
-        settings = balance_settings(data, self.folder.balanced, self.device)
-        try:
-            run_balance(settings, self.reporter)
-        except UsageError:
-            if not self.settings.overwrite:
-                raise
-            # Only where it must be: --overwrite is for the training, and images take long to make.
-            run_balance(settings.model_copy(update={"overwrite": True}), self.reporter)
 
-    def _check_stages(self, found: TrainLabels) -> None:
-        """All that the images' labels could stop a later stage by is found before the first."""
-        from synfill.training.sampling.checks import check_stage
+def _read_data(run: _Run) -> TrainingData:
+    """The images: the synthetic ones made, classes matched, stages checked, all of them read."""
+    from synfill.training.images.labels import find_labels
+    from synfill.training.images.training_data import read_training_data
 
-        for name, stages in self.methods.items():
-            for position, stage in enumerate(stages):
-                warnings = check_stage(
-                    place_of(self.recipe, name, position),
-                    stage,
-                    found.classes,
-                    found.labels,
-                    found.cells,
-                    found.synthetic,
-                    is_retraining=position > 0 and stage.retrains_classifier,
-                    processes=self.accelerator.num_processes,
-                )
-                for warning in warnings:
-                    if warning not in self.told and self.is_main:
-                        self.reporter.warn(warning)
-                    self.told.add(warning)
-
-    def _check_folder(self, folder: MethodFolder, identity: JsonObject) -> None:
-        """Look whether a method's folder can be used; see `MethodFolder.check`."""
-        try:
-            folder.check(identity, self.settings.overwrite)
-        except UsageError as error:
-            if "epoch_steps" not in error.message:
-                raise
-            raise UsageError(
-                error.message,
-                "There each method made its own epochs, or an epoch had another length. "
-                f"{error.hint} budget=epochs takes up results of methods that made their own "
-                "epochs.",
-            ) from None
-
-    def _method_identity(
-        self, name: str, data: TrainingData, lengths: Lengths | None
-    ) -> JsonObject:
-        stages = self.methods[name]
-        unseen = () if sees_synthetic(stages) else ("synthetic",)
-        # Only where it changes anything: results of earlier versions stay what they are.
-        steps = {"epoch_steps": list(lengths.stored)} if lengths and any(lengths.stored) else {}
-        return {
-            **steps,
-            **self.identity,
-            "stages": [stage.model_dump(mode="json") for stage in stages],
-            "classes": list(data.classes),
-            "images": {k: digest for k, digest in data.digests.items() if k not in unseen},
-            "precision": self.accelerator.mixed_precision,
-            "device": self.accelerator.device.type,
-        }
-
-    def _run_method(
-        self,
-        name: str,
-        stages: Sequence[StageSettings],
-        folder: MethodFolder,
-        data: TrainingData,
-        lengths: Lengths | None,
-    ) -> dict[int, Result]:
-        from synfill.training.trial import Trial
-
-        counts = count_train(data, sees_synthetic(stages))
-        results = {}
-        for seed in self.recipe.seeds:
-            seed_folder = folder.seed(seed)
-            finished = self._finished(name, seed, seed_folder, counts, data)
-            if finished is not None:
-                results[seed] = finished
-                self._note(f"{name}, seed {seed}: finished before. {_brief(finished)}")
-            else:
-                started = time.monotonic()
-                trial = Trial(
-                    recipe=self.recipe.name,
-                    method=name,
-                    seed=seed,
-                    model=self.recipe.model,
-                    stages=stages,
-                    keys=[place_of(self.recipe, name, at).key for at in range(len(stages))],
-                    epoch_steps=lengths.here if lengths else (None,) * len(stages),
-                    hardware=self.recipe.hardware,
-                    counts=counts,
-                    data=data,
-                )
-                trackers = self.out / "trackers"
-                results[seed] = trial.run(self.accelerator, seed_folder, trackers, self.reporter)
-                seconds = time.monotonic() - started
-                self._note(f"{name}, seed {seed}: {_brief(results[seed])} ({seconds:.0f} s)")
-        if self.is_main:
-            write_metrics(folder.path / "metrics.json", self.recipe.name, name, counts, results)
-            merge_predictions(
-                folder.path / "predictions.parquet",
-                [folder.seed(seed).predictions for seed in results],
+    accelerator = run.accelerator
+    balanced = run.folder.balanced if is_to_be_made(run.data) else None
+    if balanced is not None:
+        if run.is_main:
+            make_balanced(run.data, balanced, run.device, run.overwrite, run.reporter)
+        if isinstance(run.data.validation, float):
+            run.reporter.note(
+                "The classes were filled up with the validation images counted in: without these, "
+                "training has fewer images of a class than the target says."
             )
-            self._draw(lambda: draw_method(folder))
-        return results
-
-    def _draw(self, draw: Callable[[], None]) -> None:
-        """Pictures are an extra: where what they show is damaged, the run's figures stand."""
-        try:
-            draw()
-        except (OSError, ValueError) as error:
-            self.reporter.warn(f"The pictures can't be drawn: {str(error).rstrip('.')}.")
-
-    def _finished(
-        self,
-        name: str,
-        seed: int,
-        folder: SeedFolder,
-        counts: TrainCounts,
-        data: TrainingData,
-    ) -> Result | None:
-        """What a seed gave that was finished before; None where it is to be trained."""
-        from synfill.training.finished import UnusableError, read_finished
-
-        if not os.path.lexists(folder.result):
-            return None
-        try:
-            result = read_finished(folder, seed, counts, data)
-        except UnusableError as error:
-            if self.is_main:
-                self.reporter.warn(
-                    f"{name}, seed {seed} was finished before, but {error} It is trained again."
-                )
-            # All look before what is left is cleared away.
-            self.accelerator.wait_for_everyone()
-            if self.is_main:
-                folder.clear()
-            self.accelerator.wait_for_everyone()
-            return None
-        if self.is_main:
-            folder.tidy()
-        return result
-
-    def _note(self, text: str) -> None:
-        if self.is_main:
-            self.reporter.note(text)
+    accelerator.wait_for_everyone()
+    processes = accelerator.num_processes
+    with accelerator.main_process_first():
+        found = find_labels(run.data, str(balanced) if balanced is not None else None)
+        warned = check_stages(run.recipe, run.methods, found.classes, found.train, processes)
+        for warning in warned:
+            run.reporter.warn(warning)
+        device = str(accelerator.device)
+        data = read_training_data(run.data, found, device, run.reporter, run.folder.work)
+    for note in data.notes:
+        run.reporter.note(note)
+    # Again, where images that can't be used were left out.
+    again = check_stages(run.recipe, run.methods, data.classes, data.train, processes)
+    for warning in again:
+        if warning not in warned:
+            run.reporter.warn(warning)
+    check_networks(run.recipe, run.methods, data, processes)
+    return data
 
 
-def balance_settings(data: DataSettings, out: Path, device: str) -> BalanceSettings:
-    """The settings of the `balance` run that makes a recipe's synthetic images.
+def _plan(run: _Run, data: TrainingData) -> list[MethodPlan]:
+    """Each method's lengths, and what decides its results."""
+    from synfill.training.plan import labels_of_own_stages, plan_methods
 
-    Args:
-        data: The recipe's data: what is to be balanced, and how.
-        out: Where the balanced dataset goes.
-        device: Where images are made, if the recipe doesn't say.
+    accelerator = run.accelerator
+    own = labels_of_own_stages(run.recipe, run.data, data, run.folder.balanced, run.reporter)
+    computed: JsonObject = {
+        "precision": accelerator.mixed_precision,
+        "device": accelerator.device.type,
+    }
+    return plan_methods(run.recipe, run.methods, data, own, accelerator.num_processes, computed)
 
-    Raises:
-        UsageError: A setting is wrong.
-    """
-    values = settings_of_recipe(data) or {}
-    return make_settings({"device": device} | values | {"out": out}, "data.synthetic.balance")
+
+def _claim_folders(run: _Run, plans: Sequence[MethodPlan], data: TrainingData) -> None:
+    """Write down what the results will be of; all are looked at before the first is trained."""
+    if run.is_main:
+        for plan in plans:
+            _check_method_folder(run, plan)
+        identity = recipe_identity(run.recipe)
+        run.folder.claim(identity, recipe_yaml(run.recipe), run.overwrite)
+        for plan in plans:
+            run.method_folder(plan.name).begin(plan.identity, run.overwrite)
+        run.folder.write_skipped([(one.role, one.where, one.reason) for one in data.skipped])
+    if run.accelerator.num_processes > 1:
+        run.reporter.note(f"Training in {run.accelerator.num_processes} processes.")
+    run.accelerator.wait_for_everyone()
+
+
+def _check_method_folder(run: _Run, plan: MethodPlan) -> None:
+    """Look whether a method's folder can be used; see `MethodFolder.check`."""
+    try:
+        run.method_folder(plan.name).check(plan.identity, run.overwrite)
+    except UsageError as error:
+        if "epoch_steps" not in error.message:
+            raise
+        raise UsageError(
+            error.message,
+            "There each method made its own epochs, or an epoch had another length. "
+            f"{error.hint} budget=epochs takes up results of methods that made their own epochs.",
+        ) from None
+
+
+def _train_method(run: _Run, plan: MethodPlan, data: TrainingData) -> dict[int, Result]:
+    """Each seed's result, the finished ones' from disk; then the method's table and pictures."""
+    from synfill.training.trial import Trial
+
+    folder = run.method_folder(plan.name)
+    results = {}
+    for seed in run.recipe.seeds:
+        trial = Trial(run.recipe, plan, seed, data, folder.seed(seed))
+        result = _read_finished(run, trial)
+        if result is not None:
+            run.reporter.note(f"{trial.title}: finished before. {_brief(result)}")
+        else:
+            started = time.monotonic()
+            result = trial.run(run.accelerator, run.folder.path / "trackers", run.reporter)
+            seconds = time.monotonic() - started
+            run.reporter.note(f"{trial.title}: {_brief(result)} ({seconds:.0f} s)")
+        results[seed] = result
+    if run.is_main:
+        metrics = folder.path / "metrics.json"
+        write_metrics(metrics, run.recipe.name, plan.name, plan.counts, results)
+        merge_predictions(
+            folder.path / "predictions.parquet",
+            [folder.seed(seed).predictions for seed in results],
+        )
+        _draw(run, lambda: draw_method(folder))
+    return results
+
+
+def _read_finished(run: _Run, trial: Trial) -> Result | None:
+    """What a seed gave that was finished before; None where it is to be trained."""
+    from synfill.training.finished import UnusableError, read_finished
+
+    folder = trial.folder
+    if not os.path.lexists(folder.result):
+        return None
+    try:
+        result = read_finished(folder, trial.seed, trial.plan.counts, trial.data)
+    except UnusableError as error:
+        run.reporter.warn(f"{trial.title} was finished before, but {error} It is trained again.")
+        # All look before what is left is cleared away.
+        run.accelerator.wait_for_everyone()
+        if run.is_main:
+            folder.clear()
+        run.accelerator.wait_for_everyone()
+        return None
+    if run.is_main:
+        folder.tidy()
+    return result
 
 
 def _brief(result: Result) -> str:
@@ -451,11 +384,34 @@ def _brief(result: Result) -> str:
     return ", ".join(parts)
 
 
-class _Silent(LogReporter):
-    """Says nothing: the main process says it."""
+def _compare(
+    run: _Run, data: TrainingData, results: Mapping[str, Mapping[int, Result]]
+) -> TrainResult:
+    """The methods side by side, where there are several; what the run gave."""
+    recipe, out = run.recipe, run.folder.path
+    counts = count_train(data, any(map(sees_synthetic, run.methods.values())))
+    budget = budget_in_effect(recipe, list(run.methods.values()))
+    subject = Subject(recipe.name, recipe.data.train, counts, len(data.test), budget)
+    comparison = compare(subject, results) if recipe.compare else None
+    if comparison is not None and run.is_main:
+        write_json(out / "comparison.json", comparison.to_json())
+        with atomic_write(out / "comparison.md") as file:
+            file.write(comparison.to_markdown().encode())
+        _draw(run, lambda: draw_comparison(out))
+    return TrainResult(out, recipe, results, subject, comparison)
 
-    def note(self, message: str) -> None:
-        """Nothing."""
 
-    def warn(self, message: str) -> None:
-        """Nothing."""
+def _draw(run: _Run, draw: Callable[[], None]) -> None:
+    """Pictures are an extra: where what they show is damaged, the run's figures stand."""
+    try:
+        draw()
+    except (OSError, ValueError) as error:
+        run.reporter.warn(f"The pictures can't be drawn: {str(error).rstrip('.')}.")
+
+
+def _push(run: _Run, result: TrainResult) -> TrainResult:
+    if run.destination is None:
+        return result
+    seeds = list(result.results[OWN])
+    pushed = push_model(result.out, run.destination, run.recipe, seeds, run.reporter)
+    return replace(result, pushed=pushed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from synfill.config.training import Tracker
 from synfill.errors import RunError, UsageError
@@ -17,7 +17,7 @@ def check_trackers(names: Sequence[Tracker], is_main: bool) -> None:
 
     Args:
         names: Which ones.
-        is_main: Whether this process is the one that tells them.
+        is_main: Whether this process is the one that logs.
 
     Raises:
         UsageError: A package isn't installed.
@@ -47,19 +47,19 @@ def _log_in() -> None:
 
 
 class Trackers:
-    """The trackers of one training run.
+    """Accelerate's trackers of one training run, to be used as a context.
 
     Args:
-        names: Which ones.
+        names: Which ones; none will do.
         project: The recipe's name.
         run: The method and seed, as a name.
         folder: Where their files go.
     """
 
     def __init__(self, names: Sequence[Tracker], project: str, run: str, folder: Path) -> None:
-        from accelerate.tracking import TensorBoardTracker, WandBTracker
+        from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 
-        self._trackers: list[Any] = []
+        self._trackers: list[GeneralTracker] = []
         if "tensorboard" in names:
             self._trackers.append(TensorBoardTracker(run, logging_dir=str(folder)))
         if "wandb" in names:
@@ -67,11 +67,10 @@ class Trackers:
             folder.mkdir(parents=True, exist_ok=True)
             self._trackers.append(WandBTracker(project, name=run, dir=str(folder)))
         for tracker in self._trackers:
-            if hasattr(tracker, "start"):
-                tracker.start()
+            tracker.start()
 
     def log(self, history: Sequence[JsonObject]) -> None:
-        """Tell the last epoch."""
+        """Log the last epoch."""
         entry = history[-1]
         numbers = {
             f"train/{key}": entry[key] for key in ("loss", "accuracy", "lr", "images_per_second")
@@ -80,7 +79,9 @@ class Trackers:
         for tracker in self._trackers:
             tracker.log(numbers, step=len(history))
 
-    def close(self) -> None:
-        """Write out what is left."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for tracker in self._trackers:
             tracker.finish()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -24,6 +25,29 @@ from synfill.reporter import LogReporter
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory):
     return make_colours(tmp_path_factory.mktemp("colours") / "colours")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_collections():
+    """Every stage ends with a garbage collection, which would go through all that is imported."""
+    from synfill.training import trial  # noqa: F401
+
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def with_pictures():
+    """For a test that looks at a run's pictures."""
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(request, monkeypatch):
+    """Drawing takes as long as such a training run."""
+    if "with_pictures" not in request.fixturenames:
+        monkeypatch.setattr("synfill.training.run.draw_method", lambda folder: None)
+        monkeypatch.setattr("synfill.training.run.draw_comparison", lambda out: None)
 
 
 @pytest.fixture
@@ -76,6 +100,7 @@ def test_what_a_run_leaves(trained, colours):
     assert result.results["recipe"][0].test.accuracy == metrics["test"]["accuracy"]["values"][0]
 
 
+@pytest.mark.usefixtures("with_pictures")
 def test_pictures_are_drawn_from_what_is_on_disk_alike(trained, tmp_path):
     from synfill.report.plots import draw_method
     from synfill.runs.training_folder import MethodFolder
@@ -153,6 +178,7 @@ def test_a_finished_seed_is_not_run_again_and_others_are_added(trained, tmp_path
     assert set(predictions["seed"].to_pylist()) == {0, 3}
 
 
+@pytest.mark.usefixtures("with_pictures")
 def test_comparing(recipe, tmp_path):
     out = tmp_path / "out"
     methods = ["ce", "oversample", "undersample", "synaug-mixup-retrain"]
@@ -354,6 +380,7 @@ def test_a_class_that_only_synthetic_images_show(colours, tmp_path):
     assert "--compare ce,synaug" in e.value.hint
 
 
+@pytest.mark.usefixtures("with_pictures")
 def test_overwrite_leaves_nothing_of_other_settings_in_the_folder(colours, tmp_path):
     recipe = write_recipe(tmp_path / "recipe.yaml", colours)
     out = tmp_path / "out"

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import torch
 
+from synfill.records import Channels
 from synfill.training.augment.base import Augmentation
 from synfill.training.images.transfer import send
-
-Channels = tuple[float, float, float]
 
 
 class Augmenter:

@@ -80,12 +80,6 @@ class Parts:
         """The real and the synthetic training images."""
         return tuple(part for part in self.all if part.role == "train")
 
-    @property
-    def firsts(self) -> NDArray[np.int64]:
-        """The position of each part's first image among those of all parts."""
-        sizes = [len(part.table) for part in self.all]
-        return np.cumsum([0, *sizes[:-1]]).astype(np.int64)
-
 
 def open_parts(data: DataSettings, synthetic: str | None) -> Parts:
     """Open the datasets and read their labels.

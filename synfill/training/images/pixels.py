@@ -50,11 +50,10 @@ class PixelStore(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Images with what is known of them; position i is the same image in all of it.
+class ImageLabels:
+    """What is known of images; position i is the same image in all of it.
 
     Attributes:
-        pixels: The pixels.
         labels: int64, shape (images,): index of the class.
         cells: int64, shape (images,): index of the cell; -1 where a group is missing, or there
             are no groups.
@@ -64,7 +63,6 @@ class ImageSet:
         rows: int64, shape (images,): row in the source's split.
     """
 
-    pixels: PixelStore
     labels: NDArray[np.int64]
     cells: NDArray[np.int64]
     groups: NDArray[np.int64]
@@ -73,6 +71,27 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, positions: NDArray[np.int64]) -> ImageLabels:
+        """The images at some positions."""
+        return ImageLabels(
+            labels=self.labels[positions],
+            cells=self.cells[positions],
+            groups=self.groups[positions],
+            synthetic=self.synthetic[positions],
+            rows=self.rows[positions],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet(ImageLabels):
+    """Images that were read, with what is known of them.
+
+    Attributes:
+        pixels: Their pixels.
+    """
+
+    pixels: PixelStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,10 +193,11 @@ def read_images(
         return reasons, added
 
     def finish(task: Future[tuple[dict[int, str], NDArray[np.int64] | None]]) -> None:
+        nonlocal sums
         reasons, added = task.result()
         bad.update(reasons)
         if added is not None:
-            sums[...] += added
+            sums += added
 
     first = 0
     waiting: deque[Future[tuple[dict[int, str], NDArray[np.int64] | None]]] = deque()

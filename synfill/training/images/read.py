@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -72,57 +71,49 @@ Store = Callable[[NDArray[np.int64]], PixelStore]
 """Gives the images at some positions, counted over all parts."""
 
 
-@dataclass(frozen=True, eq=False)
-class Reader:
-    """Reads the images of all parts, one part after the other.
+def read_all(
+    data: DataSettings,
+    parts: Parts,
+    decoder: Decoder,
+    device: str,
+    work: Path,
+    reporter: Reporter,
+) -> tuple[Reading, Store]:
+    """Read the images of all parts, one part after the other.
 
-    Attributes:
+    Args:
+        data: Whether they are held in memory, and with how many workers they are decoded if not.
         parts: The parts.
         decoder: What makes pixels of a file's bytes.
-        count: Images of all parts.
-        reporter: Told how far it is.
+        device: Where batches are wanted.
+        work: A folder for the file from which they are decoded anew each epoch.
+        reporter: Where progress goes.
+
+    Raises:
+        UsageError: They are to be held in memory and don't fit.
+        RunError: The disk is full.
     """
+    count = sum(len(part.table) for part in parts.all)
+    # Mean and deviation are those of the real training images, which come first.
+    counted = len(parts.real.table)
 
-    parts: Parts
-    decoder: Decoder
-    count: int
-    reporter: Reporter
+    def on_progress(done: int) -> None:
+        reporter.progress("reading images", done, count)
 
-    def into_memory(self, device: str) -> tuple[Reading, Store]:
-        """Decode them now and for good."""
-        side = self.decoder.side
-        held = torch.empty((self.count, 3, side, side), dtype=torch.uint8)
-        reading = read_images(
-            chunks_of(self.parts.all), self.count, self.decoder, self._counted, held, self._progress
-        )
-
-        def store(ordinals: NDArray[np.int64]) -> PixelStore:
-            first, end = int(ordinals[0]), int(ordinals[-1]) + 1
-            is_whole = end - first == len(ordinals)
-            return MemoryStore(
-                held[first:end] if is_whole else held[torch.from_numpy(ordinals)], device
-            )
-
-        return reading, store
-
-    def into_file(self, work: Path, workers: int | None, device: str) -> tuple[Reading, Store]:
-        """Put them where they can be decoded anew each epoch."""
+    if not fits_in_memory(data, count, decoder.side):
         flat, reading = write_flat_file(
-            work,
-            lambda: chunks_of(self.parts.all),
-            self.count,
-            self.decoder,
-            self._counted,
-            self._progress,
+            work, lambda: chunks_of(parts.all), count, decoder, counted, on_progress
         )
         processors = max(1, (os.cpu_count() or 1) // _processes_here())
-        pool = Workers(flat, workers or processors, device)
-        return reading, lambda ordinals: StreamStore(pool, ordinals)
+        pool = Workers(flat, data.workers or processors, device)
+        return reading, lambda positions: StreamStore(pool, positions)
+    held = torch.empty((count, 3, decoder.side, decoder.side), dtype=torch.uint8)
+    reading = read_images(chunks_of(parts.all), count, decoder, counted, held, on_progress)
 
-    @property
-    def _counted(self) -> int:
-        """Mean and deviation are those of the real training images, which come first."""
-        return len(self.parts.real.table)
+    def store(positions: NDArray[np.int64]) -> PixelStore:
+        first, end = int(positions[0]), int(positions[-1]) + 1
+        is_whole = end - first == len(positions)
+        chosen = held[first:end] if is_whole else held[torch.from_numpy(positions)]
+        return MemoryStore(chosen, device)
 
-    def _progress(self, done: int) -> None:
-        self.reporter.progress("reading images", done, self.count)
+    return reading, store

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
 from synfill.errors import UsageError
-from synfill.training.network.build import classifier_name
+from synfill.training.network.model import classifier_name
 
 _SCALE = "cosine_scale"
 

@@ -1,13 +1,16 @@
 """The network of a run: built from its name and a seed, and which of it is trained.
 
 All functions take the bare network: compile or distribute it afterwards, as wrappers rename its
-parts. `networks.py` knows where networks come from; nothing here knows of data or of stages.
+parts. Pretrained weights are read as tensors only: no code in a downloaded file is ever run.
+Nothing here knows of data or of stages.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
+import os
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -17,8 +20,10 @@ from torch import nn
 from synfill.config.training import ModelSettings
 from synfill.devices import is_out_of_memory
 from synfill.errors import RunError, SynfillError, UsageError, suggest
-from synfill.training.network.build import check_name, make_network, with_pretrained
-from synfill.training.network.build import classifier_name as classifier_name
+from synfill.hub.retry import transport_error
+from synfill.records import Channels
+from synfill.training.network.base import NetworkKind
+from synfill.training.network.names import find_kind, network_problem
 
 _USUAL_SIZES: Final = (32, 64, 96, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512)
 
@@ -30,7 +35,9 @@ def check_model(settings: ModelSettings) -> None:
         UsageError: Unknown (the hint has the nearest name), timm isn't installed, or there are no
             pretrained weights.
     """
-    check_name(settings)
+    problem = network_problem(settings) or _kind_of(settings).inspect(settings)
+    if problem is not None:
+        raise UsageError(f"model.{problem.key}: {problem.message}.", problem.hint)
 
 
 def build_model(settings: ModelSettings, classes: int, image_size: int, seed: int) -> nn.Module:
@@ -50,13 +57,14 @@ def build_model(settings: ModelSettings, classes: int, image_size: int, seed: in
             classifier.
         RunError: The pretrained weights can't be had, or the network fails for another reason.
     """
-    check_name(settings)
+    check_model(settings)
     # Before anything is fetched: what a wrong size costs is seconds then, not gigabytes.
     network = _make_fitting(settings, classes, image_size, seed)
-    classifier_name(network)
+    classifier = classifier_name(network)
     if settings.pretrained:
-        with _seeded(seed):
-            network = with_pretrained(network, settings, classes, image_size)
+        with _seeded(seed), _fetching(settings.name):
+            kind = _kind_of(settings)
+            network = kind.load_pretrained(network, settings, classifier, image_size)
     return network.train()
 
 
@@ -70,8 +78,37 @@ def rebuild_model(settings: ModelSettings, classes: int, image_size: int) -> nn.
         RunError: The network fails for another reason.
     """
     # Whether there are pretrained weights to be had plays no part any more.
-    check_name(settings.model_copy(update={"pretrained": False}))
+    check_model(settings.model_copy(update={"pretrained": False}))
     return _make_fitting(settings, classes, image_size, seed=0)
+
+
+def pretrained_statistics(settings: ModelSettings) -> tuple[Channels, Channels] | None:
+    """Mean and standard deviation of the images that pretrained weights were trained on.
+
+    Returns:
+        Of each channel (RGB), in 0..1; None where the network starts from random weights, and is
+        shown images by their own mean and standard deviation.
+    """
+    return _kind_of(settings).statistics(settings.name) if settings.pretrained else None
+
+
+def classifier_name(network: nn.Module) -> str:
+    """The dotted name of the last layer, a linear layer or (SqueezeNet) a 1x1 convolution.
+
+    Raises:
+        UsageError: A network of timm without a single last layer.
+    """
+    named = list(network.named_modules())
+    get_classifier = getattr(network, "get_classifier", None)
+    if get_classifier is not None:
+        named = [(name, module) for name, module in named if module is get_classifier()]
+    names: list[str] = [name for name, module in named if isinstance(module, nn.Linear | nn.Conv2d)]
+    if not names:
+        raise UsageError(
+            f"model.name: {type(network).__name__} of timm has no single last layer to train.",
+            "Take another network.",
+        )
+    return names[-1]
 
 
 def reinit_classifier(model: nn.Module, seed: int) -> None:
@@ -181,6 +218,44 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def make_network(settings: ModelSettings, classes: int, image_size: int) -> nn.Module:
+    """A network with fresh random weights; see `NetworkKind.build`."""
+    return _kind_of(settings).build(settings, classes, image_size)
+
+
+def _kind_of(settings: ModelSettings) -> NetworkKind:
+    kind = find_kind(settings.name)
+    assert kind is not None  # check_model has seen to it
+    return kind
+
+
+@contextlib.contextmanager
+def _fetching(name: str) -> Iterator[None]:
+    """Downloads end in errors that say what to do, and torch.load reads tensors only."""
+    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(variable)
+    os.environ[variable] = "1"
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise RunError(
+            f"The pretrained weights of {name} are damaged, or hold more than tensors.",
+            "Remove the file from the download cache (TORCH_HOME, HF_HOME), and start again.",
+        ) from error
+    except (OSError, RuntimeError, ValueError, EOFError, transport_error()) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RunError(
+            f"The pretrained weights of {name} can't be had: {lines[0]}",
+            "Connect, or copy them from another machine's download cache (TORCH_HOME for "
+            "torchvision, HF_HOME for timm), or set model.pretrained=false.",
+        ) from error
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 def _make_fitting(settings: ModelSettings, classes: int, image_size: int, seed: int) -> nn.Module:

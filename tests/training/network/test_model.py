@@ -19,6 +19,7 @@ from synfill.training.network.model import (
     classifier_name,
     freeze_statistics,
     learns_from_one,
+    pretrained_statistics,
     rebuild_model,
     reinit_classifier,
     trainable_parameters,
@@ -345,8 +346,6 @@ def test_without_timm(monkeypatch):
 
 
 def test_pretrained_networks_are_shown_images_as_they_were_trained_on_them():
-    from synfill.training.network.build import pretrained_statistics
-
     imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     assert pretrained_statistics(ModelSettings(name="resnet18", pretrained=True)) == imagenet
     # The one that was trained on others.

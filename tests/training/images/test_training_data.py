@@ -11,7 +11,8 @@ from synfill.config.training import DataSettings
 from synfill.data.images import decode
 from synfill.errors import RunError, UsageError
 from synfill.reporter import LogReporter
-from synfill.training.images.gather import gather
+from synfill.training.images.labels import find_labels
+from synfill.training.images.training_data import read_training_data
 
 KINDS = {"synthetic": "bool", "prompt": "string", "seed": "int64", "generator": "string"}
 
@@ -28,7 +29,8 @@ class Told(LogReporter):
 def read(tmp_path):
     def read(train, balanced=None, reporter=None, **settings):
         data = DataSettings.model_validate({"train": str(train), **settings})
-        return gather(data, balanced, "cpu", reporter or Told(), tmp_path / "work")
+        found = find_labels(data, balanced)
+        return read_training_data(data, found, "cpu", reporter or Told(), tmp_path / "work")
 
     return read
 
