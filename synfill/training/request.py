@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synfill.config.balance import balance_problems
+from synfill.config.recipe import read_recipe
 from synfill.config.training import Recipe
+from synfill.errors import UsageError
 from synfill.evaluation.comparison import Comparison, Subject
 from synfill.evaluation.metrics.base import metric_names
 from synfill.evaluation.results import Result
 from synfill.runs.training_folder import RunFolder
 from synfill.tables import text_table
+from synfill.training.network.names import model_problem
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,6 +52,33 @@ class TrainSettings:
     push_to_hub: bool = False
     repo_id: str | None = None
     private: bool | None = None
+
+
+def resolve_recipe(settings: TrainSettings) -> Recipe:
+    """The recipe, with what is asked beside it in place of its own.
+
+    Raises:
+        UsageError: Something is wrong with it, or with what is asked.
+    """
+    overrides = list(settings.overrides)
+    if settings.seeds is not None:
+        overrides.append(f"seeds=[{', '.join(map(str, settings.seeds))}]")
+    if settings.compare:
+        # So that what is wrong with them is said with all the rest. JSON is YAML.
+        overrides.append(f"compare={json.dumps(settings.compare)}")
+    recipe = read_recipe(settings.recipe, overrides, balance_problems, model_problem)
+    if not settings.push_to_hub and (settings.repo_id or settings.private is not None):
+        raise UsageError(
+            "--repo-id and --private say where a model is pushed, and --push-to-hub isn't there.",
+            "Add --push-to-hub, or leave them out.",
+        )
+    if settings.push_to_hub and recipe.compare:
+        raise UsageError(
+            "--push-to-hub pushes the model of the recipe's own stages, and a comparison trains "
+            "several.",
+            "Leave --compare out (and compare: in the recipe) to train and push one.",
+        )
+    return recipe
 
 
 @dataclass(frozen=True)

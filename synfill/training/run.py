@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfill.config.arguments import checks_names
-from synfill.config.balance import balance_problems
 from synfill.config.methods import OWN
-from synfill.config.recipe import read_recipe, recipe_yaml
+from synfill.config.recipe import recipe_yaml
 from synfill.config.training import DataSettings, Recipe, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
@@ -38,9 +36,8 @@ from synfill.training.identity import (
 )
 from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.methods.base import stages_of
-from synfill.training.network.names import model_problem
 from synfill.training.push import prepare_push, push_model
-from synfill.training.request import TrainResult, TrainSettings
+from synfill.training.request import TrainResult, TrainSettings, resolve_recipe
 from synfill.training.trackers import check_trackers
 
 if TYPE_CHECKING:
@@ -150,7 +147,7 @@ class _Run:
     @property
     def is_main(self) -> bool:
         """Whether this is the process that writes."""
-        return bool(self.accelerator.is_main_process)
+        return is_main_process()
 
     def method_folder(self, name: str) -> MethodFolder:
         """Where a method's results go."""
@@ -175,9 +172,8 @@ def _saying_how_to_go_on() -> Iterator[None]:
 
 def _prepare(settings: TrainSettings, reporter: Reporter) -> _Run:
     """Everything that can be found wrong before the data is read, the cheapest first."""
-    recipe = _resolve_recipe(settings)
+    recipe = resolve_recipe(settings)
     methods = {name: stages_of(recipe, name) for name in recipe.compare or (OWN,)}
-    _check_push_options(settings, bool(recipe.compare))
     data = recipe.data
     if not any(map(sees_synthetic, methods.values())):
         # No synthetic images need be made, nor fetched.
@@ -209,31 +205,6 @@ def _prepare(settings: TrainSettings, reporter: Reporter) -> _Run:
         destination=destination,
         reporter=reporter,
     )
-
-
-def _resolve_recipe(settings: TrainSettings) -> Recipe:
-    """The recipe with what the command line says instead of it."""
-    overrides = list(settings.overrides)
-    if settings.seeds is not None:
-        overrides.append(f"seeds=[{', '.join(map(str, settings.seeds))}]")
-    if settings.compare:
-        # So that what is wrong with them is said with all the rest. JSON is YAML.
-        overrides.append(f"compare={json.dumps(settings.compare)}")
-    return read_recipe(settings.recipe, overrides, balance_problems, model_problem)
-
-
-def _check_push_options(settings: TrainSettings, is_comparison: bool) -> None:
-    if not settings.push_to_hub and (settings.repo_id or settings.private is not None):
-        raise UsageError(
-            "--repo-id and --private say where a model is pushed, and --push-to-hub isn't there.",
-            "Add --push-to-hub, or leave them out.",
-        )
-    if settings.push_to_hub and is_comparison:
-        raise UsageError(
-            "--push-to-hub pushes the model of the recipe's own stages, and a comparison trains "
-            "several.",
-            "Leave --compare out (and compare: in the recipe) to train and push one.",
-        )
 
 
 @contextmanager

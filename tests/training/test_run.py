@@ -479,9 +479,9 @@ def test_only_methods_whose_steps_change_are_other_methods(recipe, tmp_path):
 
 
 def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_path, monkeypatch):
-    from synfill.training.stage import loop
+    from synfill.training.stage import descent
 
-    monkeypatch.setattr(loop, "_MOST_ENTRIES", 4)
+    monkeypatch.setattr(descent, "_MOST_ENTRIES", 4)
     overrides = ["stages=[{steps: 30, batch_size: 16, sampling: undersample}]"]
     synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
     lines = [json.loads(line) for line in (tmp_path / "out/seed-0/history.jsonl").open()]

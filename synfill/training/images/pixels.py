@@ -174,33 +174,26 @@ def read_images(
     sums = np.zeros((2, 3), dtype=np.int64)
     bad: dict[int, str] = {}
 
-    def look(first: int, chunk: Chunk) -> tuple[dict[int, str], NDArray[np.int64] | None]:
-        reasons: dict[int, str] = {}
-        added = np.zeros((2, 3), dtype=np.int64) if first < counted else None
-        for start in range(0, len(chunk), at_once):
-            some = chunk[start : start + at_once]
+    def look(first: int, chunk: Chunk) -> NDArray[np.int64]:
+        """Decode some images; their sums, and what else there is to them where it belongs."""
+        added = np.zeros((2, 3), dtype=np.int64)
+        for start in range(first, first + len(chunk), at_once):
+            some = chunk[start - first : start - first + at_once]
             pixels = np.zeros((len(some), 3, decoder.side, decoder.side), dtype=np.uint8)
-            for position, data in enumerate(some, first + start):
-                digests[position] = file_digest(data)
+            for position, data in enumerate(some):
+                digests[start + position] = file_digest(data)
                 try:
-                    pixels[position - first - start] = decoder(data).numpy()
+                    pixels[position] = decoder(data).numpy()
                 except ValueError as error:
-                    reasons[position] = str(error)  # its pixels stay 0, adding nothing
+                    bad[start + position] = str(error)  # its pixels stay 0, adding nothing
             if held is not None:
-                held[first + start : first + start + len(some)] = pixels
-            if added is not None:
+                held[start : start + len(some)] = pixels
+            if first < counted:
                 added += pixel_sums(pixels)
-        return reasons, added
-
-    def finish(task: Future[tuple[dict[int, str], NDArray[np.int64] | None]]) -> None:
-        nonlocal sums
-        reasons, added = task.result()
-        bad.update(reasons)
-        if added is not None:
-            sums += added
+        return added
 
     first = 0
-    waiting: deque[Future[tuple[dict[int, str], NDArray[np.int64] | None]]] = deque()
+    waiting: deque[Future[NDArray[np.int64]]] = deque()
     workers = os.cpu_count() or 1
     threads = torch.get_num_threads()
     # One thread of torch's in each of these: otherwise there are workers * threads of them.
@@ -210,10 +203,10 @@ def read_images(
                 waiting.append(pool.submit(look, first, chunk))
                 first += len(chunk)
                 if len(waiting) > 2 * workers:
-                    finish(waiting.popleft())
+                    sums += waiting.popleft().result()
                     on_progress(first)
             while waiting:
-                finish(waiting.popleft())
+                sums += waiting.popleft().result()
             on_progress(first)
         finally:
             for task in waiting:

@@ -59,7 +59,7 @@ def build_model(settings: ModelSettings, classes: int, image_size: int, seed: in
     """
     check_model(settings)
     # Before anything is fetched: what a wrong size costs is seconds then, not gigabytes.
-    network = _make_fitting(settings, classes, image_size, seed)
+    network = _build_fitting(settings, classes, image_size, seed)
     classifier = classifier_name(network)
     if settings.pretrained:
         with _seeded(seed), _fetching(settings.name):
@@ -79,7 +79,7 @@ def rebuild_model(settings: ModelSettings, classes: int, image_size: int) -> nn.
     """
     # Whether there are pretrained weights to be had plays no part any more.
     check_model(settings.model_copy(update={"pretrained": False}))
-    return _make_fitting(settings, classes, image_size, seed=0)
+    return _build_fitting(settings, classes, image_size, seed=0)
 
 
 def pretrained_statistics(settings: ModelSettings) -> tuple[Channels, Channels] | None:
@@ -141,7 +141,7 @@ def choose_trainable(model: nn.Module, trainable: str | Sequence[str]) -> None:
         matched = {
             name
             for name, _ in model.named_parameters()
-            if any(fnmatch.fnmatchcase(part, pattern) for part in _itself_and_above(name))
+            if any(fnmatch.fnmatchcase(part, pattern) for part in _with_parents(name))
         }
         if not matched:
             raise UsageError(
@@ -199,7 +199,7 @@ def _freeze(module: nn.Module, last: set[int], active: bool) -> None:
         _freeze(child, last, active)
 
 
-def _itself_and_above(name: str) -> list[str]:
+def _with_parents(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[: k + 1]) for k in range(len(parts))]
 
@@ -258,17 +258,17 @@ def _fetching(name: str) -> Iterator[None]:
             os.environ[variable] = before
 
 
-def _make_fitting(settings: ModelSettings, classes: int, image_size: int, seed: int) -> nn.Module:
+def _build_fitting(settings: ModelSettings, classes: int, image_size: int, seed: int) -> nn.Module:
     try:
         with _seeded(seed):
             network = make_network(settings, classes, image_size)
-        _try(network, classes, image_size)
+        _pass_image(network, classes, image_size)
     except Exception as error:
-        raise _explain(error, settings, classes, image_size) from error
+        raise _explain_failure(error, settings, classes, image_size) from error
     return network
 
 
-def _explain(
+def _explain_failure(
     error: Exception, settings: ModelSettings, classes: int, image_size: int
 ) -> SynfillError:
     """Why a network fails at its first image: for want of memory, because of the image's size (the
@@ -307,13 +307,13 @@ class _NoClassifierError(ValueError):
 def _fits(settings: ModelSettings, classes: int, image_size: int) -> bool:
     try:
         with torch.device("meta"):
-            _try(make_network(settings, classes, image_size), classes, image_size)
+            _pass_image(make_network(settings, classes, image_size), classes, image_size)
     except Exception:
         return False
     return True
 
 
-def _try(network: nn.Module, classes: int, image_size: int) -> None:
+def _pass_image(network: nn.Module, classes: int, image_size: int) -> None:
     """Pass one image through the network, through its shapes alone if they tell enough."""
     held = [*network.named_parameters(), *network.named_buffers()]
     shapes = {name: tensor.detach().to("meta") for name, tensor in held}

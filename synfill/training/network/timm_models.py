@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from synfill.config.training import ModelSettings
 from synfill.errors import suggest
-from synfill.hub.client import prepare_client
 from synfill.records import Channels
 from synfill.training.network.base import NetworkKind, NetworkProblem
 
@@ -72,6 +71,8 @@ class TimmModels(NetworkKind):
         self, network: nn.Module, settings: ModelSettings, classifier: str, image_size: int
     ) -> nn.Module:
         """See `NetworkKind`; it is another network, as timm itself loads the weights."""
+        from synfill.hub.client import prepare_client
+
         prepare_client()
         last: Any = network.get_submodule(classifier)
         loaded = _create(settings.name, len(last.weight), image_size, pretrained=True)
