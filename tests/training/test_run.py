@@ -13,22 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from datasets_fixtures import make_imagefolder
-from training_fixtures import CLASSES, make_colours, write_recipe
+from training_fixtures import CLASSES, write_recipe
 
 import synfill
 from synfill.config.recipe import read_recipe
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.reporter import LogReporter
-
-
-@pytest.fixture(scope="session")
-def colours(tmp_path_factory):
-    return make_colours(tmp_path_factory.mktemp("colours") / "colours")
-
-
-@pytest.fixture
-def recipe(colours, tmp_path):
-    return write_recipe(tmp_path / "recipe.yaml", colours)
 
 
 @pytest.fixture(scope="session")
@@ -452,9 +442,9 @@ def test_only_methods_whose_steps_change_are_other_methods(recipe, tmp_path):
 
 
 def test_thousands_of_passes_over_a_few_images_are_told_together(recipe, tmp_path, monkeypatch):
-    from synfill.training.stage import loop
+    from synfill.training.stage import descent
 
-    monkeypatch.setattr(loop, "_MOST_ENTRIES", 4)
+    monkeypatch.setattr(descent, "_MOST_ENTRIES", 4)
     overrides = ["stages=[{steps: 30, batch_size: 16, sampling: undersample}]"]
     synfill.train(recipe, out=tmp_path / "out", overrides=overrides, device="cpu")
     lines = [json.loads(line) for line in (tmp_path / "out/seed-0/history.jsonl").open()]
