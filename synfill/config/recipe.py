@@ -344,8 +344,8 @@ def _problems_across(values: JsonObject) -> list[Problem]:
                 problems.append(Problem((*here, "data"), "data.validation is none"))
             sampling = stage.get("sampling")
             name = sampling.get("name") if isinstance(sampling, dict) else sampling
-            is_known = isinstance(name, str) and name in SAMPLERS
-            if is_known and SAMPLERS[name].needs_groups and not data.get("group"):
+            needs_groups = name in SAMPLERS and SAMPLERS[str(name)].needs_groups
+            if needs_groups and not data.get("group"):
                 message = f"{name} needs data.group, which is empty"
                 problems.append(Problem((*here, "sampling"), message))
     return problems + _split_problems(data)

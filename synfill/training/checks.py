@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synfill.config.methods import place_of
+from synfill.config.methods import locate_stage
 from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.errors import UsageError
 from synfill.training.identity import is_to_be_made
@@ -96,7 +96,7 @@ def check_networks(
         for position, stage in enumerate(stages):
             if not isinstance(stage, StageSettings):
                 continue
-            place = place_of(recipe, name, position)
+            place = locate_stage(recipe, name, position)
             try:
                 choose_trainable(network, stage.trainable)
             except UsageError as error:

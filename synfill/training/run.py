@@ -18,7 +18,7 @@ from synfill.config.balance import (
     make_settings,
     settings_of_recipe,
 )
-from synfill.config.methods import OWN, place_of
+from synfill.config.methods import OWN, locate_stage
 from synfill.config.recipe import read_recipe, recipe_yaml
 from synfill.config.training import DataSettings, StageSettings
 from synfill.devices import find_device
@@ -297,7 +297,7 @@ class _Run:
         for name, stages in self.methods.items():
             for position, stage in enumerate(stages):
                 warnings = check_stage(
-                    place_of(self.recipe, name, position),
+                    locate_stage(self.recipe, name, position),
                     stage,
                     found.classes,
                     found.labels,
@@ -368,7 +368,7 @@ class _Run:
                     seed=seed,
                     model=self.recipe.model,
                     stages=stages,
-                    keys=[place_of(self.recipe, name, at).key for at in range(len(stages))],
+                    keys=[locate_stage(self.recipe, name, at).key for at in range(len(stages))],
                     epoch_steps=lengths.here if lengths else (None,) * len(stages),
                     hardware=self.recipe.hardware,
                     counts=counts,

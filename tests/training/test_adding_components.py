@@ -21,7 +21,7 @@ from pydantic import Field
 
 from synfill.training.augment.base import Augmentation
 from synfill.training.augment.mixes.base import BetaMix, Mixed
-from synfill.training.methods.base import Method, whole_network
+from synfill.training.methods.base import Method
 from synfill.training.sampling.base import Sampler
 
 CALLS = []
@@ -37,9 +37,9 @@ class Halves(Sampler):
     def length(self, labels):
         return max(1, int(len(labels) * self.share))
 
-    def draw(self, images, epoch, generator, fixed):
-        CALLS.append(("draw", epoch))
-        return generator.permutation(len(images))[: self.length(images.labels)]
+    def draw(self, images, epoch):
+        CALLS.append(("draw", epoch.number))
+        return epoch.generator.permutation(len(images))[: self.length(images.labels)]
 
 
 class WithinClass(BetaMix):
@@ -82,8 +82,7 @@ class Halved(Method):
 
     name: Literal["halved"] = "halved"
 
-    def make(self, stages):
-        return (whole_network(stages, data="real", sampling="halves"),)
+    first: ClassVar = {"data": "real", "sampling": "halves"}
 '''
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from datasets_fixtures import make_imagefolder
-from training_fixtures import CLASSES, write_recipe
+from training_fixtures import CLASSES, make_colours, write_recipe
 
 import synfill
 from synfill.config.recipe import read_recipe

@@ -99,7 +99,7 @@ def mixed_loss(
     """
 
     def mean(targets: Targets, share: float) -> Tensor:
-        values = loss(logits, targets)
+        values: Tensor = loss(logits, targets)
         if values.shape != targets.labels.shape:
             raise ValueError(f"a loss gives one value an image, not the shape {values.shape}")
         if sums is not None:
