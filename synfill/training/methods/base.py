@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from synfill.config.components import METHODS
 from synfill.config.methods import OWN
 from synfill.config.registry import Component, name_of
-from synfill.config.training import Recipe, StageSettings
+from synfill.config.stages import StageSettings
+from synfill.config.training import Recipe
 from synfill.errors import UsageError, suggest
 
 Changes = dict[str, Any]
