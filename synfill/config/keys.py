@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synfill.config.components import STAGES
+from synfill.config.draft import SHORT_FORMS
 from synfill.config.problems import wanted
-from synfill.config.recipe import SHORT_FORMS
 from synfill.config.registry import Chosen, Component, Registry, describe, name_of
 from synfill.config.training import (
     DataSettings,

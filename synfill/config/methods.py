@@ -39,7 +39,7 @@ class StagePlace:
     built_in: str | None
 
 
-def place_of(recipe: Recipe, name: str, position: int) -> StagePlace:
+def locate_stage(recipe: Recipe, name: str, position: int) -> StagePlace:
     """The place of one of the stages that `stages_of` gives, from 0."""
     if name == OWN or name in recipe.methods:
         key = f"stages.{position}" if name == OWN else f"methods.{name}.{position}"
@@ -79,7 +79,7 @@ def compare_problems(
             problems.append((position, f"unknown method '{name}'{meant}"))
         elif name in names[:position]:
             problems.append((position, f"'{name}' stands twice"))
-        elif not has_synthetic and name in METHODS and METHODS[name].needs_synthetic:
+        elif not has_synthetic and name in METHODS and METHODS[name].needs_synthetic():
             message = f"'{name}' needs synthetic images, and data.synthetic is none"
             problems.append((position, message))
     return problems

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synfill.config.methods import place_of
+from synfill.config.methods import locate_stage
 from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.errors import UsageError
 from synfill.training.identity import is_to_be_made
@@ -99,7 +99,7 @@ def check_stages(
         for name, stages in methods.items()
         for position, stage in enumerate(stages)
         for warning in check_stage(
-            place_of(recipe, name, position),
+            locate_stage(recipe, name, position),
             stage,
             classes,
             images.labels,
@@ -138,7 +138,7 @@ def check_networks(
         for position, stage in enumerate(stages):
             if not isinstance(stage, StageSettings):
                 continue
-            place = place_of(recipe, name, position)
+            place = locate_stage(recipe, name, position)
             try:
                 choose_trainable(network, stage.trainable)
             except UsageError as error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synfill.config.methods import place_of
+from synfill.config.methods import locate_stage
 from synfill.config.training import DataSettings, Recipe, StageSettings
 from synfill.errors import SynfillError
 from synfill.evaluation.metrics.base import TrainCounts
@@ -94,7 +94,7 @@ def plan_methods(
             MethodPlan(
                 name,
                 stages,
-                tuple(place_of(recipe, name, at).key for at in range(len(stages))),
+                tuple(locate_stage(recipe, name, at).key for at in range(len(stages))),
                 count(stages, processes),
                 count_train(data, sees_synthetic(stages)),
                 identity,

@@ -39,7 +39,7 @@ def test_every_method_gets_the_steps_of_the_recipes_own_stages():
         units, steps = lengths(name)
         assert steps[0] == 36, name
         # What sees the recipe's images at its batch size is left as it is.
-        expected = None if METHODS[name].needs_synthetic else 6
+        expected = None if METHODS[name].needs_synthetic() else 6
         assert units[0] == expected, name
     assert lengths("synaug-mixup-retrain")[0] == (None, None)
     # Its second stage sees the real images alone: 6 steps a pass, and 12 count as an epoch.

@@ -22,11 +22,6 @@ from synfill.errors import Interrupted, RunError, UsageError
 from synfill.reporter import LogReporter
 
 
-@pytest.fixture(scope="session")
-def colours(tmp_path_factory):
-    return make_colours(tmp_path_factory.mktemp("colours") / "colours")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def cheap_collections():
     """Every stage ends with a garbage collection, which would go through all that is imported."""
@@ -48,11 +43,6 @@ def without_pictures(request, monkeypatch):
     if "with_pictures" not in request.fixturenames:
         monkeypatch.setattr("synfill.training.run.draw_method", lambda folder: None)
         monkeypatch.setattr("synfill.training.run.draw_comparison", lambda out: None)
-
-
-@pytest.fixture
-def recipe(colours, tmp_path):
-    return write_recipe(tmp_path / "recipe.yaml", colours)
 
 
 @pytest.fixture(scope="session")

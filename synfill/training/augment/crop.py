@@ -1,20 +1,25 @@
 """A random crop."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from synfill.training.augment.base import Augment, Augmentation
 
 
-class Crop(Augmentation):
-    """A random crop."""
+class RandomCrop(Augmentation):
+    """A random crop, with a flip or without."""
 
-    name: Literal["crop"] = "crop"
+    is_flipping: ClassVar[bool]
 
     def build(self) -> Augment:
         """See `Augmentation`."""
         from synfill.training.augment.cropping import random_crop
 
-        return partial(random_crop, is_flipping=False)
+        return partial(random_crop, is_flipping=self.is_flipping)
+
+
+class Crop(RandomCrop):
+    """A random crop."""
+
+    name: Literal["crop"] = "crop"
+    is_flipping: ClassVar[bool] = False

@@ -12,22 +12,38 @@ from typing import Any, ClassVar
 from synfill.config.components import METHODS
 from synfill.config.methods import OWN
 from synfill.config.registry import Component, name_of
-from synfill.config.training import Recipe, StageSettings
+from synfill.config.stages import StageSettings
+from synfill.config.training import Recipe
 from synfill.errors import UsageError, suggest
+
+Changes = dict[str, Any]
+"""Settings of a stage."""
 
 
 class Method(Component):
-    """A built-in method; a subclass has a `name` and `make`s its stages of the recipe's.
+    """A built-in method: the recipe's first two stages with changes; a subclass has a `name`.
 
     Attributes:
-        needs_synthetic: Whether it is pointless without synthetic images.
+        first: Of the recipe's first stage, which trains the whole network.
+        second: Of its second stage, which trains the classifier alone; None for no such stage.
     """
 
-    needs_synthetic: ClassVar[bool] = False
+    first: ClassVar[Changes]
+    second: ClassVar[Changes | None] = None
+
+    @classmethod
+    def needs_synthetic(cls) -> bool:
+        """Whether it is pointless without synthetic images."""
+        return "synthetic" in cls.first["data"]
 
     def make(self, stages: Sequence[StageSettings]) -> tuple[StageSettings, ...]:
         """The method's stages, of the recipe's."""
-        raise NotImplementedError
+        whole = {"sampling": "as-is", "mix": "none", "trainable": "all", "reinit_classifier": False}
+        first = change(stages[0], **whole | self.first)
+        if self.second is None:
+            return (first,)
+        alone = {"trainable": "classifier", "mix": "none"}
+        return first, change(_second_stage(stages), **alone | self.second)
 
 
 def stages_of(recipe: Recipe, name: str) -> tuple[StageSettings, ...]:
@@ -59,21 +75,10 @@ def change(stage: StageSettings, **changes: Any) -> StageSettings:
     return type(stage).model_validate(stage.model_dump() | changes)
 
 
-def whole_network(stages: Sequence[StageSettings], **changes: Any) -> StageSettings:
-    """The recipe's first stage, of the whole network, with changes."""
-    whole = {"sampling": "as-is", "mix": "none", "trainable": "all", "reinit_classifier": False}
-    return change(stages[0], **whole | changes)
-
-
-def classifier_alone(stages: Sequence[StageSettings], **changes: Any) -> StageSettings:
-    """The recipe's second stage, of the classifier alone and unmixed, with changes.
-
-    Where the recipe has none (or one of another kind): a tenth of its first one, with a fresh
-    classifier.
-    """
-    settings = {"trainable": "classifier", "mix": "none"} | changes
+def _second_stage(stages: Sequence[StageSettings]) -> StageSettings:
+    """The recipe's second stage, or a tenth of its first one with a fresh classifier."""
     if len(stages) > 1 and isinstance(stages[1], StageSettings):
-        return change(stages[1], **settings)
+        return stages[1]
     first = stages[0]
     shorter = {
         unit: max(1, length // 10)
@@ -82,4 +87,4 @@ def classifier_alone(stages: Sequence[StageSettings], **changes: Any) -> StageSe
     }
     # No warm-up and no milestones: they counted for a stage ten times as long.
     plain = {"name": None, "schedule": "cosine", "milestones": (), "warmup": 0.0}
-    return change(first, **shorter | plain | {"reinit_classifier": True} | settings)
+    return change(first, **shorter | plain | {"reinit_classifier": True})

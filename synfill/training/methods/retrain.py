@@ -1,23 +1,13 @@
 """The method synaug-mixup-retrain."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from synfill.config.training import StageSettings
-from synfill.training.methods.base import Method, classifier_alone, whole_network
+from synfill.training.methods.base import Changes, Method
 
 
 class Retrain(Method):
     """Synaug-mixup, then the classifier re-trained on real and synthetic images."""
 
     name: Literal["synaug-mixup-retrain"] = "synaug-mixup-retrain"
-    needs_synthetic: ClassVar[bool] = True
-
-    def make(self, stages: Sequence[StageSettings]) -> tuple[StageSettings, ...]:
-        """See `Method`."""
-        return (
-            whole_network(stages, data="real+synthetic", mix="mixup"),
-            classifier_alone(stages, data="real+synthetic", sampling="as-is"),
-        )
+    first: ClassVar[Changes] = {"data": "real+synthetic", "mix": "mixup"}
+    second: ClassVar[Changes | None] = {"data": "real+synthetic", "sampling": "as-is"}

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Sampler, StageImages
+from synfill.training.sampling.base import Epoch, Sampler, StageImages
 
 
 class AsIs(Sampler):
@@ -15,12 +15,6 @@ class AsIs(Sampler):
 
     name: Literal["as-is"] = "as-is"
 
-    def draw(
-        self,
-        images: StageImages,
-        epoch: int,
-        generator: np.random.Generator,
-        fixed: np.random.Generator,
-    ) -> NDArray[np.int64]:
+    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
-        return generator.permutation(len(images))
+        return epoch.generator.permutation(len(images))

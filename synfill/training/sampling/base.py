@@ -29,6 +29,21 @@ class StageImages:
         return len(self.labels)
 
 
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """An epoch of a stage.
+
+    Attributes:
+        number: Which, from 0.
+        generator: What differs from epoch to epoch.
+        fixed: The same in all of a stage's epochs.
+    """
+
+    number: int
+    generator: np.random.Generator
+    fixed: np.random.Generator
+
+
 class Sampler(Component):
     """A sampling, with its options; a subclass has a `name` and a `draw`.
 
@@ -46,20 +61,8 @@ class Sampler(Component):
         """How many images an epoch shows, of the stage's with these classes, shape (n,)."""
         return len(labels)
 
-    def draw(
-        self,
-        images: StageImages,
-        epoch: int,
-        generator: np.random.Generator,
-        fixed: np.random.Generator,
-    ) -> NDArray[np.int64]:
+    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
         """The images of one epoch, in order.
-
-        Args:
-            images: The stage's images.
-            epoch: Which epoch, from 0.
-            generator: What differs from epoch to epoch.
-            fixed: The same in all of a stage's epochs.
 
         Returns:
             Positions among the stage's images: int64, shape (`length`,).

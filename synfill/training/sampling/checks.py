@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.config.methods import StagePlace
-from synfill.config.training import StageSettings
+from synfill.config.stages import StageSettings
 from synfill.errors import UsageError
 from synfill.training.sampling.base import Sampler
 from synfill.training.sampling.order import batch_size_of, choose, epoch_length

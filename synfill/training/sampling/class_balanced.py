@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Sampler, StageImages, draw_evenly
+from synfill.training.sampling.base import Epoch, Sampler, StageImages, draw_evenly
 
 
 class ClassBalanced(Sampler):
@@ -16,12 +16,6 @@ class ClassBalanced(Sampler):
     name: Literal["class-balanced"] = "class-balanced"
     needs_every_class: ClassVar[bool] = True
 
-    def draw(
-        self,
-        images: StageImages,
-        epoch: int,
-        generator: np.random.Generator,
-        fixed: np.random.Generator,
-    ) -> NDArray[np.int64]:
+    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
-        return draw_evenly(images.labels, len(images), generator)
+        return draw_evenly(images.labels, len(images), epoch.generator)

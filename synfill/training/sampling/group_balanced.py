@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Sampler, StageImages, draw_evenly
+from synfill.training.sampling.base import Epoch, Sampler, StageImages, draw_evenly
 
 
 class GroupBalanced(Sampler):
@@ -19,15 +19,9 @@ class GroupBalanced(Sampler):
     name: Literal["group-balanced"] = "group-balanced"
     needs_groups: ClassVar[bool] = True
 
-    def draw(
-        self,
-        images: StageImages,
-        epoch: int,
-        generator: np.random.Generator,
-        fixed: np.random.Generator,
-    ) -> NDArray[np.int64]:
+    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
         with_cell = np.flatnonzero(images.cells >= 0)
-        drawn = draw_evenly(images.cells[with_cell], len(images), generator)
+        drawn = draw_evenly(images.cells[with_cell], len(images), epoch.generator)
         chosen: NDArray[np.int64] = with_cell[drawn]
         return chosen

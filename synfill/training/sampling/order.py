@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.config.registry import Component
-from synfill.config.training import StageSettings
+from synfill.config.stages import StageSettings
 from synfill.training.sampling.base import Sampler
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Sampler, StageImages
+from synfill.training.sampling.base import Epoch, Sampler, StageImages
 
 
 class Undersample(Sampler):
@@ -22,19 +22,13 @@ class Undersample(Sampler):
         counts = counts[counts > 0]
         return int(counts.min()) * len(counts)
 
-    def draw(
-        self,
-        images: StageImages,
-        epoch: int,
-        generator: np.random.Generator,
-        fixed: np.random.Generator,
-    ) -> NDArray[np.int64]:
+    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
         labels = images.labels
         counts = np.bincount(labels)
         counts = counts[counts > 0]
-        shuffled = fixed.permutation(len(images))
+        shuffled = epoch.fixed.permutation(len(images))
         by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
         firsts = np.cumsum(counts) - counts
         chosen = (firsts[:, None] + np.arange(counts.min())).ravel()
-        return generator.permutation(by_class[chosen])
+        return epoch.generator.permutation(by_class[chosen])

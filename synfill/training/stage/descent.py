@@ -35,7 +35,7 @@ from synfill.training.network.model import (
     reinit_classifier,
     trainable_parameters,
 )
-from synfill.training.sampling.base import Sampler, StageImages
+from synfill.training.sampling.base import Epoch, Sampler, StageImages
 from synfill.training.sampling.order import batch_size_of, choose, cut_batches
 from synfill.training.stage.base import Images, StageContext
 from synfill.training.stage.meter import Meter, StagePlan
@@ -232,13 +232,12 @@ class _Descent:
 
     def _draw_order(self, epoch: int) -> NDArray[np.int64]:
         seed, number = self.context.run.seed, self.context.number
-        drawn = self.sampler.draw(
-            self.seen,
+        this = Epoch(
             epoch,
-            np.random.default_rng([seed, number, _ORDER, epoch]),
-            np.random.default_rng([seed, number, _CHOICE]),
+            generator=np.random.default_rng([seed, number, _ORDER, epoch]),
+            fixed=np.random.default_rng([seed, number, _CHOICE]),
         )
-        order: NDArray[np.int64] = self.positions[drawn]
+        order: NDArray[np.int64] = self.positions[self.sampler.draw(self.seen, this)]
         return order
 
     def _train_epoch(self, epoch: int) -> float:

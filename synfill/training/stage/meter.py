@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from synfill.config.training import StageSettings
+from synfill.config.stages import StageSettings
 from synfill.errors import RunError
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ def test_ids_that_cannot_be(id):
 
 
 @pytest.mark.parametrize("id", ["hf_" + "aB3" * 11 + "x", "alice/hf_" + "aB3" * 11 + "x"])
-def test_tokens_in_the_place_of_ids(id):
+def test_tokens_in_the_locate_stage_ids(id):
     with pytest.raises(UsageError, match="looks like an access token") as found:
         split_id(id, DATASET)
     assert "aB3" not in str(found.value) and "revoke" in str(found.value)

@@ -1,7 +1,7 @@
 import pytest
 
 from synfill.config.components import METHODS
-from synfill.config.methods import OWN, compare_problems, merge_stage, place_of
+from synfill.config.methods import OWN, compare_problems, locate_stage, merge_stage
 from synfill.config.recipe import check_recipe
 from synfill.config.registry import describe
 from synfill.errors import UsageError
@@ -50,12 +50,12 @@ def test_the_built_in_methods(recipe):
 
 
 def test_places(recipe):
-    assert place_of(recipe, OWN, 1).title == "stages.1"
-    assert place_of(recipe, "more", 2).key == "methods.more.2"
-    second = place_of(recipe, "synaug-mixup-retrain", 1)
+    assert locate_stage(recipe, OWN, 1).title == "stages.1"
+    assert locate_stage(recipe, "more", 2).key == "methods.more.2"
+    second = locate_stage(recipe, "synaug-mixup-retrain", 1)
     assert (second.title, second.key) == ("synaug-mixup-retrain, stage 2", "stages.1")
     alone = recipe.model_copy(update={"stages": recipe.stages[:1]})
-    assert place_of(alone, "synaug-mixup-retrain", 1).key == "stages.0"
+    assert locate_stage(alone, "synaug-mixup-retrain", 1).key == "stages.0"
 
 
 @pytest.mark.parametrize(("length", "tenth"), [("epochs: 30", (3, None)), ("steps: 5", (None, 1))])

@@ -5,7 +5,7 @@ from synfill.config.components import SAMPLERS
 from synfill.config.methods import StagePlace
 from synfill.config.training import StageSettings
 from synfill.errors import UsageError
-from synfill.training.sampling.base import StageImages
+from synfill.training.sampling.base import Epoch, StageImages
 from synfill.training.sampling.checks import check_stage
 from synfill.training.sampling.order import batch_size_of, choose, cut_batches, epoch_length
 
@@ -26,7 +26,7 @@ def epoch(sampling, positions=None, labels=LABELS, cells=None, seed=0, fixed=0):
     generator, chooser = np.random.default_rng(seed), np.random.default_rng(fixed)
     sampler = SAMPLERS.parse(sampling)
     seen = StageImages(labels[positions], cells[positions], np.zeros(len(positions), dtype=bool))
-    order = positions[sampler.draw(seen, 0, generator, chooser)]
+    order = positions[sampler.draw(seen, Epoch(0, generator, chooser))]
     assert len(order) == epoch_length(sampler, positions, labels)
     return order
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from synfill.config.registry import Component
-from synfill.config.training import Alpha
+from synfill.config.stages import Alpha
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
