@@ -223,7 +223,7 @@ class Scoring:
             source.origin.location, self.split, classes, np.zeros(shape, dtype=np.int64)
         )
 
-    def run(self, batch_size: int) -> Iterator[Scored]:
+    def classify(self, batch_size: int) -> Iterator[Scored]:
         """Classify all images, in the dataset's order; `score` is complete at the end.
 
         Raises:

@@ -196,7 +196,7 @@ def _predict_dataset(
     reporter, score = ConsoleReporter(), scoring.score
     header = ("file", "class", "probability", "label", "synthetic")
     with _lines_into(output, header) as write:
-        for done, one in enumerate(scoring.run(batch_size), start=1):
+        for done, one in enumerate(scoring.classify(batch_size), start=1):
             if isinstance(one.probabilities, str):
                 if score.bad <= _MOST_BAD:
                     stderr().print(Text(f"{one.where}: {one.probabilities}"))

@@ -126,7 +126,7 @@ def show(result: TrainResult) -> None:
     console = stdout()
     if result.comparison is not None:
         comparison = result.comparison
-        title = f"Methods on the test images, %; {comparison.budget_told()}"
+        title = f"Methods on the test images, %; {comparison.describe_budget()}"
         columns, rows = comparison.columns(), comparison.rows()
         differences = comparison.first_difference()
     else:

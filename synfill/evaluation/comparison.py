@@ -149,7 +149,7 @@ class Comparison:
         ]
         parts = [
             f"# {escape(self.subject.recipe)}: methods compared",
-            f"Percent on {self.subject.test_images:,} real test images; {self.budget_told()}.",
+            f"Percent on {self.subject.test_images:,} real test images; {self.describe_budget()}.",
             table([*columns, "steps", "images seen", "seconds"], rows),
             *(f"- {line}" for line in self.verdicts()),
             "## What was compared",
@@ -157,7 +157,7 @@ class Comparison:
         ]
         return "\n\n".join(parts) + "\n"
 
-    def budget_told(self) -> str:
+    def describe_budget(self) -> str:
         """What the methods' lengths go by, in words; and whether they came out alike."""
         alike = len({run.steps for one in self.methods for run in one.runs}) == 1
         if self.subject.budget == "steps" and alike:

@@ -48,8 +48,8 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """What is read back of one split.
+class StoredAnswers:
+    """What one classifier said of the images of one split, as it is read back.
 
     Attributes:
         rows: int64, shape (images,): the images' rows in their dataset's split.
@@ -104,7 +104,7 @@ def merge_predictions(path: Path, parts: Sequence[Path]) -> None:
 
 def read_predictions(
     path: Path, seed: int, classes: Sequence[str], groups: Sequence[str], images: int
-) -> dict[str, Said]:
+) -> dict[str, StoredAnswers]:
     """What one seed's file says of each split, checked.
 
     Args:
@@ -146,7 +146,7 @@ def read_predictions(
         raise ValueError("its labels are of other classes")
     splits = np.array(table["split"].to_pylist())
     return {
-        split: Said(
+        split: StoredAnswers(
             table["row"].to_numpy()[splits == split],
             codes.to_numpy().astype(np.int64)[splits == split],
             probabilities[splits == split],
@@ -164,10 +164,9 @@ def _check_columns(schema: pa.Schema, groups: Sequence[str]) -> None:
     expected = _schema(groups)
     if schema.names != expected.names:
         raise ValueError(f"its columns are others than {', '.join(expected.names)}")
-    for field in expected:
-        # What a list's part is called is up to pyarrow's version.
-        if not schema.field(field.name).type.equals(field.type):
-            raise ValueError(f"its column {field.name} is of another type")
+    # Compared by type: what a list's part is called is up to pyarrow's version.
+    if wrong := [e.name for e, f in zip(expected, schema, strict=True) if e.type != f.type]:
+        raise ValueError(f"its column {wrong[0]} is of another type")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from synfill.classifier.load import check_classifier
 from synfill.errors import RunError, SynfillError
 from synfill.evaluation.measure import measure
 from synfill.evaluation.metrics.base import TrainCounts
-from synfill.evaluation.predictions import Said, read_predictions
+from synfill.evaluation.predictions import StoredAnswers, read_predictions
 from synfill.evaluation.results import Result
 from synfill.runs.training_folder import SeedFolder
 from synfill.training.images.pixels import ImageSet
@@ -70,7 +70,7 @@ def read_finished(folder: SeedFolder, seed: int, counts: TrainCounts, data: Trai
     return Result(seed, measured["test"], measured.get("validation"), steps, images_seen, seconds)
 
 
-def _check_rows(found: dict[str, Said], split: str, images: ImageSet) -> None:
+def _check_rows(found: dict[str, StoredAnswers], split: str, images: ImageSet) -> None:
     """Whether the predictions are of just these images."""
     said = found.get(split)
     if said is None:

@@ -121,8 +121,8 @@ def test_the_lengths_are_told():
     assert {entry["budget"] for entry in comparison.to_json()} == {"steps"}
     assert comparison.rows()[0][1] == "100"
     other = compare(replace(SUBJECT, budget="epochs"), RESULTS)
-    assert "its epochs over its own images (budget: epochs)" in other.budget_told()
+    assert "its epochs over its own images (budget: epochs)" in other.describe_budget()
     longer = {0: replace(RESULTS["synaug"][0], steps=180)}
     mixed = compare(SUBJECT, {"ce": RESULTS["ce"], "retrained": longer})
-    assert "as many optimizer steps as one of the recipe's own stages" in mixed.budget_told()
+    assert "as many optimizer steps as one of the recipe's own stages" in mixed.describe_budget()
     assert "second stage's on top of the first one's" in mixed.to_markdown()

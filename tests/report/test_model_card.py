@@ -13,11 +13,11 @@ from synfill.report.model_card import write_model_card
 RUNS = (make_result(0, (9, 5, 1)), make_result(1, (9, 6, 2)), make_result(2, (10, 5, 1)))
 
 
-def card(runs=RUNS, counts=COUNTS, *overrides, recipe="demo", pictures={}):
+def card(runs=RUNS, counts=COUNTS, *overrides, recipe="demo", pictures=()):
     results = {run.seed: run for run in runs}
     metrics = json.loads(json.dumps(metrics_json("demo", "recipe", counts, results)))
     return write_model_card(
-        "alice/pets", read_recipe(recipe, overrides), metrics, "1.2.3", pictures
+        "alice/pets", read_recipe(recipe, overrides), metrics, "1.2.3", dict(pictures)
     )
 
 

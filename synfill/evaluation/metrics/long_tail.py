@@ -7,7 +7,8 @@ stays in its place, whatever is added.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,73 +19,78 @@ MANY_ABOVE = 100
 FEW_BELOW = 20
 
 
-class Many(Metric):
+class _SomeClasses(Metric):
+    """Mean of the accuracies of some of the classes."""
+
+    def measure(self, answers: Answers) -> float | None:
+        """The figure; None where no such class has images here."""
+        real = np.array(answers.counts.real, dtype=np.int64)
+        return mean_accuracy(answers.class_accuracy, self._choose(real))
+
+    @abstractmethod
+    def _choose(self, real: NDArray[np.int64]) -> NDArray[Any]:
+        """Which ones: a mask or positions, from the real training images of each."""
+
+
+class _BySize(_SomeClasses):
+    shown: ClassVar[Shown] = "summary"
+    is_plain: ClassVar[bool] = True
+
+
+class Many(_BySize):
     """The same over classes with more than 100 real training images."""
 
     name: Literal["many"] = "many"
-    shown: ClassVar[Shown] = "summary"
-    is_plain: ClassVar[bool] = True
 
-    def measure(self, answers: Answers) -> float | None:
-        """The figure; None where no such class has images here. So for the next ones."""
-        return mean_accuracy(answers.class_accuracy, _real(answers) > MANY_ABOVE)
+    def _choose(self, real: NDArray[np.int64]) -> NDArray[Any]:
+        return real > MANY_ABOVE
 
 
-class Medium(Metric):
+class Medium(_BySize):
     """The same over classes with 20 to 100 real training images."""
 
     name: Literal["medium"] = "medium"
-    shown: ClassVar[Shown] = "summary"
-    is_plain: ClassVar[bool] = True
 
-    def measure(self, answers: Answers) -> float | None:
-        """The figure."""
-        real = _real(answers)
-        return mean_accuracy(answers.class_accuracy, (real >= FEW_BELOW) & (real <= MANY_ABOVE))
+    def _choose(self, real: NDArray[np.int64]) -> NDArray[Any]:
+        return (real >= FEW_BELOW) & (real <= MANY_ABOVE)
 
 
-class Few(Metric):
+class Few(_BySize):
     """The same over classes with fewer than 20 real training images."""
 
     name: Literal["few"] = "few"
-    shown: ClassVar[Shown] = "summary"
-    is_plain: ClassVar[bool] = True
 
-    def measure(self, answers: Answers) -> float | None:
-        """The figure."""
-        return mean_accuracy(answers.class_accuracy, _real(answers) < FEW_BELOW)
+    def _choose(self, real: NDArray[np.int64]) -> NDArray[Any]:
+        return real < FEW_BELOW
 
 
-class Head(Metric):
+class Head(_SomeClasses):
     """The same over the third of the classes with the most real training images."""
 
     name: Literal["head"] = "head"
 
-    def measure(self, answers: Answers) -> float | None:
-        """The figure."""
-        return mean_accuracy(answers.class_accuracy, thirds(_real(answers))[0])
+    def _choose(self, real: NDArray[np.int64]) -> NDArray[Any]:
+        return thirds(real)[0]
 
 
-class Middle(Metric):
+class Middle(_SomeClasses):
     """The same over the classes that are neither head nor tail."""
 
     name: Literal["middle"] = "middle"
 
-    def measure(self, answers: Answers) -> float | None:
-        """The figure."""
-        return mean_accuracy(answers.class_accuracy, thirds(_real(answers))[1])
+    def _choose(self, real: NDArray[np.int64]) -> NDArray[Any]:
+        return thirds(real)[1]
 
 
-class Tail(Metric):
+class Tail(_SomeClasses):
     """The same over the third of the classes with the fewest real training images."""
 
     name: Literal["tail"] = "tail"
     shown: ClassVar[Shown] = "summary"
     is_paired: ClassVar[bool] = True
 
-    def measure(self, answers: Answers) -> float | None:
-        """The figure."""
-        return mean_accuracy(answers.class_accuracy, thirds(_real(answers))[2])
+    def _choose(self, real: NDArray[np.int64]) -> NDArray[Any]:
+        return thirds(real)[2]
 
 
 def thirds(
@@ -106,7 +112,3 @@ def thirds(
     third = round(len(order) / 3)
     end = len(order) - third
     return order[:third], order[third:end], order[end:]
-
-
-def _real(answers: Answers) -> NDArray[np.int64]:
-    return np.array(answers.counts.real, dtype=np.int64)
