@@ -2,8 +2,9 @@
 
 A shard is written to a temporary name, synced, and renamed last: that it exists is the proof that
 it is done. What an earlier run made of a shard's requests, where that isn't all of them, lies
-beside the shards until the rest is made. Knows requests and verdicts by number, neither prompts
-nor models.
+beside the shards until the rest is made. So do verdicts that were revised once all shards were
+done: a shard that doesn't agree with them yet is missing again. Knows requests and verdicts by
+number, neither prompts nor models.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synfill.errors import RunError
+from synfill.generation.fill.revisions import Revisions
 from synfill.generation.fill.shard import (
     DAMAGE,
     Outcome,
@@ -67,11 +69,17 @@ class ShardStore:
             temporary.unlink()
         self._shards: dict[int, Shard] = {}
         self._taken: dict[int, Shard] = {}
+        # Finished shards that don't agree with the revised verdicts yet, with their requests whose
+        # image was rejected.
+        self._reopened: dict[int, tuple[Shard, set[int]]] = {}
+        self._revisions = Revisions(folder, on_note)
+        self._read_last: tuple[int, dict[int, bytes]] | None = None
         for index in range(self.count):
             shard = self._inspect(self._path(index), index, on_note)
             if shard is not None:
                 self._shards[index] = shard
                 self._taken_path(index).unlink(missing_ok=True)
+                self._compare(index)
                 continue
             taken = self._inspect(self._taken_path(index), index, on_note, is_whole=False)
             if taken is not None:
@@ -92,9 +100,20 @@ class ShardStore:
         return [index for index in range(self.count) if index not in self._shards]
 
     def to_make(self, index: int) -> list[int]:
-        """The requests of a missing shard that no earlier run made either, ascending."""
-        taken = self._decided(index)
+        """The requests of a missing shard that aren't decided, ascending."""
+        if index in self._reopened:
+            return sorted(self._reopened[index][1])
+        taken = read_requests(self._taken_path(index)) if index in self._taken else set()
         return [request for request in self.requests(index) if request not in taken]
+
+    def next_attempts(self, index: int) -> dict[int, int]:
+        """The requests of `to_make`, and how many attempts each has had."""
+        attempts = dict.fromkeys(self.to_make(index), 0)
+        if index in self._reopened:
+            for verdict in read_verdicts(self._path(index)):
+                if verdict.request in attempts:
+                    attempts[verdict.request] += 1
+        return attempts
 
     def decided(self) -> int:
         """How many requests are decided: of finished shards, or by an earlier run."""
@@ -112,8 +131,8 @@ class ShardStore:
     def versions(self) -> list[dict[str, str]]:
         """The different versions of the libraries that made the images that are there, in order."""
         found: list[dict[str, str]] = []
-        for index in sorted({*self._shards, *self._taken}):
-            shard = self._shards.get(index) or self._taken[index]
+        reopened = {index: shard for index, (shard, _) in self._reopened.items()}
+        for _, shard in sorted((self._taken | reopened | self._shards).items()):
             used = shard.versions or self._first_versions
             found += [one for one in used if one not in found]
         return found
@@ -142,7 +161,9 @@ class ShardStore:
         expected = self.requests(index)
         if sorted({outcome.verdict.request for outcome in outcomes}) != list(expected):
             raise ValueError(f"shard {index} must have requests {expected}")
-        taken = self._taken.get(index)
+        taken = self._taken.pop(index, None)
+        if index in self._reopened:
+            taken, _ = self._reopened.pop(index)
         self._shards[index] = self._write(
             self._path(index),
             index,
@@ -152,7 +173,25 @@ class ShardStore:
         )
         if taken is not None:
             self._taken_path(index).unlink(missing_ok=True)
-            del self._taken[index]
+        # A damaged shard that was made again is as it was before any verdict was revised.
+        self._compare(index)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing was rejected when all images were last looked across."""
+        return self._revisions.are_settled
+
+    def revise(self, verdicts: Sequence[Verdict]) -> None:
+        """Put other verdicts in place of those on the same images, for good.
+
+        A shard of theirs is missing again: its rejected images are gone.
+
+        Raises:
+            RunError: The disk is full.
+        """
+        self._revisions.add(verdicts)
+        for index in {verdict.request // self.shard_size for verdict in verdicts}:
+            self._compare(index)
 
     def take_over(
         self,
@@ -211,12 +250,28 @@ class ShardStore:
         return read_outcomes(self._path(index))
 
     def taken(self, index: int) -> list[Outcome]:
-        """What an earlier run made for a missing shard, in order of request and attempt.
+        """What was made for a missing shard before, in order of request and attempt.
 
         Raises:
             RunError: It has been damaged since it was opened.
         """
+        if index in self._reopened:
+            return [self._revisions.apply(outcome) for outcome in self.read(index)]
         return read_outcomes(self._taken_path(index)) if index in self._taken else []
+
+    def read_image(self, request: int) -> bytes:
+        """The file's content of a request's accepted image.
+
+        Raises:
+            KeyError: It has none.
+            RunError: Its shard has been damaged since it was opened.
+        """
+        index = request // self.shard_size
+        if self._read_last is None or self._read_last[0] != index:
+            outcomes = self.read(index)
+            images = {one.verdict.request: one.image for one in outcomes if one.image is not None}
+            self._read_last = index, images
+        return self._read_last[1][request]
 
     def verdicts(self) -> Iterator[Verdict]:
         """Every verdict of the finished shards, in order of request and attempt; no images."""
@@ -236,10 +291,19 @@ class ShardStore:
     def _taken_path(self, index: int) -> Path:
         return self.folder / f"taken-{index:06d}.parquet"
 
-    def _decided(self, index: int) -> set[int]:
-        if index not in self._taken:
-            return set()
-        return read_requests(self._taken_path(index))
+    def _compare(self, index: int) -> None:
+        """Reopen a finished shard if it doesn't agree with the revised verdicts."""
+        self._read_last = None
+        if index not in self._shards or not self._revisions.touch(self.requests(index)):
+            return
+        changed = [
+            now
+            for verdict in read_verdicts(self._path(index))
+            if (now := self._revisions.of(verdict)) != verdict
+        ]
+        if changed:
+            rejected = {verdict.request for verdict in changed if not verdict.accepted}
+            self._reopened[index] = self._shards.pop(index), rejected
 
     def _inspect(
         self, path: Path, index: int, on_note: Callable[[str], None], is_whole: bool = True

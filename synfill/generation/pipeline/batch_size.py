@@ -18,6 +18,7 @@ from synfill.files import atomic_write, user_cache
 from synfill.generation.models.resolve import ResolvedModel
 from synfill.generation.pipeline.precision import OutOfMemory, auto_batch_size
 from synfill.generation.pipeline.rates import measure_rate
+from synfill.records import Request
 
 if TYPE_CHECKING:
     from synfill.generation.pipeline.generator import Generator
@@ -29,8 +30,8 @@ WORTH: Final = 0.03
 WORTH_TIMING: Final = 16
 """A run of fewer batches than this, of the size in the table, isn't worth the timing."""
 
-Timer = Callable[["Generator", str, str, int], float]
-"""(generator, prompt, negative prompt, batch size) -> seconds an image; raises OutOfMemory."""
+Timer = Callable[["Generator", Request, int], float]
+"""(generator, request, batch size) -> seconds an image; raises OutOfMemory."""
 
 
 class BatchSizeMemory:
@@ -90,8 +91,7 @@ def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = N
 
 def find_batch_size(
     generator: Generator,
-    prompt: str,
-    negative_prompt: str,
+    request: Request,
     images: int,
     memory: BatchSizeMemory,
     on_note: Callable[[str], None],
@@ -101,8 +101,7 @@ def find_batch_size(
 
     Args:
         generator: A loaded model.
-        prompt: Any prompt of the run.
-        negative_prompt: Its negative prompt: with one some models compute twice as much.
+        request: Any request of the run: with a negative prompt some models compute twice as much.
         images: How many are to be made: few aren't worth timing.
         memory: What was found before; what is found now is kept there.
         on_note: Told what was found.
@@ -121,9 +120,7 @@ def find_batch_size(
     # A compiled network would be compiled anew for every size; what pays there pays here.
     try:
         with _uncompiled(model):
-            found, rate = largest_that_pays(
-                lambda size: timer(generator, prompt, negative_prompt, size)
-            )
+            found, rate = largest_that_pays(lambda size: timer(generator, request, size))
     except OutOfMemory:
         return 1  # the engine will say what can be done
     memory.keep(model, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from synfill.errors import UsageError, suggest
+from synfill.generation.models.families.family import find_family
 
 DTYPES: Final = ("float32", "bfloat16", "float16")
 """What --dtype takes beside "auto"."""
@@ -47,8 +48,6 @@ def find_dtype(wanted: str | None, device: str, half: str) -> str:
 
 _GIB: Final = 1 << 30
 
-# Weights of all parts in 16 bits, rounded up: with them on the device, the rest is for images.
-_WEIGHTS_GIB: Final = {"sd": 4, "sdxl": 8, "sd3": 28, "flux": 36, "pixart": 12, "sana": 9}
 # The VAE's last layers are what needs most: 128 to 512 channels at full size, several at a time.
 _BYTES_A_PIXEL: Final = 3 * 1024
 _LARGEST: Final = 32
@@ -71,7 +70,8 @@ def auto_batch_size(
     pixels = size[0] * size[1]
     if memory is None:
         return 32 if pixels <= 64 * 64 else 4 if pixels <= 256 * 256 else 1
-    room = 0.9 * memory - _WEIGHTS_GIB.get(family, 16) * _GIB
+    # With the weights on the device, the rest is for images.
+    room = 0.9 * memory - find_family(family).weights_gib * _GIB
     fits = max(1, int(room // (pixels * _BYTES_A_PIXEL)))
     # Apple's GPUs are kept busy by a few images; more only takes memory from the system.
     largest = 4 if device.startswith("mps") else _LARGEST

@@ -3,27 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """An image as the pipeline made it.
-
-    Attributes:
-        pixels: uint8, shape (height, width, 3), RGB.
-        finite: False if any of its values was NaN or infinite before it was made uint8. (diffusers
-            itself cuts infinite ones off before they come here.)
-        flagged: Whether the pipeline's own safety checker flagged it (it is then black).
-    """
-
-    pixels: NDArray[np.uint8]
-    finite: bool
-    flagged: bool
+from synfill.records import Sample
 
 
 class Batch(Sequence[Sample]):

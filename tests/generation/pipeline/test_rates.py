@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from asking import ask
 
 from synfill.generation.pipeline.rates import (
     PEAK_TFLOPS,
@@ -47,7 +48,7 @@ def test_an_unknown_model_has_no_estimate(generator):
 
 
 def test_a_warm_up_measures_a_rate(generator):
-    rate = measure_rate(generator("sd"), "a cat")
+    rate = measure_rate(generator("sd"), ask(["a cat"])[0])
     assert 0 < rate < 30
-    assert measure_rate(generator("sd").with_steps(6), "a cat", batch_size=2) > 0
+    assert measure_rate(generator("sd").with_steps(6), ask(["a cat"])[0], batch_size=2) > 0
     assert generator("sd").model.steps == 3
