@@ -55,15 +55,19 @@ def fill(
     assert isinstance(engine, Engine), "ENGINES holds engines"
     started = time.monotonic()
     store, checks = task.store, task.checks
+    made = 0
     try:
-        made = engine.make_missing(task, on_progress, on_note)
-        while checks.looks_across and not store.is_settled:
+        while True:
+            # A damaged shard is missing several times if images of it were rejected before.
+            while store.missing():
+                made += engine.make_missing(task, on_progress, on_note)
+            if store.is_settled or not checks.looks_across:
+                break
             # What is found stands on disk before anything is made anew: a run that is killed
             # here goes on with the same rejections.
             store.revise(
                 checks.look_across(task.requests, list(store.verdicts()), store.read_image)
             )
-            made += engine.make_missing(task, on_progress, on_note)
     finally:
         checks.close()
     accepted, rejected = set(), 0

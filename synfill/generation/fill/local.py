@@ -40,12 +40,9 @@ class LocalEngine(Engine):
         on_note: Callable[[str], None],
     ) -> int:
         """See `Engine`. The batch size is halved for good when memory runs out."""
-        missing = task.store.missing()
-        if not missing:
-            return 0
         with ExitStack() as stack:
             session = _Session(task, task.open_maker(), on_progress, on_note, stack)
-            for index in missing:
+            for index in task.store.missing():
                 session.make_shard(index)
             session.finish()
         return session.tally.made
