@@ -63,8 +63,20 @@ def run(folder, maker, total=20, batch_size=4, shard=8, tries=3, checks=(), **ch
         "max_tries": tries,
     }
     task = FillTask(**arguments | changes)
-    report = fill(task, LocalEngine(), on_progress=progress.append, on_note=notes.append)
-    return store, report, notes, progress
+    made = fill(task, LocalEngine(), on_progress=progress.append, on_note=notes.append)
+    return store, Report(store, made), notes, progress
+
+
+class Report:
+    """What a store holds, and how many images a session made."""
+
+    def __init__(self, store, made):
+        accepted = {verdict.request for verdict in store.verdicts() if verdict.accepted}
+        self.accepted = len(accepted)
+        self.rejected = sum(not verdict.accepted for verdict in store.verdicts())
+        self.unfilled = tuple(sorted(set(range(store.total)) - accepted))
+        self.made = made
+        self.batch_size = store.last_batch_size()
 
 
 def digest(folder):

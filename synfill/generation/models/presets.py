@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from synfill.generation.models.families.family import Size
+from synfill.generation.models.families.family import Family, Size, find_family
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Preset:
         scheduler: A name of `schedulers.SCHEDULERS`; None for the model's own.
         variant: The name of the 16-bit weight files, where the repository has them beside the
             32-bit ones: half the download.
-        max_sequence_length: Tokens of the long text encoder; None for the family's.
+        max_sequence_length: Tokens of the long text encoder; None where there is none.
         folder: Where it is inside this package; None for a model of the Hub.
         vocabulary: The only class and group words that it knows; None for a model of the world.
     """
@@ -60,115 +60,105 @@ _DIGITS: Final = frozenset(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 )
 
+
+def make_preset(name: str, model: str, family: Family, licence: str, **own: Any) -> Preset:
+    """A preset with its family's settings where it has none of its own.
+
+    Args:
+        name: The short name.
+        model: Hub id.
+        family: Its family.
+        licence: Its licence, or "".
+        own: Its own values of Preset's other fields.
+    """
+    usual: dict[str, Any] = {
+        "steps": family.steps,
+        "guidance_scale": family.guidance_scale,
+        "size": (family.native, family.native),
+        "max_sequence_length": family.max_sequence_length,
+    }
+    return Preset(name=name, model=model, family=family.name, licence=licence, **usual | own)
+
+
+_SD, _SDXL, _SD3, _FLUX, _PIXART, _SANA = map(
+    find_family, ("sd", "sdxl", "sd3", "flux", "pixart", "sana")
+)
+_DISTILLED: Final[Any] = {"steps": 4, "guidance_scale": 0.0}
+
 PRESETS: Final[tuple[Preset, ...]] = (
     # The model's own PNDM needs 50 steps for what DPM-Solver++ reaches in 25.
-    Preset(
+    make_preset(
         "sd15",
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
-        "sd",
+        _SD,
+        "creativeml-openrail-m",
         steps=25,
-        guidance_scale=7.5,
-        size=(512, 512),
-        licence="creativeml-openrail-m",
         scheduler="dpm++",
         variant="fp16",
     ),
-    Preset(
-        "sdxl",
-        "stabilityai/stable-diffusion-xl-base-1.0",
-        "sdxl",
-        steps=30,
-        guidance_scale=5.0,
-        size=(1024, 1024),
-        licence="openrail++",
-        variant="fp16",
+    make_preset(
+        "sdxl", "stabilityai/stable-diffusion-xl-base-1.0", _SDXL, "openrail++", variant="fp16"
     ),
-    Preset(
+    make_preset(
         "sdxl-turbo",
         "stabilityai/sdxl-turbo",
-        "sdxl",
-        steps=4,
-        guidance_scale=0.0,
+        _SDXL,
+        "sai-nc-community",
         size=(512, 512),
-        licence="sai-nc-community",
         variant="fp16",
+        **_DISTILLED,
     ),
-    Preset(
+    make_preset(
         "sd35-medium",
         "stabilityai/stable-diffusion-3.5-medium",
-        "sd3",
+        _SD3,
+        _STABILITY_LICENCE,
         steps=40,
-        guidance_scale=4.5,
-        size=(1024, 1024),
-        licence=_STABILITY_LICENCE,
     ),
-    Preset(
+    make_preset(
         "sd35-large",
         "stabilityai/stable-diffusion-3.5-large",
-        "sd3",
-        steps=28,
+        _SD3,
+        _STABILITY_LICENCE,
         guidance_scale=3.5,
-        size=(1024, 1024),
-        licence=_STABILITY_LICENCE,
     ),
-    Preset(
+    make_preset(
         "sd35-turbo",
         "stabilityai/stable-diffusion-3.5-large-turbo",
-        "sd3",
-        steps=4,
-        guidance_scale=0.0,
-        size=(1024, 1024),
-        licence=_STABILITY_LICENCE,
+        _SD3,
+        _STABILITY_LICENCE,
+        **_DISTILLED,
     ),
-    Preset(
-        "flux-dev",
-        "black-forest-labs/FLUX.1-dev",
-        "flux",
-        steps=28,
-        guidance_scale=3.5,
-        size=(1024, 1024),
-        licence="flux-1-dev-non-commercial-license",
+    make_preset(
+        "flux-dev", "black-forest-labs/FLUX.1-dev", _FLUX, "flux-1-dev-non-commercial-license"
     ),
-    Preset(
+    make_preset(
         "flux-schnell",
         "black-forest-labs/FLUX.1-schnell",
-        "flux",
-        steps=4,
-        guidance_scale=0.0,
-        size=(1024, 1024),
-        licence="apache-2.0",
+        _FLUX,
+        "apache-2.0",
         max_sequence_length=256,
+        **_DISTILLED,
     ),
-    Preset(
-        "pixart",
-        "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
-        "pixart",
-        steps=20,
-        guidance_scale=4.5,
-        size=(1024, 1024),
-        licence="openrail++",
-    ),
+    make_preset("pixart", "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", _PIXART, "openrail++"),
     # Trained for `synfill demo` on scikit-learn's digits; see docs/demo.md.
-    Preset(
+    make_preset(
         "demo",
         "demo",
-        "sd",
+        _SD,
+        "apache-2.0",
         steps=10,
         guidance_scale=1.5,
         size=(32, 32),
-        licence="apache-2.0",
         scheduler="dpm++",
         folder=Path(__file__).parent / "demo",
         vocabulary=_DIGITS | {"red ink", "green ink", "blue ink", "purple ink"},
     ),
-    Preset(
+    make_preset(
         "sana",
         "Efficient-Large-Model/Sana_1600M_1024px_diffusers",
-        "sana",
-        steps=20,
-        guidance_scale=4.5,
-        size=(1024, 1024),
-        licence="nscl-v2-custom",
+        _SANA,
+        "nscl-v2-custom",
         variant="fp16",
     ),
 )

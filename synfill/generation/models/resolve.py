@@ -18,7 +18,13 @@ from synfill.generation.models.families.family import Family, Size, family_of, f
 from synfill.generation.models.folder import ModelFolder, fingerprint_model, read_model_folder
 from synfill.generation.models.guidance import Interval, check_interval
 from synfill.generation.models.lora import find_lora
-from synfill.generation.models.presets import DEFAULT_MODEL, Preset, find_preset, short_names
+from synfill.generation.models.presets import (
+    DEFAULT_MODEL,
+    Preset,
+    find_preset,
+    make_preset,
+    short_names,
+)
 from synfill.generation.models.schedulers import check_scheduler, is_flow_matching
 from synfill.generation.pipeline.precision import find_dtype
 from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, Unreachable, snapshot
@@ -204,7 +210,7 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
         scheduler=scheduler,
         flow=flow,
         negative_prompts=family.takes_negatives(guidance, distilled=defaults.is_distilled),
-        max_sequence_length=defaults.max_sequence_length or family.max_sequence_length,
+        max_sequence_length=defaults.max_sequence_length,
         dtype=dtype,
         device=device,
         variant=None if is_local or dtype == "float32" else defaults.variant,
@@ -259,16 +265,11 @@ def _find_folder(
 
 def _defaults(model: str, family: Family, folder: ModelFolder | None) -> Preset:
     """A preset made from what the configuration says."""
-    distilled = family.is_distilled(Path(model).name, folder.scheduler if folder else {})
-    return Preset(
-        name="",
-        model=model,
-        family=family.name,
-        steps=DISTILLED_STEPS if distilled else family.steps,
-        guidance_scale=0.0 if distilled else family.guidance_scale,
-        size=family.native_size(folder.denoiser if folder else {}, folder.vae if folder else {}),
-        licence="",
-    )
+    denoiser, vae = (folder.denoiser, folder.vae) if folder else ({}, {})
+    own: dict[str, Any] = {"size": family.native_size(denoiser, vae)}
+    if family.is_distilled(Path(model).name, folder.scheduler if folder else {}):
+        own |= {"steps": DISTILLED_STEPS, "guidance_scale": 0.0}
+    return make_preset("", model, family, "", **own)
 
 
 def _half(family: Family, device: str) -> str:

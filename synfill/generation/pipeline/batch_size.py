@@ -46,7 +46,8 @@ class BatchSizeMemory:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._file = file or _usual_file()
+        cache = user_cache()
+        self._file = file or (cache / "batch-sizes.json" if cache is not None else None)
 
     def recall(self, model: ResolvedModel) -> int | None:
         """The batch size that was found for this model on this device; None if none was."""
@@ -81,12 +82,9 @@ def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = N
     Returns:
         On a CUDA GPU what was found there before, if anything; else what the table says.
     """
-    found = None
-    if model.device.startswith("cuda"):
-        found = (memory or BatchSizeMemory()).recall(model)
-    return found or auto_batch_size(
-        model.device, model.size, model.family, memory_bytes(model.device)
-    )
+    is_known = model.device.startswith("cuda")
+    found = (memory or BatchSizeMemory()).recall(model) if is_known else None
+    return found or _usual(model)
 
 
 def find_batch_size(
@@ -110,16 +108,18 @@ def find_batch_size(
     Returns:
         A power of two up to LARGEST; the table's where it isn't worth timing.
     """
+    import torch
+
     model = generator.model
     found = memory.recall(model)
     if found is not None:
         return found
-    usual = auto_batch_size(model.device, model.size, model.family, memory_bytes(model.device))
+    usual = _usual(model)
     if images < WORTH_TIMING * usual:
         return usual
     # A compiled network would be compiled anew for every size; what pays there pays here.
     try:
-        with _uncompiled(model):
+        with torch.compiler.set_stance("force_eager" if model.compile else "default"):
             found, rate = largest_that_pays(lambda size: timer(generator, request, size))
     except OutOfMemory:
         return 1  # the engine will say what can be done
@@ -152,15 +152,6 @@ def largest_that_pays(seconds_an_image: Callable[[int], float]) -> tuple[int, fl
     return size, rate
 
 
-def _uncompiled(model: ResolvedModel) -> contextlib.AbstractContextManager[Any]:
-    if not model.compile:
-        return contextlib.nullcontext()
-    import torch
-
-    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return stance
-
-
 def _key(model: ResolvedModel) -> str:
     """All that a batch size depends on: the device, the versions, the model, the image size."""
     import diffusers
@@ -181,6 +172,5 @@ def _key(model: ResolvedModel) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _usual_file() -> Path | None:
-    cache = user_cache()
-    return cache / "batch-sizes.json" if cache is not None else None
+def _usual(model: ResolvedModel) -> int:
+    return auto_batch_size(model.device, model.size, model.family, memory_bytes(model.device))
