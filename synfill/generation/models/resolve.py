@@ -8,7 +8,7 @@ and torch only to see which devices there are.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,19 +68,16 @@ class GeneratorSettings:
     guidance_interval: Interval | None = None
 
 
-@dataclass(frozen=True)
-class ResolvedModel:
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel(ModelInfo):
     """A generator with every setting known.
 
+    Its revision and pipeline are "" if the Hub couldn't be reached.
+
     Attributes:
-        id: Hub id, or the local folder's name.
         source: What it is loaded from: the Hub id, or the folder's absolute path.
-        revision: Commit, or fingerprint of the local files; "" if the Hub couldn't be reached.
         preset: Its short name; "" if it is no preset.
-        pipeline: diffusers class; "" if the Hub couldn't be reached.
         family: A name of FAMILIES.
-        licence: Identifier, or "".
-        is_local: Whether it is a local folder.
         steps: Denoising steps.
         guidance_scale: Guidance.
         size: (width, height) in pixels that it generates.
@@ -98,14 +95,9 @@ class ResolvedModel:
         guidance_interval: Between which shares of the steps there is guidance; None for all.
     """
 
-    id: str
     source: str
-    revision: str
     preset: str
-    pipeline: str
     family: str
-    licence: str
-    is_local: bool
     steps: int
     guidance_scale: float
     size: Size
@@ -124,7 +116,7 @@ class ResolvedModel:
 
     def info(self) -> ModelInfo:
         """The model as the card and run.json name it."""
-        return ModelInfo(self.id, self.revision, self.pipeline, self.licence, self.is_local)
+        return ModelInfo(**{each.name: getattr(self, each.name) for each in fields(ModelInfo)})
 
     def identity(self) -> dict[str, Any]:
         """The settings that change the images. Device, offload and where it lies don't."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from synfill.config.components import FAMILIES
 from synfill.config.registry import Component
@@ -25,6 +25,22 @@ _DISTILLED_NAME: Final = re.compile(
     r"(?:^|[-_./ ])(turbo|lightning|schnell)(?:$|[-_./ ])", re.IGNORECASE
 )
 _USUAL_VAE_FACTOR: Final = 8
+
+
+class Sampling(Protocol):
+    """What of a model's settings the encoding of its prompts depends on."""
+
+    @property
+    def guidance_scale(self) -> float:
+        """Guidance; up to 1 is without."""
+
+    @property
+    def negative_prompts(self) -> bool:
+        """Whether negative prompts have an effect."""
+
+    @property
+    def max_sequence_length(self) -> int | None:
+        """Tokens of its long text encoder; None where there is none."""
 
 
 class Family(Component):
@@ -70,12 +86,12 @@ class Family(Component):
     splits_negatives: ClassVar[bool] = False
     call: ClassVar[Mapping[str, Any]] = {}
 
-    def encode(self, pipe: Any, model: Any, prompt: str, negative: str) -> Embeddings:
+    def encode(self, pipe: Any, model: Sampling, prompt: str, negative: str) -> Embeddings:
         """Encode one prompt, so that it is encoded once however many images show it.
 
         Args:
             pipe: The pipeline.
-            model: Its settings, a ResolvedModel.
+            model: Its settings.
             prompt: The prompt.
             negative: Its negative prompt; "" for none.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal
 
-from synfill.generation.models.families.family import Embeddings, Family
+from synfill.generation.models.families.family import Embeddings, Family, Sampling
 
 TRUE_GUIDANCE: Final = 2.0
 """`true_cfg_scale` where a negative prompt is given. Distilled guidance stays on, so a small one
@@ -26,7 +26,7 @@ class Flux(Family):
     guidance_in_weights: ClassVar = True
     splits_negatives: ClassVar = True
 
-    def encode(self, pipe: Any, model: Any, prompt: str, negative: str) -> Embeddings:
+    def encode(self, pipe: Any, model: Sampling, prompt: str, negative: str) -> Embeddings:
         """Encode one prompt."""
         length = model.max_sequence_length
         positive, pooled, _ = pipe.encode_prompt(prompt, max_sequence_length=length)

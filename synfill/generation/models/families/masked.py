@@ -5,7 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
-from synfill.generation.models.families.family import Embeddings, Family, is_guided, present
+from synfill.generation.models.families.family import (
+    Embeddings,
+    Family,
+    Sampling,
+    is_guided,
+    present,
+)
 
 
 class MaskedFamily(Family):
@@ -16,7 +22,7 @@ class MaskedFamily(Family):
     call: ClassVar = {"use_resolution_binning": False, "negative_prompt": None}
     max_sequence_length: ClassVar = 300
 
-    def encode(self, pipe: Any, model: Any, prompt: str, negative: str) -> Embeddings:
+    def encode(self, pipe: Any, model: Sampling, prompt: str, negative: str) -> Embeddings:
         """Encode one prompt."""
         guided = is_guided(pipe, model.guidance_scale)
         extra: dict[str, Any] = {}

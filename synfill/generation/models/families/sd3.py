@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from synfill.generation.models.families.family import Embeddings, Family, is_guided, present
+from synfill.generation.models.families.family import (
+    Embeddings,
+    Family,
+    Sampling,
+    is_guided,
+    present,
+)
 
 
 class StableDiffusion3(Family):
@@ -19,7 +25,7 @@ class StableDiffusion3(Family):
     flow: ClassVar = True
     weights_gib: ClassVar = 28
 
-    def encode(self, pipe: Any, model: Any, prompt: str, negative: str) -> Embeddings:
+    def encode(self, pipe: Any, model: Sampling, prompt: str, negative: str) -> Embeddings:
         """Encode one prompt."""
         guided = is_guided(pipe, model.guidance_scale)
         positive, unguided, pooled, unguided_pooled = pipe.encode_prompt(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from synfill.generation.models.families.family import Embeddings, Family, is_guided, present
+from synfill.generation.models.families.family import (
+    Embeddings,
+    Family,
+    Sampling,
+    is_guided,
+    present,
+)
 
 
 class StableDiffusionXL(Family):
@@ -22,7 +28,7 @@ class StableDiffusionXL(Family):
     weights_gib: ClassVar = 8
     changes_guidance: ClassVar = True
 
-    def encode(self, pipe: Any, model: Any, prompt: str, negative: str) -> Embeddings:
+    def encode(self, pipe: Any, model: Sampling, prompt: str, negative: str) -> Embeddings:
         """Encode one prompt."""
         guided = is_guided(pipe, model.guidance_scale)
         # None and "" differ: SDXL was trained with zeros in place of an empty prompt.

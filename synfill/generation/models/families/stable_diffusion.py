@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from synfill.generation.models.families.family import Embeddings, Family, is_guided, present
+from synfill.generation.models.families.family import (
+    Embeddings,
+    Family,
+    Sampling,
+    is_guided,
+    present,
+)
 
 
 class StableDiffusion(Family):
@@ -23,7 +29,7 @@ class StableDiffusion(Family):
     weights_gib: ClassVar = 4
     changes_guidance: ClassVar = True
 
-    def encode(self, pipe: Any, model: Any, prompt: str, negative: str) -> Embeddings:
+    def encode(self, pipe: Any, model: Sampling, prompt: str, negative: str) -> Embeddings:
         """Encode one prompt."""
         guided = is_guided(pipe, model.guidance_scale)
         positive, unguided = pipe.encode_prompt(
