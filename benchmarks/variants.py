@@ -20,7 +20,7 @@ import ways
 
 from synfill.generation.pipeline.generator import Generator
 from synfill.generation.pipeline.load import make_ready
-from synfill.generation.pipeline.precision import OutOfMemory
+from synfill.generation.pipeline.samples import OutOfMemory
 from synfill.records import Cell, Request
 
 Change = Callable[[Any], object]

@@ -10,7 +10,7 @@ from synfill.generation.fill.fill import fill
 from synfill.generation.fill.local import LocalEngine
 from synfill.generation.fill.store import ShardStore
 from synfill.generation.fill.task import FillTask
-from synfill.generation.pipeline.precision import OutOfMemory
+from synfill.generation.pipeline.samples import OutOfMemory
 from synfill.quality.check import Facts
 from synfill.quality.judge import Checks
 from synfill.records import Cell, ImageProfile, Request, Sample

@@ -20,7 +20,7 @@ from synfill.quality.check import Check, Finding, Inspector
 
 
 class Dark(Check):
-    """Rejects bright images, and the second of two with the same first pixel."""
+    """Rejects bright images."""
 
     name: Literal["dark"] = "dark"
     at_most: float = Field(255.0, description="The largest mean in grey levels.")

@@ -18,7 +18,7 @@ from synfill.generation.fill.encode import encode, extension
 from synfill.generation.fill.shard import Outcome
 from synfill.generation.fill.tally import Tally
 from synfill.generation.fill.task import Engine, FillTask, Maker, Progress
-from synfill.generation.pipeline.precision import OutOfMemory
+from synfill.generation.pipeline.samples import OutOfMemory
 from synfill.records import Request, Sample, Verdict
 
 File = tuple[bytes, str]

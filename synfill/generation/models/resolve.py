@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from synfill.devices import find_device, has_bfloat16
 from synfill.errors import UsageError, suggest
+from synfill.generation.models.dtype import find_dtype
 from synfill.generation.models.families.family import Family, Size, family_of, find_family
 from synfill.generation.models.folder import ModelFolder, fingerprint_model, read_model_folder
 from synfill.generation.models.guidance import Interval, check_interval
@@ -26,7 +27,6 @@ from synfill.generation.models.presets import (
     short_names,
 )
 from synfill.generation.models.schedulers import check_scheduler, is_flow_matching
-from synfill.generation.pipeline.precision import find_dtype
 from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, Unreachable, snapshot
 from synfill.records import ModelInfo
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from synfill.devices import device_name, memory_bytes
 from synfill.errors import RunError
 from synfill.files import atomic_write, user_cache
+from synfill.generation.models.families.family import find_family
 from synfill.generation.models.resolve import ResolvedModel
-from synfill.generation.pipeline.precision import OutOfMemory, auto_batch_size
 from synfill.generation.pipeline.rates import measure_rate
+from synfill.generation.pipeline.samples import OutOfMemory
 from synfill.records import Request
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ WORTH: Final = 0.03
 
 WORTH_TIMING: Final = 16
 """A run of fewer batches than this, of the size in the table, isn't worth the timing."""
+
+_GIB: Final = 1 << 30
+
+# The VAE's last layers are what needs most: 128 to 512 channels at full size, several at a time.
+_BYTES_A_PIXEL: Final = 3 * 1024
+_LARGEST_OF_TABLE: Final = 32
 
 Timer = Callable[["Generator", Request, int], float]
 """(generator, request, batch size) -> seconds an image; raises OutOfMemory."""
@@ -72,6 +79,23 @@ class BatchSizeMemory:
         return content if isinstance(content, dict) else {}
 
 
+def auto_batch_size(model: ResolvedModel) -> int:
+    """How many images to make at a time: from tables, not from timing, so always the same.
+
+    Returns:
+        A power of two, 1 to 32. If it doesn't fit after all, the engine halves it.
+    """
+    pixels, memory = model.size[0] * model.size[1], memory_bytes(model.device)
+    if memory is None:
+        return 32 if pixels <= 64 * 64 else 4 if pixels <= 256 * 256 else 1
+    # With the weights on the device, the rest is for images.
+    room = 0.9 * memory - find_family(model.family).weights_gib * _GIB
+    fits = max(1, int(room // (pixels * _BYTES_A_PIXEL)))
+    # Apple's GPUs are kept busy by a few images; more only takes memory from the system.
+    largest = 4 if model.device.startswith("mps") else _LARGEST_OF_TABLE
+    return min(largest, 1 << (fits.bit_length() - 1))
+
+
 def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = None) -> int:
     """How many images are made at a time as far as is known without timing.
 
@@ -84,7 +108,7 @@ def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = N
     """
     is_known = model.device.startswith("cuda")
     found = (memory or BatchSizeMemory()).recall(model) if is_known else None
-    return found or _usual(model)
+    return found or auto_batch_size(model)
 
 
 def find_batch_size(
@@ -114,7 +138,7 @@ def find_batch_size(
     found = memory.recall(model)
     if found is not None:
         return found
-    usual = _usual(model)
+    usual = auto_batch_size(model)
     if images < WORTH_TIMING * usual:
         return usual
     # A compiled network would be compiled anew for every size; what pays there pays here.
@@ -170,7 +194,3 @@ def _key(model: ResolvedModel) -> str:
         "offloaded" if model.offload else "",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _usual(model: ResolvedModel) -> int:
-    return auto_batch_size(model.device, model.size, model.family, memory_bytes(model.device))

@@ -20,9 +20,8 @@ from synfill.generation.models.families.family import find_family
 from synfill.generation.models.guidance import interval_arguments
 from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
 from synfill.generation.pipeline.load import load_pipeline
-from synfill.generation.pipeline.precision import OutOfMemory
 from synfill.generation.pipeline.prompt_cache import PromptCache
-from synfill.generation.pipeline.samples import Batch, hand_over
+from synfill.generation.pipeline.samples import Batch, OutOfMemory, hand_over
 from synfill.records import ModelInfo, Request, Sample
 
 

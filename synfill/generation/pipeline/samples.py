@@ -8,6 +8,18 @@ from typing import Any, overload
 from synfill.records import Sample
 
 
+class OutOfMemory(Exception):
+    """The device has no room for a batch of this size.
+
+    Args:
+        batch: How many images were being made.
+    """
+
+    def __init__(self, batch: int) -> None:
+        super().__init__(f"out of memory at a batch of {batch}")
+        self.batch = batch
+
+
 class Batch(Sequence[Sample]):
     """The images of one call. Taking one waits until the device has handed them over.
 

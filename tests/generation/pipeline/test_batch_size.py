@@ -6,20 +6,44 @@ from dataclasses import replace
 import pytest
 from asking import ask
 
+from synfill.generation.pipeline import batch_size
 from synfill.generation.pipeline.batch_size import (
     LARGEST,
     WORTH_TIMING,
     BatchSizeMemory,
+    auto_batch_size,
     expected_batch_size,
     find_batch_size,
     largest_that_pays,
 )
 from synfill.generation.pipeline.generator import Generator
-from synfill.generation.pipeline.precision import OutOfMemory
 from synfill.generation.pipeline.rates import measure_rate
+from synfill.generation.pipeline.samples import OutOfMemory
 
+GIB = 1 << 30
 MANY = 32 * WORTH_TIMING
 REQUEST = ask(["a cat"])[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "family", "memory", "batch"),
+    [
+        ("cpu", (64, 64), "sd", None, 32),
+        ("cpu", (256, 256), "sd", None, 4),
+        ("cpu", (512, 512), "sd", None, 1),
+        ("cuda", (512, 512), "sd", 80 * GIB, 32),
+        ("cuda", (1024, 1024), "sdxl", 80 * GIB, 16),
+        ("cuda", (1024, 1024), "sdxl", 12 * GIB, 1),
+        ("cuda", (1024, 1024), "flux", 24 * GIB, 1),
+        ("mps", (512, 512), "sd", 48 * GIB, 4),
+    ],
+)
+def test_the_batch_size_is_from_a_table(
+    generator, monkeypatch, device, size, family, memory, batch
+):
+    monkeypatch.setattr(batch_size, "memory_bytes", {device: memory}.get)
+    model = replace(generator("sd").model, device=device, size=size, family=family)
+    assert auto_batch_size(model) == batch
 
 
 def timed(rates, fits=1000):

@@ -15,8 +15,8 @@ from synfill.generation.models.families.family import find_family
 from synfill.generation.models.families.stable_diffusion import StableDiffusion
 from synfill.generation.models.resolve import GeneratorSettings
 from synfill.generation.pipeline.generator import Generator, load_generator
-from synfill.generation.pipeline.precision import OutOfMemory
 from synfill.generation.pipeline.prompt_cache import PromptCache
+from synfill.generation.pipeline.samples import OutOfMemory
 from synfill.quality.check import Facts
 from synfill.quality.judge import Checks
 from synfill.records import Cell, Request
