@@ -13,13 +13,16 @@ import numpy as np
 import torch
 
 from synfill.generation.fill.encode import encode
-from synfill.generation.fill.engine import FillReport, fill
+from synfill.generation.fill.fill import fill
+from synfill.generation.fill.local import LocalEngine
 from synfill.generation.fill.shard import shard_size
 from synfill.generation.fill.store import ShardStore
-from synfill.generation.models.families import ADAPTERS
+from synfill.generation.fill.task import FillTask
+from synfill.generation.models.families.family import find_family
 from synfill.generation.models.resolve import ResolvedModel
 from synfill.generation.pipeline.generator import Generator
-from synfill.quality.checks import default_checks
+from synfill.quality.check import Facts
+from synfill.quality.judge import Checks
 from synfill.records import Cell, ImageProfile, Request
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -42,7 +45,7 @@ class Network:
         width, height = (side // factor for side in model.size)
         shape = (rows, pipe.unet.config.in_channels, height, width)
         with torch.inference_mode():
-            found = ADAPTERS[model.family].encode(pipe, model, PROMPTS[0], "")
+            found = find_family(model.family).encode(pipe, model, PROMPTS[0], "")
             self._latents = torch.randn(shape, device=device, dtype=dtype)
             self._call: dict[str, Any] = {
                 "encoder_hidden_states": found["prompt_embeds"].repeat(rows, 1, 1)
@@ -129,7 +132,7 @@ def best_plain_batch(pipe: Any, model: ResolvedModel, limit: float) -> int:
     return best
 
 
-def engine(generator: Generator, batch: int, images: int, form: str) -> FillReport:
+def engine(generator: Generator, batch: int, images: int, form: str) -> None:
     """(d) synfill's engine: a plan to finished shards, checked and encoded."""
     requests = [
         Request(number, Cell(str(number % 10)), PROMPTS[number % len(PROMPTS)], "", number)
@@ -138,26 +141,24 @@ def engine(generator: Generator, batch: int, images: int, form: str) -> FillRepo
     profile = profile_of(generator.model, form)
     with tempfile.TemporaryDirectory() as folder:
         store = ShardStore(Path(folder), images, shard_size(batch))
-        generator.encode_ahead((request.prompt, request.negative_prompt) for request in requests)
-        report = fill(
-            requests,
-            generator,
-            store,
-            lambda request: profile,
-            default_checks(generator.model.size),
+        task = FillTask(
+            requests=requests,
+            open_maker=lambda: generator,
+            store=store,
+            profile_of=lambda request: profile,
+            checks=Checks(Facts(generator.model.size)),
             batch_size=batch,
             max_tries=1,
-            on_progress=lambda progress: None,
-            on_note=print,
         )
-    if report.unfilled:
-        raise RuntimeError(f"{len(report.unfilled)} images were rejected: nothing can be compared")
-    return report
+        fill(task, LocalEngine(), on_progress=lambda progress: None, on_note=print)
+        rejected = sum(not verdict.accepted for verdict in store.verdicts())
+    if rejected:
+        raise RuntimeError(f"{rejected} images were rejected: nothing can be compared")
 
 
 def encode_seconds(generator: Generator, form: str) -> float:
     """Seconds to encode one image of this model's in one thread."""
-    samples = generator.make(PROMPTS[:1], [""], [0])
+    samples = generator.make([Request(0, Cell("0"), PROMPTS[0], "", 0)])
     profile = profile_of(generator.model, form)
     times = []
     for _ in range(5):

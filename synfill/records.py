@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -145,7 +145,9 @@ class Request:
         cell: What it is to show.
         prompt: The positive prompt.
         negative_prompt: The negative prompt; empty for none.
-        seed: The seed of its first attempt; attempt k uses seed + k.
+        seed: The seed of this attempt.
+        source_row: The row of the real image that it starts from; None if it starts from none.
+        attempt: 0 for the first try. The plan holds first tries.
     """
 
     id: int
@@ -153,6 +155,33 @@ class Request:
     prompt: str
     negative_prompt: str
     seed: int
+    source_row: int | None = None
+    attempt: int = 0
+
+    @property
+    def first_seed(self) -> int:
+        """The seed of its first attempt; attempt k has the k-th after it."""
+        return self.seed - self.attempt
+
+    def again(self, attempt: int) -> Request:
+        """The same request, at another attempt."""
+        return replace(self, seed=self.first_seed + attempt, attempt=attempt)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image as a generator made it.
+
+    Attributes:
+        pixels: uint8, shape (height, width, 3), RGB.
+        finite: False if any of its values was NaN or infinite before it was made uint8. (diffusers
+            itself cuts infinite ones off before they come here.)
+        flagged: Whether the pipeline's own safety checker flagged it (it is then black).
+    """
+
+    pixels: NDArray[np.uint8]
+    finite: bool
+    flagged: bool
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from synfill.config.layouts import check_layout
 from synfill.devices import check_device_name
 from synfill.errors import UsageError, suggest
 from synfill.files import read_yaml
+from synfill.generation.models.families.family import find_family
 from synfill.generation.models.guidance import check_shares, guided_steps
-from synfill.generation.models.presets import FAMILIES, find_preset, short_names, size_multiple
+from synfill.generation.models.presets import find_preset, short_names
 from synfill.generation.models.resolve import check_size
-from synfill.generation.models.schedulers import check_scheduler, is_flow_family
+from synfill.generation.models.schedulers import check_scheduler
 from synfill.hub.revisions import is_revision
 from synfill.hub.snapshot import REPO_ID
 
@@ -180,7 +181,7 @@ def _check_size(settings: BalanceSettings) -> None:
     preset = find_preset(settings.model)
     if (size := settings.pixels) is not None:
         # Of any other model it isn't known before its files are read.
-        multiple = size_multiple(FAMILIES[preset.family], {}) if preset else 1
+        multiple = find_family(preset.family).size_multiple({}) if preset else 1
         is_known = preset is not None and preset.folder is None
         check_size(size, multiple if is_known else 1, settings.model)
 
@@ -188,7 +189,7 @@ def _check_size(settings: BalanceSettings) -> None:
 def _check_scheduler(settings: BalanceSettings) -> None:
     if settings.scheduler is not None:
         preset = find_preset(settings.model)
-        flow = preset is not None and is_flow_family(preset.family)
+        flow = preset is not None and find_family(preset.family).flow
         check_scheduler(settings.scheduler, settings.model, {}, flow=flow)
 
 

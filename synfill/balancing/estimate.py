@@ -54,7 +54,7 @@ def _measured(model: ResolvedModel, plan: Plan, batch_size: int | None, reporter
     reporter.note(f"Loading {model.id} on {model.device} to measure it.")
     generator = load_generator(model)
     size = min(batch_size or expected_batch_size(model), len(plan))
-    seconds = measure_rate(generator, plan[0].prompt, plan[0].negative_prompt, size)
+    seconds = measure_rate(generator, plan[0], size)
     return (
         f"Time: about {_hours(seconds * len(plan))} hours on this machine ({model.device}; "
         f"measured: {seconds:.3g} s an image at batch size {size})."

@@ -14,6 +14,7 @@ from synfill.balancing.target import Target
 from synfill.config.balance import BalanceSettings
 from synfill.data.images import Inspection
 from synfill.generation.models.resolve import ResolvedModel
+from synfill.quality.judge import identify_checks
 from synfill.records import JsonObject, LabelTable
 
 CONTENT, LABELS, PROMPTS = "source content", "source labels", "prompts"
@@ -59,6 +60,7 @@ def run_identity(
         "max-tries": settings.max_tries,
         "format": settings.format,
         "rename-columns": settings.rename_columns,
+        **identify_checks(settings.check),
     }
 
 

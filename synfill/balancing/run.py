@@ -16,9 +16,10 @@ from synfill.balancing.warnings import tell_doubts
 from synfill.config.balance import BalanceOptions, BalanceSettings, make_settings
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
-from synfill.generation.fill.engine import Progress, fill
+from synfill.generation.fill.fill import fill
 from synfill.generation.fill.shard import shard_size
 from synfill.generation.fill.store import ShardStore
+from synfill.generation.fill.task import FillTask, Progress
 from synfill.generation.pipeline.batch_size import (
     BatchSizeMemory,
     expected_batch_size,
@@ -27,7 +28,8 @@ from synfill.generation.pipeline.batch_size import (
 from synfill.hub.upload.destination import Destination, PushSettings, check_destination
 from synfill.hub.upload.listing import read_dataset
 from synfill.hub.upload.push import Pushed, push_dataset
-from synfill.quality.checks import default_checks
+from synfill.quality.check import Facts
+from synfill.quality.judge import Checks
 from synfill.records import ImageProfile, JsonObject, Request
 from synfill.report.shortfall import what_is_missing
 from synfill.reporter import Reporter, reporting
@@ -454,10 +456,7 @@ def _first_state(prepared: Prepared, generator: Generator | None, reporter: Repo
     size = prepared.settings.batch_size
     if size is None and generator is not None and prepared.model.device.startswith("cuda"):
         plan = prepared.plan
-        size = find_batch_size(
-            generator, plan[0].prompt, plan[0].negative_prompt, len(plan), BatchSizeMemory(),
-            reporter.note,
-        )  # fmt: skip
+        size = find_batch_size(generator, plan[0], len(plan), BatchSizeMemory(), reporter.note)
     elif size is None:
         size = expected_batch_size(prepared.model)
     return RunState(
@@ -488,21 +487,17 @@ def _generate(
     if store.decided() and store.missing():
         done = store.decided()
         reporter.note(f"Going on: {done:,} of {len(prepared.plan):,} images are done.")
-    left = (prepared.plan[i] for index in store.missing() for i in store.to_make(index))
-    generator.encode_ahead((request.prompt, request.negative_prompt) for request in left)
-    batch_size = prepared.settings.batch_size or store.last_batch_size() or first_batch_size
-    generator.expect_batches_of(min(batch_size, len(prepared.plan)))
-    fill(
-        prepared.plan,
-        generator,
-        store,
-        ProfileChooser(prepared).choose,
-        default_checks(prepared.model.size),
-        batch_size=batch_size,
-        max_tries=prepared.settings.max_tries,
-        on_progress=on_progress,
-        on_note=reporter.warn,
+    settings, model = prepared.settings, prepared.model
+    task = FillTask(
+        requests=prepared.plan,
+        open_maker=lambda: generator,
+        store=store,
+        profile_of=ProfileChooser(prepared).choose,
+        checks=Checks(Facts(model.size, prepared.label.names, model.device), settings.check),
+        batch_size=settings.batch_size or store.last_batch_size() or first_batch_size,
+        max_tries=settings.max_tries,
     )
+    fill(task, settings.engine, on_progress=on_progress, on_note=reporter.warn)
 
 
 class ProfileChooser:
@@ -532,7 +527,7 @@ class ProfileChooser:
         """The profile of a request's image."""
         of_class = self._of_class[request.cell.label]
         choices = of_class if len(of_class) else self._all
-        return self._profiles[int(choices[request.seed % len(choices)])]
+        return self._profiles[int(choices[request.first_seed % len(choices)])]
 
 
 def _result(prepared: Prepared, record: RunRecord, was_finished: bool = False) -> BalanceResult:

@@ -134,7 +134,10 @@ def _unfinished(
     @lru_cache(2)
     def of_shard(index: int) -> dict[int, list[Outcome]]:
         found: dict[int, list[Outcome]] = {}
+        undecided = () if index in finished else store.to_make(index)
         for outcome in store.read(index) if index in finished else store.taken(index):
+            if outcome.verdict.request in undecided:
+                continue
             found.setdefault(outcome.verdict.request, []).append(outcome)
         return found
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict
+from typing import Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import (
     BaseModel,
@@ -22,8 +22,10 @@ from pydantic import (
 
 from synfill.balancing.checks import text_problems
 from synfill.balancing.target import LARGEST, MAX_SEED, parse_number
+from synfill.config.components import CHECKS, ENGINES
 from synfill.config.problems import across_fields, find_problems
 from synfill.config.recipe import read_recipe
+from synfill.config.registry import Chosen, Component
 from synfill.config.shipped import find_recipe
 from synfill.config.training import DataSettings, SyntheticSettings
 from synfill.errors import UsageError
@@ -87,6 +89,8 @@ class BalanceSettings(BaseModel):
     batch_size: int | None = Field(None, ge=1, le=MAX_BATCH)
     seed: int = Field(0, ge=0, le=MAX_SEED)
     max_tries: int = Field(3, ge=1, le=100)
+    check: tuple[Annotated[Component, Chosen(CHECKS)], ...] = ()
+    engine: Annotated[Component, Chosen(ENGINES)] = Field("local", validate_default=True)
     offload: bool = False
     compile: bool = False
 
@@ -103,10 +107,10 @@ class BalanceSettings(BaseModel):
     create_pr: bool = False
     commit_message: str | None = None
 
-    @field_validator("group", "replace_class", "prompt", "modifiers", mode="before")
+    @field_validator("group", "replace_class", "prompt", "modifiers", "check", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        return (value,) if isinstance(value, str | dict) else value
 
     @field_validator("guidance_interval", mode="before")
     @classmethod
@@ -286,6 +290,8 @@ class BalanceOptions(TypedDict, total=False):
     batch_size: int | Literal["auto"] | None
     seed: int
     max_tries: int
+    check: str | dict[str, Any] | Component | list[Any] | tuple[Any, ...]
+    engine: str | dict[str, Any] | Component
     offload: bool
     compile: bool
     format: OutputFormat

@@ -1,1 +1,1 @@
-"""Which images may go into a dataset."""
+"""Which images may go into a dataset: one check a file."""

@@ -15,6 +15,7 @@ _OWN_MATTERS = {
     "dry_run",
     "batch_size",
     "device",
+    "engine",
     "offload",
     *PUSHING,
 }

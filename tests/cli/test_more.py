@@ -28,9 +28,9 @@ def made(monkeypatch):
     seeds = []
     start = Generator.start
 
-    def counting(self, prompts, negative_prompts, numbers):
-        seeds.extend(numbers)
-        return start(self, prompts, negative_prompts, numbers)
+    def counting(self, requests):
+        seeds.extend(request.seed for request in requests)
+        return start(self, requests)
 
     monkeypatch.setattr(Generator, "start", counting)
     return seeds

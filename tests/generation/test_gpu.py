@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from asking import ask
 
 from synfill.generation.models.resolve import GeneratorSettings
 from synfill.generation.pipeline.generator import load_generator
@@ -25,21 +26,21 @@ def loaded(request, model):
 
 
 def test_batches_in_flight_do_not_disturb_each_other(loaded):
-    alone = [loaded.make(PROMPTS, [""] * 3, [seed, 2, 3]) for seed in range(6)]
-    begun = [loaded.start(PROMPTS, [""] * 3, [seed, 2, 3]) for seed in range(6)]
+    alone = [loaded.make(ask(PROMPTS, [""] * 3, [seed, 2, 3])) for seed in range(6)]
+    begun = [loaded.start(ask(PROMPTS, [""] * 3, [seed, 2, 3])) for seed in range(6)]
     for batch, expected in zip(begun, alone, strict=True):
         for one, other in zip(batch, expected, strict=True):
             assert np.array_equal(one.pixels, other.pixels) and one.finite
 
 
 def test_the_text_encoders_leave_the_gpu_until_they_are_needed(loaded):
-    expected = loaded.make(PROMPTS, [""] * 3, [1, 2, 3])
+    expected = loaded.make(ask(PROMPTS, [""] * 3, [1, 2, 3]))
     encoder = loaded._pipe.text_encoder
-    loaded.encode_ahead((prompt, "") for prompt in PROMPTS)
+    loaded.expect(ask(PROMPTS), 3)
     assert encoder.device.type == "cpu"
-    parked = loaded.make(PROMPTS, [""] * 3, [1, 2, 3])
+    parked = loaded.make(ask(PROMPTS, [""] * 3, [1, 2, 3]))
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(expected, parked, strict=True))
-    loaded.make(["a bird"], [""], [1])
+    loaded.make(ask(["a bird"], [""], [1]))
     assert encoder.device.type == "cuda"
 
 
@@ -47,8 +48,8 @@ def test_the_text_encoders_leave_the_gpu_until_they_are_needed(loaded):
 def test_offloading_and_compiling_change_an_image_by_rounding_only(loaded, change):
     other = load_generator(replace(loaded.model, **change))
     for one, expected in zip(
-        other.make(PROMPTS, [""] * 3, [1, 2, 3]),
-        loaded.make(PROMPTS, [""] * 3, [1, 2, 3]),
+        other.make(ask(PROMPTS, [""] * 3, [1, 2, 3])),
+        loaded.make(ask(PROMPTS, [""] * 3, [1, 2, 3])),
         strict=True,
     ):
         assert np.abs(one.pixels.astype(int) - expected.pixels.astype(int)).max() <= 2

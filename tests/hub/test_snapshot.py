@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from asking import ask
 from huggingface_hub import constants
 
 from synfill.errors import RunError, UsageError
@@ -132,7 +133,7 @@ def test_a_cached_model_is_loaded_offline_and_its_commit_is_known(offline, model
     assert found.guidance_scale == 0
     loaded = load_generator(found)
     assert (loaded.info.id, loaded.info.revision) == ("owner/Name-Turbo", COMMIT)
-    (sample,) = loaded.make(["a cat"], [""], [1])
+    (sample,) = loaded.make(ask(["a cat"], [""], [1]))
     assert sample.pixels.shape == (64, 64, 3)
 
 
@@ -149,4 +150,4 @@ def test_a_cached_lora_is_identified_by_its_commit(offline, model, tmp_path):
     cached(offline, "owner/lora", tiny_models.make_lora(tmp_path / "lora", model("sd")))
     found = resolve(str(model("sd")), lora="owner/lora", steps=1)
     assert (found.lora, found.lora_revision) == ("owner/lora", COMMIT)
-    assert load_generator(found).make(["a cat"], [""], [1])[0].finite
+    assert load_generator(found).make(ask(["a cat"], [""], [1]))[0].finite

@@ -7,7 +7,7 @@ quality would learn that. The same pixels and profile always give the same bytes
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -97,31 +97,13 @@ def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    convert = _CONVERSIONS.get(mode)
-    return convert(image) if convert else image.convert(mode)
-
-
-def _to_16_bits(image: Image.Image) -> Image.Image:
-    return Image.fromarray(np.asarray(image.convert("L"), np.uint16) * np.uint16(_TO_16_BITS))
-
-
-def _to_32_bits(image: Image.Image) -> Image.Image:
-    return Image.fromarray(np.asarray(image.convert("L"), np.int32) * np.int32(_TO_16_BITS))
-
-
-def _to_palette(image: Image.Image) -> Image.Image:
-    return image.quantize(_PALETTE_COLOURS, Image.Quantize.MEDIANCUT)
-
-
-_CONVERSIONS: Final[Mapping[str, Callable[[Image.Image], Image.Image]]] = {
-    "I;16": _to_16_bits,
-    "I;16B": _to_16_bits,
-    "I;16L": _to_16_bits,
-    "I;16N": _to_16_bits,
-    "I": _to_32_bits,  # how Pillow gave 16-bit grey PNG files before it had a mode for them
-    "P": _to_palette,
-    "PA": _to_palette,
-}
+    if mode in ("P", "PA"):
+        return image.quantize(_PALETTE_COLOURS, Image.Quantize.MEDIANCUT)
+    if mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        # "I" is how Pillow gave 16-bit grey PNG files before it had a mode for them.
+        grey = np.asarray(image.convert("L"), np.int32 if mode == "I" else np.uint16)
+        return Image.fromarray(grey * _TO_16_BITS)
+    return image.convert(mode)
 
 
 def _plain_mode(mode: str) -> str:
@@ -130,14 +112,10 @@ def _plain_mode(mode: str) -> str:
 
 
 def _options(format_: str, profile: ImageProfile) -> dict[str, Any]:
-    if format_ == "JPEG":
-        return _jpeg_options(profile)
     if format_ == "WEBP":
         return {"lossless": profile.lossless}
-    return {}
-
-
-def _jpeg_options(profile: ImageProfile) -> dict[str, Any]:
+    if format_ != "JPEG":
+        return {}
     options: dict[str, Any] = {"progressive": profile.progressive}
     if profile.jpeg_tables:
         options["qtables"] = [list(table) for table in profile.jpeg_tables]

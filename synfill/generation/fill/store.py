@@ -2,16 +2,19 @@
 
 A shard is written to a temporary name, synced, and renamed last: that it exists is the proof that
 it is done. What an earlier run made of a shard's requests, where that isn't all of them, lies
-beside the shards until the rest is made. Knows requests and verdicts by number, neither prompts
-nor models.
+beside the shards until the rest is made. So do verdicts that were revised once all shards were
+done: a shard that doesn't agree with them yet is missing again. Knows requests and verdicts by
+number, neither prompts nor models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from synfill.errors import RunError
+from synfill.generation.fill.revisions import Revisions
 from synfill.generation.fill.shard import (
     DAMAGE,
     Outcome,
@@ -23,6 +26,22 @@ from synfill.generation.fill.shard import (
     write_shard,
 )
 from synfill.records import Verdict
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What there is of a missing shard: what an earlier run made of it, or all of it before some
+    of its verdicts were revised.
+
+    Attributes:
+        path: The file.
+        shard: What it says of itself.
+        left: The requests that aren't decided, ascending.
+    """
+
+    path: Path
+    shard: Shard
+    left: list[int]
 
 
 class ShardStore:
@@ -66,16 +85,20 @@ class ShardStore:
         for temporary in folder.glob(".*.tmp"):
             temporary.unlink()
         self._shards: dict[int, Shard] = {}
-        self._taken: dict[int, Shard] = {}
+        self._open: dict[int, _Part] = {}
+        self._revisions = Revisions(folder, on_note)
+        self._last_read: tuple[int, dict[int, bytes]] | None = None
         for index in range(self.count):
-            shard = self._inspect(self._path(index), index, on_note)
-            if shard is not None:
-                self._shards[index] = shard
+            found = self._inspect(self._path(index), index, on_note)
+            if found is not None:
+                self._shards[index], _ = found
                 self._taken_path(index).unlink(missing_ok=True)
+                self._compare(index)
                 continue
-            taken = self._inspect(self._taken_path(index), index, on_note, is_whole=False)
-            if taken is not None:
-                self._taken[index] = taken
+            path = self._taken_path(index)
+            found = self._inspect(path, index, on_note, is_whole=False)
+            if found is not None:
+                self._open[index] = _Part(path, found[0], found[1])
 
     @property
     def count(self) -> int:
@@ -92,9 +115,17 @@ class ShardStore:
         return [index for index in range(self.count) if index not in self._shards]
 
     def to_make(self, index: int) -> list[int]:
-        """The requests of a missing shard that no earlier run made either, ascending."""
-        taken = self._decided(index)
-        return [request for request in self.requests(index) if request not in taken]
+        """The requests of a missing shard that aren't decided, ascending."""
+        part = self._open.get(index)
+        return part.left if part is not None else list(self.requests(index))
+
+    def next_attempts(self, index: int) -> dict[int, int]:
+        """The requests of `to_make`, and how many attempts each has had."""
+        attempts = dict.fromkeys(self.to_make(index), 0)
+        for verdict in read_verdicts(self._open[index].path) if index in self._open else ():
+            if verdict.request in attempts:
+                attempts[verdict.request] += 1
+        return attempts
 
     def decided(self) -> int:
         """How many requests are decided: of finished shards, or by an earlier run."""
@@ -112,8 +143,8 @@ class ShardStore:
     def versions(self) -> list[dict[str, str]]:
         """The different versions of the libraries that made the images that are there, in order."""
         found: list[dict[str, str]] = []
-        for index in sorted({*self._shards, *self._taken}):
-            shard = self._shards.get(index) or self._taken[index]
+        parts = {index: part.shard for index, part in self._open.items()}
+        for _, shard in sorted((parts | self._shards).items()):
             used = shard.versions or self._first_versions
             found += [one for one in used if one not in found]
         return found
@@ -142,17 +173,34 @@ class ShardStore:
         expected = self.requests(index)
         if sorted({outcome.verdict.request for outcome in outcomes}) != list(expected):
             raise ValueError(f"shard {index} must have requests {expected}")
-        taken = self._taken.get(index)
+        part = self._open.pop(index, None)
         self._shards[index] = self._write(
             self._path(index),
             index,
             outcomes,
-            [*(taken.batch_sizes if taken else ()), *batch_sizes],
-            [*(taken.versions if taken else ()), *self._versions],
+            [*(part.shard.batch_sizes if part else ()), *batch_sizes],
+            [*(part.shard.versions if part else ()), *self._versions],
         )
-        if taken is not None:
-            self._taken_path(index).unlink(missing_ok=True)
-            del self._taken[index]
+        self._taken_path(index).unlink(missing_ok=True)
+        # A damaged shard that was made again is as it was before any verdict was revised.
+        self._compare(index)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing was rejected when all images were last looked across."""
+        return self._revisions.are_settled
+
+    def revise(self, verdicts: Sequence[Verdict]) -> None:
+        """Put other verdicts in place of those on the same images, for good.
+
+        A shard of theirs is missing again: its rejected images are gone.
+
+        Raises:
+            RunError: The disk is full.
+        """
+        self._revisions.add(verdicts)
+        for index in {verdict.request // self.shard_size for verdict in verdicts}:
+            self._compare(index)
 
     def take_over(
         self,
@@ -174,10 +222,13 @@ class ShardStore:
             RunError: The disk is full.
         """
         decided = {outcome.verdict.request for outcome in outcomes}
-        is_whole = decided == set(self.requests(index))
-        path = self._path(index) if is_whole else self._taken_path(index)
+        left = [request for request in self.requests(index) if request not in decided]
+        path = self._taken_path(index) if left else self._path(index)
         shard = self._write(path, index, outcomes, batch_sizes, versions)
-        (self._shards if is_whole else self._taken)[index] = shard
+        if left:
+            self._open[index] = _Part(path, shard, left)
+        else:
+            self._shards[index] = shard
 
     def _write(
         self,
@@ -211,12 +262,28 @@ class ShardStore:
         return read_outcomes(self._path(index))
 
     def taken(self, index: int) -> list[Outcome]:
-        """What an earlier run made for a missing shard, in order of request and attempt.
+        """What was made for a missing shard before, in order of request and attempt.
 
         Raises:
             RunError: It has been damaged since it was opened.
         """
-        return read_outcomes(self._taken_path(index)) if index in self._taken else []
+        if index not in self._open:
+            return []
+        return [self._revisions.apply(one) for one in read_outcomes(self._open[index].path)]
+
+    def read_image(self, request: int) -> bytes:
+        """The file's content of a request's accepted image.
+
+        Raises:
+            KeyError: It has none.
+            RunError: Its shard has been damaged since it was opened.
+        """
+        index = request // self.shard_size
+        if self._last_read is None or self._last_read[0] != index:
+            outcomes = self.read(index)
+            images = {one.verdict.request: one.image for one in outcomes if one.image is not None}
+            self._last_read = index, images
+        return self._last_read[1][request]
 
     def verdicts(self) -> Iterator[Verdict]:
         """Every verdict of the finished shards, in order of request and attempt; no images."""
@@ -236,16 +303,22 @@ class ShardStore:
     def _taken_path(self, index: int) -> Path:
         return self.folder / f"taken-{index:06d}.parquet"
 
-    def _decided(self, index: int) -> set[int]:
-        if index not in self._taken:
-            return set()
-        return read_requests(self._taken_path(index))
+    def _compare(self, index: int) -> None:
+        """Reopen a finished shard if it doesn't agree with the revised verdicts."""
+        self._last_read = None
+        if index not in self._shards or not self._revisions.touch(self.requests(index)):
+            return
+        pairs = [(one, self._revisions.of(one)) for one in read_verdicts(self._path(index))]
+        changed = [now for before, now in pairs if now != before]
+        if changed:
+            left = sorted({verdict.request for verdict in changed if not verdict.accepted})
+            self._open[index] = _Part(self._path(index), self._shards.pop(index), left)
 
     def _inspect(
         self, path: Path, index: int, on_note: Callable[[str], None], is_whole: bool = True
-    ) -> Shard | None:
-        """What a shard says, after a look at its footer and its request numbers. None if it isn't
-        there, or was removed because it is damaged.
+    ) -> tuple[Shard, list[int]] | None:
+        """What a shard says, after a look at its footer and its request numbers, and the requests
+        that aren't in it. None if it isn't there, or was removed because it is damaged.
         """
         try:
             shard = read_header(path)
@@ -257,7 +330,7 @@ class ShardStore:
             ids = read_requests(path)
             if ids != set(expected) if is_whole else not ids < set(expected):
                 raise ValueError("requests are missing in it")
-            return shard
+            return shard, [request for request in expected if request not in ids]
         except FileNotFoundError:
             return None
         except DAMAGE as error:

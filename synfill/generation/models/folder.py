@@ -6,9 +6,12 @@ Works on a local folder and on a snapshot of the Hub alike. Knows neither torch 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from synfill.errors import RunError, SynfillError, UsageError
 from synfill.files import parse_yaml
@@ -17,8 +20,15 @@ from synfill.records import JsonObject
 
 _SMALL: Final = 1 << 20
 _LARGEST_CONFIG: Final = 4 << 20
-_LARGEST_SIZE: Final = 1 << 16
-_MOST_BLOCKS: Final = 16
+_Size = Annotated[int, Field(gt=0, le=1 << 16)]
+_Blocks = Annotated[list[_Size], Field(min_length=1, max_length=16)]
+_SIZES: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "sample_size": TypeAdapter(
+        _Size | Annotated[list[_Size], Field(min_length=2, max_length=2)] | None
+    ),
+    "block_out_channels": TypeAdapter(_Blocks | None),
+    "encoder_block_out_channels": TypeAdapter(_Blocks | None),
+}
 
 _WEIGHTS: Final = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
@@ -72,8 +82,7 @@ def read_model_folder(path: Path, name: str) -> ModelFolder:
         if isinstance(pipeline, list):
             raise _custom_code(name, str(pipeline))
         raise RunError(f"{index_file} names no pipeline class.", _FETCH_AGAIN)
-    _check_parts(path, index)
-    _refuse_custom_code(path, index, name)
+    _check_parts(path, index, name)
     denoiser = next((part for part in ("unet", "transformer") if (path / part).is_dir()), "")
     return ModelFolder(
         path=path,
@@ -102,12 +111,8 @@ def check_weights(folder: ModelFolder, name: str) -> str | None:
     """
     for part, value in folder.index.items():
         # Without its files, transformers makes up a tokenizer that knows no word.
-        wanted = (
-            part.startswith("tokenizer")
-            and isinstance(value, list)
-            and value[:1] not in ([], [None])
-        )
-        if wanted and not (folder.path / part).is_dir():
+        is_wanted = isinstance(value, list) and value[:1] not in ([], [None])
+        if part.startswith("tokenizer") and is_wanted and not (folder.path / part).is_dir():
             raise RunError(f"{name} has no {part}/.", _FETCH_AGAIN)
     variants: set[str] = set()
     for config in sorted(folder.path.glob("*/config.json")):
@@ -134,10 +139,12 @@ def fingerprint_model(path: Path) -> str:
         32 hexadecimal digits.
     """
     digest = hashlib.blake2b(digest_size=16)
-    files = [path] if path.is_file() else sorted(_visible_files(path))
-    for file in files:
-        name = file.name if file == path else file.relative_to(path).as_posix()
-        size = file.stat().st_size
+    root = path.parent if path.is_file() else path
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        parts = file.relative_to(root).parts
+        if not file.is_file() or (file != path and any(part.startswith(".") for part in parts)):
+            continue
+        name, size = "/".join(parts), file.stat().st_size
         digest.update(f"{name}\0{size}\0".encode())
         with file.open("rb") as stream:
             digest.update(stream.read(_SMALL))
@@ -145,14 +152,6 @@ def fingerprint_model(path: Path) -> str:
                 stream.seek(max(size - _SMALL, _SMALL))
                 digest.update(stream.read())
     return digest.hexdigest()
-
-
-def _visible_files(path: Path) -> list[Path]:
-    return [
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
 
 
 def _read_json(path: Path) -> JsonObject:
@@ -171,16 +170,13 @@ def _read_json(path: Path) -> JsonObject:
 def _read_sizes(path: Path) -> JsonObject:
     """A part's config.json, whose sizes are used here and must be sizes."""
     config = _read_json(path)
-    for key in ("sample_size", "block_out_channels", "encoder_block_out_channels"):
-        value = config.get(key)
-        is_list = isinstance(value, list) and (
-            len(value) == 2 if key == "sample_size" else 0 < len(value) <= _MOST_BLOCKS
-        )
-        numbers = value if is_list else [value] if key == "sample_size" else []
-        if value is not None and not (
-            numbers and all(type(n) is int and 0 < n <= _LARGEST_SIZE for n in numbers)
-        ):
-            raise RunError(f"{path} is broken: '{key}' can't be {value!r:.60}.", _FETCH_AGAIN)
+    for key, form in _SIZES.items():
+        try:
+            form.validate_python(config.get(key), strict=True)
+        except ValidationError:
+            raise RunError(
+                f"{path} is broken: '{key}' can't be {config[key]!r:.60}.", _FETCH_AGAIN
+            ) from None
     return config
 
 
@@ -210,28 +206,26 @@ def _what_it_is(path: Path) -> str:
     return "Name the folder that save_pretrained() wrote, the one with model_index.json in it."
 
 
-def _check_parts(path: Path, index: JsonObject) -> None:
-    """See that each part that has a folder names a library and a class, or two nulls."""
+def _check_parts(path: Path, index: JsonObject, name: str) -> None:
+    """See that each part that has a folder names a library and a class, or two nulls.
+
+    Raises:
+        RunError: One doesn't.
+        UsageError: One brings code of its own.
+    """
     for part, value in index.items():
-        is_part = not part.startswith("_") and (path / part).is_dir()
+        if part.startswith("_") or not (path / part).is_dir():
+            continue
         is_pair = isinstance(value, list) and len(value) == 2
-        if is_part and not (is_pair and all(one is None or isinstance(one, str) for one in value)):
+        if not (is_pair and all(one is None or isinstance(one, str) for one in value)):
             raise RunError(
                 f"{path / 'model_index.json'} is broken: '{part}' should be a library and a "
                 f"class, not {value!r:.60}.",
                 _FETCH_AGAIN,
             )
-
-
-def _refuse_custom_code(path: Path, index: JsonObject, name: str) -> None:
-    for part, value in index.items():
-        if part.startswith("_") or not isinstance(value, list) or len(value) != 2:
-            continue
         library = value[0]
-        if isinstance(library, str) and library not in _LIBRARIES:
-            file = path / part / f"{library}.py"
-            if file.is_file():
-                raise _custom_code(name, f"{part}/{file.name}")
+        if library not in (None, *_LIBRARIES) and (path / part / f"{library}.py").is_file():
+            raise _custom_code(name, f"{part}/{library}.py")
 
 
 def _custom_code(name: str, what: str) -> UsageError:

@@ -10,18 +10,18 @@ each step changes the pipeline's scale and its embeddings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from synfill.errors import UsageError
+from synfill.generation.models.families.family import Family
 
 Interval = tuple[float, float]
 """(start, stop) as shares of the steps, 0 <= start < stop <= 1."""
 
-FAMILIES_WITH_INTERVAL: Final = ("sd", "sdxl")
-"""Families whose pipelines look at the scale anew in every step, and take new embeddings then."""
 
-
-def check_interval(interval: Interval, scale: float, steps: int, family: str, model: str) -> None:
+def check_interval(
+    interval: Interval, scale: float, steps: int, family: Family, model: str
+) -> None:
     """Refuse an interval that is none, or that a model can't be sampled with.
 
     Args:
@@ -37,7 +37,7 @@ def check_interval(interval: Interval, scale: float, steps: int, family: str, mo
     """
     check_shares(interval)
     start, stop = interval
-    if family not in FAMILIES_WITH_INTERVAL:
+    if not family.changes_guidance:
         raise UsageError(
             f"{model} can't change its guidance between steps.",
             "Leave --guidance-interval out; Stable Diffusion and SDXL can do it.",
@@ -84,8 +84,8 @@ def interval_arguments(
         interval: When there is guidance.
         scale: The guidance scale then, above 1.
         steps: Denoising steps.
-        embeddings: As `families.PromptCache.batch` gives them, with the negative ones; of a family
-            of FAMILIES_WITH_INTERVAL.
+        embeddings: As `PromptCache.batch` gives them, with the negative ones; of a family that
+            changes its guidance.
     """
     import torch
 

@@ -8,33 +8,30 @@ and torch only to see which devices there are.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from synfill.devices import find_device, has_bfloat16
 from synfill.errors import UsageError, suggest
+from synfill.generation.models.dtype import find_dtype
+from synfill.generation.models.families.family import Family, Size, family_of, find_family
 from synfill.generation.models.folder import ModelFolder, fingerprint_model, read_model_folder
 from synfill.generation.models.guidance import Interval, check_interval
+from synfill.generation.models.lora import find_lora
 from synfill.generation.models.presets import (
     DEFAULT_MODEL,
-    FAMILIES,
-    TURBO_STEPS,
-    Family,
     Preset,
-    Size,
-    family_of,
     find_preset,
-    is_turbo,
-    native_size,
+    make_preset,
     short_names,
-    size_multiple,
 )
-from synfill.generation.models.schedulers import check_scheduler, is_flow_family, is_flow_matching
-from synfill.generation.pipeline.precision import find_dtype
+from synfill.generation.models.schedulers import check_scheduler, is_flow_matching
 from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, Unreachable, snapshot
 from synfill.records import ModelInfo
+
+DISTILLED_STEPS: Final = 4
+"""Steps of a distilled model that is no preset."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +68,16 @@ class GeneratorSettings:
     guidance_interval: Interval | None = None
 
 
-@dataclass(frozen=True)
-class ResolvedModel:
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel(ModelInfo):
     """A generator with every setting known.
 
+    Its revision and pipeline are "" if the Hub couldn't be reached.
+
     Attributes:
-        id: Hub id, or the local folder's name.
         source: What it is loaded from: the Hub id, or the folder's absolute path.
-        revision: Commit, or fingerprint of the local files; "" if the Hub couldn't be reached.
         preset: Its short name; "" if it is no preset.
-        pipeline: diffusers class; "" if the Hub couldn't be reached.
-        family: A key of `presets.FAMILIES`.
-        licence: Identifier, or "".
-        is_local: Whether it is a local folder.
+        family: A name of FAMILIES.
         steps: Denoising steps.
         guidance_scale: Guidance.
         size: (width, height) in pixels that it generates.
@@ -101,14 +95,9 @@ class ResolvedModel:
         guidance_interval: Between which shares of the steps there is guidance; None for all.
     """
 
-    id: str
     source: str
-    revision: str
     preset: str
-    pipeline: str
     family: str
-    licence: str
-    is_local: bool
     steps: int
     guidance_scale: float
     size: Size
@@ -127,7 +116,7 @@ class ResolvedModel:
 
     def info(self) -> ModelInfo:
         """The model as the card and run.json name it."""
-        return ModelInfo(self.id, self.revision, self.pipeline, self.licence, self.is_local)
+        return ModelInfo(**{each.name: getattr(self, each.name) for each in fields(ModelInfo)})
 
     def identity(self) -> dict[str, Any]:
         """The settings that change the images. Device, offload and where it lies don't."""
@@ -172,35 +161,36 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
         family = family_of(folder.pipeline)
     else:
         assert preset is not None, "only a preset is resolved without its files"
-        family = FAMILIES[preset.family]
+        family = find_family(preset.family)
     defaults = preset or _defaults(settings.model, family, folder)
-    scheduler = settings.scheduler or defaults.scheduler
     own_scheduler = folder.scheduler if folder else {}
-    flow = is_flow_matching(own_scheduler) or is_flow_family(family.name)
+    flow = family.flow or is_flow_matching(own_scheduler)
+    scheduler = settings.scheduler or defaults.scheduler
     if scheduler is not None:
         check_scheduler(scheduler, name, own_scheduler, flow=flow)
     size = settings.size or defaults.size
-    check_size(size, size_multiple(family, folder.vae if folder else {}), name)
+    check_size(size, family.size_multiple(folder.vae if folder else {}), name)
     steps = defaults.steps if settings.steps is None else settings.steps
     guidance = defaults.guidance_scale
     if settings.guidance_scale is not None:
         guidance = settings.guidance_scale
     _check_numbers(steps, guidance)
     if settings.guidance_interval is not None:
-        check_interval(settings.guidance_interval, guidance, steps, family.name, name)
+        check_interval(settings.guidance_interval, guidance, steps, family, name)
     device = find_device(settings.device)
     if settings.offload and device == "cpu":
         raise UsageError(
             "--offload moves parts of the model between a GPU and main memory; here is no GPU.",
             "Leave --offload out.",
         )
-    dtype = find_dtype(settings.dtype, device, _half(defaults.half, device, family))
-    lora, lora_revision = _find_lora(settings.lora)
+    dtype = find_dtype(settings.dtype, device, _half(family, device))
+    lora, lora_revision = find_lora(settings.lora)
     path = folder.path if folder else None
+    revision = path.name if path else ""
     return ResolvedModel(
         id=path.name if is_local and path else name,
         source=str(path) if is_local else name,
-        revision=_revision(path, is_local),
+        revision=fingerprint_model(path) if is_local and path else revision,
         preset=preset.name if preset else "",
         pipeline=folder.pipeline if folder else "",
         family=family.name,
@@ -211,7 +201,7 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
         size=size,
         scheduler=scheduler,
         flow=flow,
-        negative_prompts=_takes_negative(defaults, family, guidance),
+        negative_prompts=family.takes_negatives(guidance, distilled=defaults.is_distilled),
         max_sequence_length=defaults.max_sequence_length,
         dtype=dtype,
         device=device,
@@ -267,39 +257,18 @@ def _find_folder(
 
 def _defaults(model: str, family: Family, folder: ModelFolder | None) -> Preset:
     """A preset made from what the configuration says."""
-    scheduler: Mapping[str, Any] = folder.scheduler if folder else {}
-    turbo = is_turbo(Path(model).name, family, scheduler)
-    return Preset(
-        name="",
-        model=model,
-        family=family.name,
-        steps=TURBO_STEPS if turbo else family.steps,
-        guidance_scale=0.0 if turbo else family.guidance_scale,
-        size=native_size(family, folder.denoiser if folder else {}, folder.vae if folder else {}),
-        licence="",
-        half="float16" if family.name == "sana" else "bfloat16",
-        max_sequence_length=family.max_sequence_length,
-        negative_prompts=not turbo,
-    )
+    denoiser, vae = (folder.denoiser, folder.vae) if folder else ({}, {})
+    own: dict[str, Any] = {"size": family.native_size(denoiser, vae)}
+    if family.is_distilled(Path(model).name, folder.scheduler if folder else {}):
+        own |= {"steps": DISTILLED_STEPS, "guidance_scale": 0.0}
+    return make_preset("", model, family, "", **own)
 
 
-def _half(wanted: str, device: str, family: Family) -> str:
+def _half(family: Family, device: str) -> str:
     """The 16-bit type on a GPU: bfloat16 needs one that has it, and not all models bear float16."""
-    bears_float16 = family.name in ("sd", "sdxl")
-    if wanted == "bfloat16" and bears_float16 and device.startswith("cuda"):
-        return wanted if has_bfloat16(device) else "float16"
-    return wanted
-
-
-def _takes_negative(defaults: Preset, family: Family, guidance: float) -> bool:
-    """FLUX has guidance in its weights and takes negative prompts whatever its scale is."""
-    return defaults.negative_prompts if family.name == "flux" else guidance > 1
-
-
-def _revision(path: Path | None, is_local: bool) -> str:
-    if path is None:
-        return ""
-    return fingerprint_model(path) if is_local else path.name
+    if family.bears_float16 and device.startswith("cuda") and not has_bfloat16(device):
+        return "float16"
+    return family.half
 
 
 def check_size(size: Size, multiple: int, name: str) -> None:
@@ -322,47 +291,3 @@ def _check_numbers(steps: int, guidance: float) -> None:
         raise UsageError(f"--steps must be at least 1, not {steps}.")
     if not 0 <= guidance <= 1000:
         raise UsageError(f"--guidance-scale must be 0 or more, not {guidance}.")
-
-
-def _find_lora(lora: str | None) -> tuple[str, str]:
-    """What a LoRA is loaded from and its revision; nothing is fetched but its commit."""
-    if not lora:
-        return "", ""
-    path = Path(os.path.expanduser(lora))
-    if os.path.exists(path):
-        return str(path.resolve()), fingerprint_model(lora_file(path.resolve()))
-    if not REPO_ID.fullmatch(lora):
-        raise UsageError(
-            f"There is no LoRA '{lora}': it is no file, no folder, and no Hub id (owner/name).",
-            "Check the spelling.",
-        )
-    return lora, snapshot(lora, None, ["README.md"], "LoRA").name
-
-
-def lora_file(path: Path) -> Path:
-    """The one safetensors file of a LoRA.
-
-    Args:
-        path: The file, or a folder with it.
-
-    Raises:
-        UsageError: None in the folder, several, or a file of another kind.
-    """
-    if path.is_file():
-        if path.suffix != ".safetensors":
-            raise UsageError(
-                f"The LoRA {path} is no .safetensors file; other files can run code when read.",
-                "Convert it once where you trust it.",
-            )
-        return path
-    files = sorted(path.glob("*.safetensors"))
-    usual = path / "pytorch_lora_weights.safetensors"
-    if usual in files:
-        return usual
-    if len(files) != 1:
-        listed = ", ".join(file.name for file in files[:10]) or "none"
-        raise UsageError(
-            f"A LoRA folder must have one .safetensors file; in {path} there is: {listed}.",
-            "Name the file itself.",
-        )
-    return files[0]

@@ -50,11 +50,6 @@ def is_flow_matching(scheduler: Mapping[str, Any]) -> bool:
     )
 
 
-def is_flow_family(family: str) -> bool:
-    """Whether all models of a family were trained by flow matching."""
-    return family in ("sd3", "flux", "sana")
-
-
 def check_scheduler(name: str, model: str, own: Mapping[str, Any], *, flow: bool) -> None:
     """Refuse a scheduler that there isn't, or that this model can't be sampled with.
 

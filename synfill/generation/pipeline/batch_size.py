@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from synfill.devices import device_name, memory_bytes
 from synfill.errors import RunError
 from synfill.files import atomic_write, user_cache
+from synfill.generation.models.families.family import find_family
 from synfill.generation.models.resolve import ResolvedModel
-from synfill.generation.pipeline.precision import OutOfMemory, auto_batch_size
 from synfill.generation.pipeline.rates import measure_rate
+from synfill.generation.pipeline.samples import OutOfMemory
+from synfill.records import Request
 
 if TYPE_CHECKING:
     from synfill.generation.pipeline.generator import Generator
@@ -29,8 +31,14 @@ WORTH: Final = 0.03
 WORTH_TIMING: Final = 16
 """A run of fewer batches than this, of the size in the table, isn't worth the timing."""
 
-Timer = Callable[["Generator", str, str, int], float]
-"""(generator, prompt, negative prompt, batch size) -> seconds an image; raises OutOfMemory."""
+_GIB: Final = 1 << 30
+
+# The VAE's last layers are what needs most: 128 to 512 channels at full size, several at a time.
+_BYTES_A_PIXEL: Final = 3 * 1024
+_LARGEST_OF_TABLE: Final = 32
+
+Timer = Callable[["Generator", Request, int], float]
+"""(generator, request, batch size) -> seconds an image; raises OutOfMemory."""
 
 
 class BatchSizeMemory:
@@ -45,7 +53,8 @@ class BatchSizeMemory:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._file = file or _usual_file()
+        cache = user_cache()
+        self._file = file or (cache / "batch-sizes.json" if cache is not None else None)
 
     def recall(self, model: ResolvedModel) -> int | None:
         """The batch size that was found for this model on this device; None if none was."""
@@ -70,6 +79,23 @@ class BatchSizeMemory:
         return content if isinstance(content, dict) else {}
 
 
+def auto_batch_size(model: ResolvedModel) -> int:
+    """How many images to make at a time: from tables, not from timing, so always the same.
+
+    Returns:
+        A power of two, 1 to 32. If it doesn't fit after all, the engine halves it.
+    """
+    pixels, memory = model.size[0] * model.size[1], memory_bytes(model.device)
+    if memory is None:
+        return 32 if pixels <= 64 * 64 else 4 if pixels <= 256 * 256 else 1
+    # With the weights on the device, the rest is for images.
+    room = 0.9 * memory - find_family(model.family).weights_gib * _GIB
+    fits = max(1, int(room // (pixels * _BYTES_A_PIXEL)))
+    # Apple's GPUs are kept busy by a few images; more only takes memory from the system.
+    largest = 4 if model.device.startswith("mps") else _LARGEST_OF_TABLE
+    return min(largest, 1 << (fits.bit_length() - 1))
+
+
 def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = None) -> int:
     """How many images are made at a time as far as is known without timing.
 
@@ -80,18 +106,14 @@ def expected_batch_size(model: ResolvedModel, memory: BatchSizeMemory | None = N
     Returns:
         On a CUDA GPU what was found there before, if anything; else what the table says.
     """
-    found = None
-    if model.device.startswith("cuda"):
-        found = (memory or BatchSizeMemory()).recall(model)
-    return found or auto_batch_size(
-        model.device, model.size, model.family, memory_bytes(model.device)
-    )
+    is_known = model.device.startswith("cuda")
+    found = (memory or BatchSizeMemory()).recall(model) if is_known else None
+    return found or auto_batch_size(model)
 
 
 def find_batch_size(
     generator: Generator,
-    prompt: str,
-    negative_prompt: str,
+    request: Request,
     images: int,
     memory: BatchSizeMemory,
     on_note: Callable[[str], None],
@@ -101,8 +123,7 @@ def find_batch_size(
 
     Args:
         generator: A loaded model.
-        prompt: Any prompt of the run.
-        negative_prompt: Its negative prompt: with one some models compute twice as much.
+        request: Any request of the run: with a negative prompt some models compute twice as much.
         images: How many are to be made: few aren't worth timing.
         memory: What was found before; what is found now is kept there.
         on_note: Told what was found.
@@ -111,19 +132,19 @@ def find_batch_size(
     Returns:
         A power of two up to LARGEST; the table's where it isn't worth timing.
     """
+    import torch
+
     model = generator.model
     found = memory.recall(model)
     if found is not None:
         return found
-    usual = auto_batch_size(model.device, model.size, model.family, memory_bytes(model.device))
+    usual = auto_batch_size(model)
     if images < WORTH_TIMING * usual:
         return usual
     # A compiled network would be compiled anew for every size; what pays there pays here.
     try:
-        with _uncompiled(model):
-            found, rate = largest_that_pays(
-                lambda size: timer(generator, prompt, negative_prompt, size)
-            )
+        with torch.compiler.set_stance("force_eager" if model.compile else "default"):
+            found, rate = largest_that_pays(lambda size: timer(generator, request, size))
     except OutOfMemory:
         return 1  # the engine will say what can be done
     memory.keep(model, found)
@@ -155,15 +176,6 @@ def largest_that_pays(seconds_an_image: Callable[[int], float]) -> tuple[int, fl
     return size, rate
 
 
-def _uncompiled(model: ResolvedModel) -> contextlib.AbstractContextManager[Any]:
-    if not model.compile:
-        return contextlib.nullcontext()
-    import torch
-
-    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return stance
-
-
 def _key(model: ResolvedModel) -> str:
     """All that a batch size depends on: the device, the versions, the model, the image size."""
     import diffusers
@@ -182,8 +194,3 @@ def _key(model: ResolvedModel) -> str:
         "offloaded" if model.offload else "",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _usual_file() -> Path | None:
-    cache = user_cache()
-    return cache / "batch-sizes.json" if cache is not None else None

@@ -1,6 +1,6 @@
-"""The one place that runs diffusers: prompts, negative prompts and seeds in, pixels out.
+"""The one place that runs diffusers: requests in, pixels out.
 
-Neither knows where the prompts come from nor where the images go. Importing this module imports
+Neither knows where the requests come from nor where the images go. Importing this module imports
 no torch; `load_generator` does.
 """
 
@@ -16,14 +16,13 @@ import numpy as np
 
 from synfill.devices import free_caches, is_out_of_memory
 from synfill.errors import RunError
-from synfill.generation.models.families import ADAPTERS, FLUX_TRUE_GUIDANCE
+from synfill.generation.models.families.family import find_family
 from synfill.generation.models.guidance import interval_arguments
 from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
 from synfill.generation.pipeline.load import load_pipeline
-from synfill.generation.pipeline.precision import OutOfMemory
 from synfill.generation.pipeline.prompt_cache import PromptCache
-from synfill.generation.pipeline.samples import Batch, Sample, hand_over
-from synfill.records import ModelInfo
+from synfill.generation.pipeline.samples import Batch, OutOfMemory, hand_over
+from synfill.records import ModelInfo, Request, Sample
 
 
 class Generator:
@@ -37,8 +36,8 @@ class Generator:
     def __init__(self, pipe: Any, model: ResolvedModel) -> None:
         self.model = model
         self._pipe = pipe
-        self._adapter = ADAPTERS.get(model.family)
-        self._cache = PromptCache(pipe, model, self._adapter) if self._adapter else None
+        self._family = find_family(model.family)
+        self._cache = PromptCache(pipe, model) if self._family.encodes else None
         self._accepted = inspect.signature(pipe.__call__).parameters
         # A compiled denoiser is kept to one batch size: every other one is compiled anew.
         self._static_batch = 0
@@ -55,31 +54,25 @@ class Generator:
         other.model = replace(self.model, steps=steps)
         return other
 
-    def expect_batches_of(self, batch_size: int) -> None:
-        """Say how large batches will be, before the first.
+    def expect(self, requests: Iterable[Request], batch_size: int) -> None:
+        """Hear what will be asked for, before the first batch.
 
-        A compiled denoiser fills smaller ones up to it, so that it is compiled once, and an image
-        doesn't depend on whether a full batch was made before in this session.
-        """
-        self._static_batch = batch_size
+        A compiled denoiser fills smaller batches up to this size, so that it is compiled once, and
+        an image doesn't depend on whether a full batch was made before in this session.
 
-    def encode_ahead(self, prompts: Iterable[tuple[str, str]]) -> None:
-        """Encode the prompts of a whole run, then take the text encoders off the GPU.
-
-        Nothing happens where they are in nobody's way (without a CUDA GPU, or with `offload`), nor
-        where the embeddings of all prompts are too large to be kept. A prompt that wasn't named
-        brings them back.
-
-        Args:
-            prompts: Pairs of a prompt and its negative prompt.
+        Prompts are encoded ahead, and the text encoders then taken off the GPU, unless they are in
+        nobody's way (without a CUDA GPU, or with `offload`) or the embeddings of all prompts are
+        too large to be kept. A prompt that wasn't named brings them back.
         """
         import torch
 
+        self._static_batch = batch_size
         if self._cache is None or self.model.offload or not self.model.device.startswith("cuda"):
             return
+        pairs = dict.fromkeys((request.prompt, request.negative_prompt) for request in requests)
         try:
             with torch.inference_mode():
-                if self._cache.keep_all(list(dict.fromkeys(prompts))):
+                if self._cache.keep_all(list(pairs)):
                     self._cache.park_encoders()
         except RuntimeError as error:
             # Then prompts are encoded when they are needed, and it is told there what can be done.
@@ -87,25 +80,19 @@ class Generator:
                 raise
         free_caches()
 
-    def make(
-        self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
-    ) -> list[Sample]:
-        """Make one image for each prompt and wait for them; see `start`."""
-        return list(self.start(prompts, negative_prompts, seeds))
+    def make(self, requests: Sequence[Request]) -> list[Sample]:
+        """Make one image for each request and wait for them; see `start`."""
+        return list(self.start(requests))
 
-    def start(
-        self, prompts: Sequence[str], negative_prompts: Sequence[str], seeds: Sequence[int]
-    ) -> Sequence[Sample]:
-        """Begin to make one image for each prompt.
+    def start(self, requests: Sequence[Request]) -> Sequence[Sample]:
+        """Begin to make one image for each request.
 
         An image depends on its own prompt, negative prompt and seed, and neither on how many
         others are made with it nor on which (but for rounding: on the CPU in float32 within one
         grey level).
 
         Args:
-            prompts: The prompts.
-            negative_prompts: As many; "" for none.
-            seeds: As many, each from 0 to 2**63 - 1.
+            requests: What is wanted; each seed from 0 to 2**63 - 1.
 
         Returns:
             As many images, in order. A GPU may still be at work on them: taking one waits for it.
@@ -114,42 +101,29 @@ class Generator:
             OutOfMemory: The batch is too large for the device. A smaller one can be tried.
             RunError: The pipeline makes no RGB images.
         """
-        groups = self._groups(prompts, negative_prompts)
-        made = [
-            self._make_group(
-                [prompts[i] for i in group],
-                [negative_prompts[i] for i in group],
-                [seeds[i] for i in group],
-            )
-            for group in groups
-        ]
+        # Some that can't share one call of the pipeline without changing each other.
+        groups: dict[object, list[int]] = {}
+        for place, request in enumerate(requests):
+            key: object = None
+            if not self._family.encodes:
+                # Some pipelines pad the prompts of a call to the longest of them.
+                key = (request.prompt, request.negative_prompt)
+            elif self._family.splits_negatives:
+                key = bool(request.negative_prompt)
+            groups.setdefault(key, []).append(place)
+        made = [self._make_group([requests[i] for i in group]) for group in groups.values()]
         if len(made) == 1:
             return made[0]
-        placed = [pair for pairs in map(zip, groups, made) for pair in pairs]
+        placed = [pair for pairs in map(zip, groups.values(), made) for pair in pairs]
         return [sample for _, sample in sorted(placed, key=lambda pair: pair[0])]
 
-    def _groups(self, prompts: Sequence[str], negatives: Sequence[str]) -> list[list[int]]:
-        """Positions that can share one call of the pipeline without changing each other."""
-        groups: dict[object, list[int]] = {}
-        for i, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True)):
-            key: object = None
-            if self._adapter is None:
-                # Some pipelines pad the prompts of a call to the longest of them.
-                key = (prompt, negative)
-            elif self._adapter.splits_negatives:
-                key = bool(negative)
-            groups.setdefault(key, []).append(i)
-        return list(groups.values())
-
-    def _make_group(self, prompts: list[str], negatives: list[str], seeds: list[int]) -> Batch:
-        wanted = len(prompts)
+    def _make_group(self, requests: list[Request]) -> Batch:
+        wanted = len(requests)
         if self.model.compile:
             self._static_batch = max(self._static_batch, wanted)
-            extra = self._static_batch - wanted
-            prompts, negatives = prompts + prompts[-1:] * extra, negatives + negatives[-1:] * extra
-            seeds = seeds + seeds[-1:] * extra
+            requests = requests + requests[-1:] * (self._static_batch - wanted)
         try:
-            return self._call(prompts, negatives, seeds, wanted)
+            return self._call(requests, wanted)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -161,52 +135,44 @@ class Generator:
         free_caches()
         raise OutOfMemory(wanted)
 
-    def _call(
-        self, prompts: list[str], negatives: list[str], seeds: list[int], wanted: int
-    ) -> Batch:
+    def _call(self, requests: list[Request], wanted: int) -> Batch:
         import torch
 
-        width, height = self.model.size
+        model = self.model
+        width, height = model.size
         arguments: dict[str, Any] = {
-            "num_inference_steps": self.model.steps,
-            "guidance_scale": self.model.guidance_scale,
+            "num_inference_steps": model.steps,
+            "guidance_scale": model.guidance_scale,
             "width": width,
             "height": height,
             # Drawn on the CPU, one generator an image: the same noise on every device, whatever
             # is made beside it.
-            "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            "generator": [torch.Generator("cpu").manual_seed(one.seed) for one in requests],
             "output_type": "pt",
         }
+        prompts = [request.prompt for request in requests]
+        negatives = [request.negative_prompt for request in requests]
         with torch.inference_mode(), np.errstate(invalid="ignore"):
-            if self._cache is not None and self._adapter is not None:
+            if self._cache is not None:
                 embeddings = self._cache.batch(prompts, negatives)
-                interval = self.model.guidance_interval
+                call = self._family.call_arguments(embeddings)
+                arguments |= {name: call[name] for name in call if name in self._accepted}
+                interval = model.guidance_interval
                 if interval is not None and "negative_prompt_embeds" in embeddings:
                     arguments |= interval_arguments(
-                        interval, self.model.guidance_scale, self.model.steps, embeddings
+                        interval, model.guidance_scale, model.steps, embeddings
                     )
                 else:
                     arguments |= embeddings
-                arguments |= {
-                    name: value
-                    for name, value in self._adapter.arguments.items()
-                    if name in self._accepted
-                }
-                if self.model.family == "flux" and "negative_prompt_embeds" in arguments:
-                    arguments["true_cfg_scale"] = FLUX_TRUE_GUIDANCE
             else:
-                arguments |= self._as_text(prompts, negatives)
+                arguments["prompt"] = prompts
+                takes = model.negative_prompts and "negative_prompt" in self._accepted
+                if takes and any(negatives):
+                    arguments["negative_prompt"] = negatives
             output = self._pipe(**arguments)
             images = self._check_images(output.images)[:wanted]
             flags = getattr(output, "nsfw_content_detected", None) or [False] * wanted
             return hand_over(images, flags[:wanted])
-
-    def _as_text(self, prompts: list[str], negatives: list[str]) -> dict[str, Any]:
-        """Prompts for a pipeline of no known family."""
-        found: dict[str, Any] = {"prompt": prompts}
-        if any(negatives) and self.model.negative_prompts and "negative_prompt" in self._accepted:
-            found["negative_prompt"] = negatives
-        return found
 
     def _check_images(self, images: Any) -> Any:
         import torch

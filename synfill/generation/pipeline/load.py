@@ -16,8 +16,10 @@ from typing import Any
 
 from synfill.devices import is_out_of_memory
 from synfill.errors import RunError, UsageError
+from synfill.generation.models.families.family import find_family
 from synfill.generation.models.folder import check_weights, read_model_folder
-from synfill.generation.models.resolve import ResolvedModel, lora_file
+from synfill.generation.models.lora import lora_file
+from synfill.generation.models.resolve import ResolvedModel
 from synfill.generation.models.schedulers import build_scheduler
 from synfill.hub.snapshot import CONFIG_FILES, fetch, hub_errors, snapshot
 
@@ -151,13 +153,13 @@ def _read(model: ResolvedModel, folder: Path) -> Any:
 
 
 def _dtypes(model: ResolvedModel) -> Any:
-    """The number type of each part: one for all, or bfloat16 beside a float16 transformer."""
+    """The number type of each part, as torch names it: one for all, or by part."""
     import torch
 
-    dtype = getattr(torch, model.dtype)
-    if model.family == "sana" and model.dtype == "float16":
-        return {"transformer": dtype, "default": torch.bfloat16}
-    return dtype
+    types = find_family(model.family).part_types(model.dtype)
+    if isinstance(types, str):
+        return getattr(torch, types)
+    return {part: getattr(torch, dtype) for part, dtype in types.items()}
 
 
 def _apply_lora(pipe: Any, model: ResolvedModel) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from synfill.generation.models.families import Adapter, Embeddings
+from synfill.generation.models.families.family import Embeddings, find_family
 from synfill.generation.models.resolve import ResolvedModel
 
 _LIMIT: Final = 2 << 30
@@ -19,17 +19,14 @@ class PromptCache:
 
     Args:
         pipe: The pipeline.
-        model: Its settings.
-        adapter: Its family's adapter.
+        model: Its settings; of a family that encodes.
         limit: Bytes to keep; the least recently used prompts go first.
     """
 
-    def __init__(
-        self, pipe: Any, model: ResolvedModel, adapter: Adapter, limit: int = _LIMIT
-    ) -> None:
+    def __init__(self, pipe: Any, model: ResolvedModel, limit: int = _LIMIT) -> None:
         self._pipe = pipe
         self._model = model
-        self._adapter = adapter
+        self._family = find_family(model.family)
         self._limit = limit
         self._bytes = 0
         self._kept: dict[tuple[str, str], Embeddings] = {}
@@ -73,7 +70,7 @@ class PromptCache:
         found = self._kept.pop(key, None)
         if found is None:
             self._unpark_encoders()
-            encoded = self._adapter.encode(self._pipe, self._model, prompt, negative)
+            encoded = self._family.encode(self._pipe, self._model, prompt, negative)
             found = {name: tensor.to("cpu") for name, tensor in encoded.items()}
             self._bytes += _bytes(found)
         self._kept[key] = found  # the last place is the most recent one

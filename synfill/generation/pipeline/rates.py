@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from synfill.generation.models.families.family import find_family
 from synfill.generation.models.guidance import guided_steps
 from synfill.generation.models.presets import find_preset
 from synfill.generation.models.resolve import ResolvedModel
+from synfill.records import Request
 
 if TYPE_CHECKING:
     from synfill.generation.pipeline.generator import Generator
@@ -77,8 +79,8 @@ def tflop_per_image(model: ResolvedModel) -> float | None:
 
 
 def _guided_steps(model: ResolvedModel) -> int:
-    """Steps that denoise a second time, for guidance; FLUX has its own in its weights."""
-    if model.guidance_scale <= 1 or model.family == "flux":
+    """Steps that denoise a second time, for guidance."""
+    if model.guidance_scale <= 1 or find_family(model.family).guidance_in_weights:
         return 0
     return len(guided_steps(model.guidance_interval or (0.0, 1.0), model.steps))
 
@@ -100,28 +102,31 @@ def estimate_seconds(model: ResolvedModel, images: int, device_class: str) -> fl
     return images * tflop / (PEAK_TFLOPS[device_class] * UTILISATION)
 
 
-def measure_rate(
-    generator: Generator, prompt: str, negative_prompt: str = "", batch_size: int = 1
-) -> float:
+def measure_rate(generator: Generator, request: Request, batch_size: int = 1) -> float:
     """Seconds an image takes on this machine, from a warm-up of a few steps.
 
     Times two numbers of steps, each twice, and goes on in a straight line to the full number.
 
     Args:
         generator: A loaded model.
-        prompt: Any prompt of the run.
-        negative_prompt: Its negative prompt; "" for none.
+        request: Any request of the run: with a negative prompt some models compute twice as much.
         batch_size: Images at a time.
 
     Raises:
         OutOfMemory: The batch doesn't fit.
     """
     few, more = 2, 4
+    requests = [request.again(k) for k in range(batch_size)]
 
     def timed(steps: int) -> float:
-        """The better of two: other work makes a call longer, never shorter."""
+        """Seconds of one batch, the better of two: other work makes it longer, never shorter."""
         short = generator.with_steps(steps)
-        return min(_timed(short, prompt, negative_prompt, batch_size) for _ in range(2))
+        times = []
+        for _ in range(2):
+            started = time.perf_counter()
+            short.make(requests)  # pixels are in main memory by then, so the device is done
+            times.append(time.perf_counter() - started)
+        return min(times)
 
     timed(few)  # the first call allocates, and chooses kernels
     steps = generator.model.steps
@@ -130,10 +135,3 @@ def measure_rate(
     start = timed(few)
     a_step = (timed(more) - start) / (more - few)
     return (start + max(0.0, a_step) * (steps - few)) / batch_size
-
-
-def _timed(generator: Generator, prompt: str, negative_prompt: str, batch_size: int) -> float:
-    """Seconds of one batch; its pixels are in main memory by then, so the device is done."""
-    started = time.perf_counter()
-    generator.make([prompt] * batch_size, [negative_prompt] * batch_size, list(range(batch_size)))
-    return time.perf_counter() - started

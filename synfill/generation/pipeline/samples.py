@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
+from synfill.records import Sample
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """An image as the pipeline made it.
+class OutOfMemory(Exception):
+    """The device has no room for a batch of this size.
 
-    Attributes:
-        pixels: uint8, shape (height, width, 3), RGB.
-        finite: False if any of its values was NaN or infinite before it was made uint8. (diffusers
-            itself cuts infinite ones off before they come here.)
-        flagged: Whether the pipeline's own safety checker flagged it (it is then black).
+    Args:
+        batch: How many images were being made.
     """
 
-    pixels: NDArray[np.uint8]
-    finite: bool
-    flagged: bool
+    def __init__(self, batch: int) -> None:
+        super().__init__(f"out of memory at a batch of {batch}")
+        self.batch = batch
 
 
 class Batch(Sequence[Sample]):

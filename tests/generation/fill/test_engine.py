@@ -1,68 +1,27 @@
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
+from typing import Any
 
-import numpy as np
 import pytest
+from filling import Noise, digest, run
 
 from synfill.errors import RunError
-from synfill.generation.fill.engine import fill
 from synfill.generation.fill.store import ShardStore
-from synfill.generation.pipeline.precision import OutOfMemory
-from synfill.generation.pipeline.samples import Sample
-from synfill.quality.checks import Finding, default_checks
-from synfill.records import Cell, ImageProfile, Request
-
-SIZE = (64, 64)
-PNG = ImageProfile("PNG", "RGB", (32, 32))
+from synfill.quality.check import Check, Finding, Inspector
 
 
-def request_(id):
-    return Request(id, Cell("cat"), "a photo of a cat", "", seed=1000 * (id + 1))
+class Looks(Check):
+    """A check that looks as a function does."""
 
+    name: str = "looks"
+    find: Any
 
-class Noise:
-    """Makes noise from the seed alone, and remembers its batches; runs out of memory above N."""
-
-    def __init__(self, fits=1000, stop_after=None, bad=()):
-        self.fits = fits
-        self.stop_after = stop_after
-        self.bad = set(bad)
-        self.batches = []
-
-    def start(self, prompts, negative_prompts, seeds):
-        if len(seeds) > self.fits:
-            raise OutOfMemory(len(seeds))
-        if self.stop_after is not None and len(self.batches) == self.stop_after:
-            raise KeyboardInterrupt
-        self.batches.append(list(seeds))
-        return [self._sample(seed) for seed in seeds]
-
-    def _sample(self, seed):
-        pixels = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        return Sample(pixels * (seed not in self.bad), True, False)
-
-
-def run(folder, maker, total=20, batch_size=4, shard=8, tries=3, **changes):
-    notes, progress = [], []
-    store = ShardStore(folder, total, shard, notes.append)
-    arguments = {
-        "profile_of": lambda request: PNG,
-        "checks": default_checks(SIZE),
-        "batch_size": batch_size,
-        "max_tries": tries,
-        "on_progress": progress.append,
-        "on_note": notes.append,
-    }
-    requests = [request_(i) for i in range(total)]
-    report = fill(requests, maker, store, **arguments | changes)
-    return store, report, notes, progress
-
-
-def digest(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    def build(self, facts):
+        inspector = Inspector()
+        inspector.look = self.find
+        return inspector
 
 
 def test_every_request_gets_its_image_in_plan_order(tmp_path):
@@ -111,7 +70,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path, stop_after):
     assert before.items() <= after.items() and notes == []
     # Of a run that was cut, the report counts everything.
     assert (report.accepted, report.unfilled, report.rejected) == (19, (8,), 5)
-    assert threading.active_count() < 20
+    ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("synfill-")]
+    assert ours == []
 
 
 def test_a_finished_run_makes_nothing(tmp_path):
@@ -178,9 +138,9 @@ class Handed(list):
         return super().__getitem__(place)
 
 
-def slow_check(request, sample):
-    time.sleep(0.01)
-    return Finding(True)
+def slow_check(requests, samples):
+    time.sleep(0.05)
+    return [Finding(True)] * len(samples)
 
 
 @pytest.mark.parametrize("stopped_after", [0, 3])
@@ -189,7 +149,7 @@ def test_the_time_left_is_what_is_to_be_made_at_the_rate_that_is_told(tmp_path, 
     if stopped_after:
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, Noise(stop_after=stopped_after), total, size, shard=size)
-    *_, progress = run(tmp_path, Slow(), total, size, shard=size, checks=[slow_check])
+    *_, progress = run(tmp_path, Slow(), total, size, shard=size, checks=[Looks(find=slow_check)])
     before = progress[0].total - len(progress[:-1]) * size
     for number, each in enumerate(progress[:-1], start=1):
         # Images that a batch in progress is made of may or may not be counted.
@@ -211,11 +171,11 @@ def test_images_that_replace_rejected_ones_are_in_the_time_left(tmp_path):
 
 
 def test_a_failing_check_surfaces(tmp_path):
-    def broken(request, sample):
+    def broken(requests, samples):
         raise ZeroDivisionError("in a thread")
 
     with pytest.raises(ZeroDivisionError, match="in a thread"):
-        run(tmp_path, Noise(), checks=[broken])
+        run(tmp_path, Noise(), checks=[Looks(find=broken)])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -234,16 +194,17 @@ def test_the_batch_before_is_checked_while_the_next_is_made(tmp_path):
     made = []
 
     class Releasing(Noise):
-        def start(self, prompts, negative_prompts, seeds):
+        def start(self, requests):
             if made:
                 released.set()
-            made.append(len(seeds))
-            return super().start(prompts, negative_prompts, seeds)
+            made.append(len(requests))
+            return super().start(requests)
 
-    def waits(request, sample):
-        return Finding(released.wait(10))
+    def waits(requests, samples):
+        return [Finding(released.wait(10))] * len(samples)
 
-    _, report, _, _ = run(tmp_path, Releasing(), batch_size=8, shard=8, checks=[waits])
+    checks = [Looks(find=waits)]
+    _, report, _, _ = run(tmp_path, Releasing(), batch_size=8, shard=8, checks=checks)
     assert report.accepted == 20
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from asking import ask
 
 from synfill.config.balance import make_settings
 from synfill.errors import UsageError
@@ -23,7 +24,7 @@ def with_interval(loaded, interval, **changes):
 
 
 def pixels(generator):
-    return [sample.pixels for sample in generator.make(PROMPTS, NEGATIVES, SEEDS)]
+    return [sample.pixels for sample in generator.make(ask(PROMPTS, NEGATIVES, SEEDS))]
 
 
 def furthest(some, others):
@@ -94,7 +95,7 @@ def test_it_is_what_a_scale_by_step_makes(generator, family):
     ).images
     # SDXL takes "" for zeros only where it is the negative prompt of the whole call.
     negatives = NEGATIVES if family == "sd" else [""] * 3
-    made = [sample.pixels for sample in partly.make(PROMPTS, negatives, SEEDS)]
+    made = [sample.pixels for sample in partly.make(ask(PROMPTS, negatives, SEEDS))]
     assert furthest(made, list(np.round(images * 255).astype(np.uint8))) <= 1
 
 

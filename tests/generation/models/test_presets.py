@@ -5,16 +5,12 @@ import re
 import pytest
 
 from synfill.errors import UsageError
+from synfill.generation.models.families.family import family_of, find_family
 from synfill.generation.models.presets import (
     DEFAULT_MODEL,
-    FAMILIES,
     PRESETS,
-    family_of,
     find_preset,
-    is_turbo,
-    native_size,
     short_names,
-    size_multiple,
 )
 from synfill.generation.models.schedulers import (
     SCHEDULERS,
@@ -32,10 +28,9 @@ def test_a_preset_is_found_by_its_name_and_by_its_id(preset):
     assert find_preset(preset.name) is preset
     assert find_preset(preset.model) is preset
     assert find_preset(preset.model.lower()) is preset
-    assert preset.family in FAMILIES
+    family = find_family(preset.family)
     assert preset.scheduler in (None, *SCHEDULERS)
-    multiple = size_multiple(FAMILIES[preset.family], {})
-    assert preset.size[0] % multiple == 0
+    assert preset.size[0] % family.size_multiple({}) == 0
     # The dry run knows how long it takes; what ships with the package is always measured.
     assert (preset.name in WORK) == (preset.folder is None)
 
@@ -58,7 +53,7 @@ def test_the_default_is_stable_diffusion_1_5():
     ],
 )
 def test_distilled_models_are_known_by_name(name, turbo):
-    assert is_turbo(name, FAMILIES["flux"], {}) is turbo
+    assert find_family("flux").is_distilled(name, {}) is turbo
 
 
 def test_a_local_sdxl_turbo_is_known_by_its_scheduler():
@@ -66,9 +61,10 @@ def test_a_local_sdxl_turbo_is_known_by_its_scheduler():
         "_class_name": "EulerAncestralDiscreteScheduler",
         "timestep_spacing": "trailing",
     }
-    assert is_turbo("copy", FAMILIES["sdxl"], scheduler)
-    assert not is_turbo("copy", FAMILIES["sd"], scheduler)
-    assert not is_turbo("copy", FAMILIES["sdxl"], scheduler | {"timestep_spacing": "leading"})
+    assert find_family("sdxl").is_distilled("copy", scheduler)
+    assert not find_family("sd").is_distilled("copy", scheduler)
+    scheduler |= {"timestep_spacing": "leading"}
+    assert not find_family("sdxl").is_distilled("copy", scheduler)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +80,8 @@ def test_a_local_sdxl_turbo_is_known_by_its_scheduler():
     ],
 )
 def test_size_by_the_configuration(family, denoiser, vae, size, multiple):
-    assert native_size(FAMILIES[family], denoiser, vae) == size
-    assert size_multiple(FAMILIES[family], vae) == multiple
+    assert find_family(family).native_size(denoiser, vae) == size
+    assert find_family(family).size_multiple(vae) == multiple
 
 
 def test_unknown_pipelines_are_of_no_family():

@@ -9,7 +9,8 @@ import pytest
 
 from synfill.errors import RunError, UsageError
 from synfill.generation.models.folder import check_weights, fingerprint_model, read_model_folder
-from synfill.generation.models.resolve import GeneratorSettings, lora_file, resolve_model
+from synfill.generation.models.lora import lora_file
+from synfill.generation.models.resolve import GeneratorSettings, resolve_model
 
 
 def resolve(model, **settings):
@@ -204,7 +205,7 @@ def test_resolving_imports_neither_torch_nor_diffusers(model):
     code = (
         "import sys\n"
         "from synfill.generation.models.resolve import GeneratorSettings, resolve_model\n"
-        "import synfill.generation.fill.engine, synfill.generation.fill.store\n"
+        "import synfill.generation.fill.local, synfill.generation.fill.fill\n"
         "import synfill.generation.pipeline.rates\n"
         f"resolve_model(GeneratorSettings(model={str(model('sd'))!r}, device='cpu'))\n"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"

@@ -4,20 +4,46 @@ import json
 from dataclasses import replace
 
 import pytest
+from asking import ask
 
+from synfill.generation.pipeline import batch_size
 from synfill.generation.pipeline.batch_size import (
     LARGEST,
     WORTH_TIMING,
     BatchSizeMemory,
+    auto_batch_size,
     expected_batch_size,
     find_batch_size,
     largest_that_pays,
 )
 from synfill.generation.pipeline.generator import Generator
-from synfill.generation.pipeline.precision import OutOfMemory
 from synfill.generation.pipeline.rates import measure_rate
+from synfill.generation.pipeline.samples import OutOfMemory
 
+GIB = 1 << 30
 MANY = 32 * WORTH_TIMING
+REQUEST = ask(["a cat"])[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "family", "memory", "batch"),
+    [
+        ("cpu", (64, 64), "sd", None, 32),
+        ("cpu", (256, 256), "sd", None, 4),
+        ("cpu", (512, 512), "sd", None, 1),
+        ("cuda", (512, 512), "sd", 80 * GIB, 32),
+        ("cuda", (1024, 1024), "sdxl", 80 * GIB, 16),
+        ("cuda", (1024, 1024), "sdxl", 12 * GIB, 1),
+        ("cuda", (1024, 1024), "flux", 24 * GIB, 1),
+        ("mps", (512, 512), "sd", 48 * GIB, 4),
+    ],
+)
+def test_the_batch_size_is_from_a_table(
+    generator, monkeypatch, device, size, family, memory, batch
+):
+    monkeypatch.setattr(batch_size, "memory_bytes", {device: memory}.get)
+    model = replace(generator("sd").model, device=device, size=size, family=family)
+    assert auto_batch_size(model) == batch
 
 
 def timed(rates, fits=1000):
@@ -42,7 +68,7 @@ def test_it_doubles_as_long_as_that_pays():
         largest_that_pays(timed(growing, fits=0))
 
 
-def never(generator, prompt, negative_prompt, size):
+def never(generator, request, size):
     raise AssertionError("nothing was to be timed")
 
 
@@ -53,15 +79,15 @@ def test_a_real_pipeline_is_timed_once_and_remembered(tmp_path, generator):
     slower = {1: 1.0, 2: 0.1, 4: 1.0}
     sizes = []
 
-    def timer(generator, prompt, negative_prompt, size):
+    def timer(generator, request, size):
         sizes.append(size)
-        return slower[size] + measure_rate(generator, prompt, negative_prompt, size) / 1000
+        return slower[size] + measure_rate(generator, request, size) / 1000
 
-    found = find_batch_size(loaded, "a cat", "", MANY, memory, notes.append, timer)
+    found = find_batch_size(loaded, REQUEST, MANY, memory, notes.append, timer)
     assert (found, sizes) == (2, [1, 2, 4])
     assert "Batch size 2" in notes[0]
     again = BatchSizeMemory(tmp_path / "new" / "sizes.json")
-    assert find_batch_size(loaded, "a cat", "", MANY, again, notes.append, never) == 2
+    assert find_batch_size(loaded, REQUEST, MANY, again, notes.append, never) == 2
     # Another size, number type or model is another question.
     other = replace(loaded.model, size=(32, 32))
     assert again.recall(other) is None and again.recall(loaded.model) == 2
@@ -71,16 +97,16 @@ def test_a_real_pipeline_is_timed_once_and_remembered(tmp_path, generator):
 
 def test_a_small_run_is_not_worth_timing(tmp_path, generator):
     memory = BatchSizeMemory(tmp_path / "sizes.json")
-    assert find_batch_size(generator("sd"), "a cat", "", MANY - 1, memory, print, never) == 32
+    assert find_batch_size(generator("sd"), REQUEST, MANY - 1, memory, print, never) == 32
     assert not (tmp_path / "sizes.json").exists()
 
 
 def test_a_model_that_does_not_fit_is_left_to_the_engine(tmp_path, generator):
-    def full(generator, prompt, negative_prompt, size):
+    def full(generator, request, size):
         raise OutOfMemory(size)
 
     memory = BatchSizeMemory(tmp_path / "sizes.json")
-    assert find_batch_size(generator("sd"), "a cat", "", MANY, memory, print, full) == 1
+    assert find_batch_size(generator("sd"), REQUEST, MANY, memory, print, full) == 1
     assert memory.recall(generator("sd").model) is None
 
 
@@ -128,7 +154,7 @@ def test_a_compiled_model_is_timed_uncompiled(tmp_path, generator):
     loaded._pipe.unet.compile(dynamic=False, backend=_fail)
     try:
         memory = BatchSizeMemory(tmp_path / "sizes.json")
-        found = find_batch_size(compiled, "a cat", "", MANY, memory, print)
+        found = find_batch_size(compiled, REQUEST, MANY, memory, print)
         assert found >= 1 and compiled._static_batch == 0
     finally:
         loaded._pipe.unet._compiled_call_impl = None

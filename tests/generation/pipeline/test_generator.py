@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from asking import ask
 from safetensors.torch import load_file, save_file
 
-from synfill.generation.models.families import ADAPTERS
+from synfill.generation.models.families.family import find_family
+from synfill.generation.models.families.stable_diffusion import StableDiffusion
 from synfill.generation.models.resolve import GeneratorSettings
 from synfill.generation.pipeline.generator import Generator, load_generator
-from synfill.generation.pipeline.precision import OutOfMemory
 from synfill.generation.pipeline.prompt_cache import PromptCache
-from synfill.quality.checks import default_checks, judge
+from synfill.generation.pipeline.samples import OutOfMemory
+from synfill.quality.check import Facts
+from synfill.quality.judge import Checks
 from synfill.records import Cell, Request
 
 FAMILIES = ["sd", "sdxl", "sd3", "flux"]
@@ -35,18 +38,15 @@ def mean_difference(a, b):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_image_depends_neither_on_the_batch_size_nor_on_its_neighbours(generator, family):
-    made = generator(family).make(PROMPTS, NEGATIVES, SEEDS)
+    made = generator(family).make(ask(PROMPTS, NEGATIVES, SEEDS))
     for start, size in ((0, 1), (0, 3), (2, 3), (4, 1)):
         part = slice(start, start + size)
-        again = generator(family).make(PROMPTS[part], NEGATIVES[part], SEEDS[part])
+        again = generator(family).make(ask(PROMPTS[part], NEGATIVES[part], SEEDS[part]))
         for one, other in zip(made[part], again, strict=True):
             assert furthest(one, other) <= 1
     shuffled = [3, 0, 4, 2, 1]
-    again = generator(family).make(
-        [PROMPTS[i] for i in shuffled],
-        [NEGATIVES[i] for i in shuffled],
-        [SEEDS[i] for i in shuffled],
-    )
+    every = ask(PROMPTS, NEGATIVES, SEEDS)
+    again = generator(family).make([every[i] for i in shuffled])
     for i, sample in zip(shuffled, again, strict=True):
         assert furthest(made[i], sample) <= 1
 
@@ -54,9 +54,9 @@ def test_an_image_depends_neither_on_the_batch_size_nor_on_its_neighbours(genera
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_call_gives_the_same_bytes_and_every_input_counts(generator, family):
     make = generator(family).make
-    cat, dog, other_seed = make(["a cat", "a dog", "a cat"], [""] * 3, [1, 1, 2])
-    again, _, _ = make(["a cat", "a dog", "a cat"], [""] * 3, [1, 1, 2])
-    (negated,) = make(["a cat"], ["a blurry drawing"], [1])
+    cat, dog, other_seed = make(ask(["a cat", "a dog", "a cat"], [""] * 3, [1, 1, 2]))
+    again, _, _ = make(ask(["a cat", "a dog", "a cat"], [""] * 3, [1, 1, 2]))
+    (negated,) = make(ask(["a cat"], ["a blurry drawing"], [1]))
     assert np.array_equal(cat.pixels, again.pixels)
     assert cat.pixels.shape == (64, 64, 3) and cat.pixels.dtype == np.uint8
     assert cat.finite and not cat.flagged
@@ -69,7 +69,7 @@ def test_the_same_call_gives_the_same_bytes_and_every_input_counts(generator, fa
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_is_the_image_that_diffusers_itself_makes(generator, family):
     loaded = generator(family)
-    (sample,) = loaded.make(["a cat"], [""], [5])
+    (sample,) = loaded.make(ask(["a cat"], [""], [5]))
     image = loaded._pipe(
         prompt="a cat",
         num_inference_steps=3,
@@ -84,22 +84,24 @@ def test_it_is_the_image_that_diffusers_itself_makes(generator, family):
 
 def test_every_prompt_is_encoded_once_and_alone(generator, monkeypatch):
     calls = []
-    adapter = ADAPTERS["sd"]
-    spy = replace(
-        adapter, encode=lambda *arguments: calls.append(arguments[2:]) or adapter.encode(*arguments)
-    )
-    monkeypatch.setitem(ADAPTERS, "sd", spy)
+    encode = StableDiffusion.encode
+
+    def spy(self, pipe, model, *texts):
+        calls.append(texts)
+        return encode(self, pipe, model, *texts)
+
+    monkeypatch.setattr(StableDiffusion, "encode", spy)
     loaded = generator("sd")
     fresh = Generator(loaded._pipe, loaded.model)
     for _ in range(2):
-        fresh.make(["a cat", "a dog", "a cat"], ["", "", "dark"], [1, 2, 3])
+        fresh.make(ask(["a cat", "a dog", "a cat"], ["", "", "dark"], [1, 2, 3]))
     assert calls == [("a cat", ""), ("a dog", ""), ("a cat", "dark")]
 
 
 def test_the_prompt_cache_is_bounded(generator):
     loaded = generator("sd")
     one = 2 * 77 * tiny_models.HIDDEN * 4
-    cache = PromptCache(loaded._pipe, loaded.model, ADAPTERS["sd"], limit=2 * one)
+    cache = PromptCache(loaded._pipe, loaded.model, limit=2 * one)
     with torch.inference_mode():
         for prompt in ("a", "b", "a", "c"):
             cache.batch([prompt], [""])
@@ -110,26 +112,26 @@ def test_the_prompt_cache_is_bounded(generator):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_text_encoders_can_be_taken_off_once_all_prompts_are_encoded(generator, family):
     loaded = generator(family)
-    expected = loaded.make(PROMPTS, NEGATIVES, SEEDS)
+    expected = loaded.make(ask(PROMPTS, NEGATIVES, SEEDS))
     fresh = Generator(loaded._pipe, loaded.model)
     with torch.inference_mode():
         assert fresh._cache.keep_all(list(dict.fromkeys(zip(PROMPTS, NEGATIVES, strict=True))))
     fresh._cache.park_encoders()
     assert loaded._pipe.text_encoder is None
-    parked = fresh.make(PROMPTS, NEGATIVES, SEEDS)
+    parked = fresh.make(ask(PROMPTS, NEGATIVES, SEEDS))
     assert loaded._pipe.text_encoder is None
     for one, other in zip(expected, parked, strict=True):
         assert np.array_equal(one.pixels, other.pixels)
     # A prompt that wasn't among them brings them back.
-    (new,) = fresh.make(["a bird"], [""], [1])
+    (new,) = fresh.make(ask(["a bird"], [""], [1]))
     assert loaded._pipe.text_encoder is not None
-    assert np.array_equal(new.pixels, loaded.make(["a bird"], [""], [1])[0].pixels)
+    assert np.array_equal(new.pixels, loaded.make(ask(["a bird"], [""], [1]))[0].pixels)
 
 
 def test_prompts_that_cannot_all_be_kept_are_encoded_when_they_come(generator):
     loaded = generator("sd")
     one = 2 * 77 * tiny_models.HIDDEN * 4
-    cache = PromptCache(loaded._pipe, loaded.model, ADAPTERS["sd"], limit=2 * one)
+    cache = PromptCache(loaded._pipe, loaded.model, limit=2 * one)
     with torch.inference_mode():
         assert not cache.keep_all([("a", ""), ("b", ""), ("c", "")])
         assert list(cache._kept) == [("a", "")]
@@ -140,18 +142,18 @@ def test_prompts_that_cannot_all_be_kept_are_encoded_when_they_come(generator):
 def test_nothing_is_encoded_ahead_on_a_cpu(generator):
     loaded = generator("sd")
     fresh = Generator(loaded._pipe, loaded.model)
-    fresh.encode_ahead([("a", "")])
+    fresh.expect(ask(["a"]), 1)
     assert fresh._cache._kept == {} and loaded._pipe.text_encoder is not None
 
 
 def test_samples_are_a_sequence_that_can_be_taken_in_any_order(generator):
     loaded = generator("flux")
-    made = loaded.make(PROMPTS, NEGATIVES, SEEDS)
-    begun = loaded.start(PROMPTS, NEGATIVES, SEEDS)
+    made = loaded.make(ask(PROMPTS, NEGATIVES, SEEDS))
+    begun = loaded.start(ask(PROMPTS, NEGATIVES, SEEDS))
     assert len(begun) == 5
     for place in (4, 0, 2, 1, 3):
         assert np.array_equal(begun[place].pixels, made[place].pixels)
-    alone = loaded.start(PROMPTS[:1], [""], [1])
+    alone = loaded.start(ask(PROMPTS[:1], [""], [1]))
     assert len(alone[0:1]) == 1 and np.array_equal(alone[-1].pixels, alone[0].pixels)
     with pytest.raises(IndexError):
         alone[1]
@@ -160,9 +162,9 @@ def test_samples_are_a_sequence_that_can_be_taken_in_any_order(generator):
 def test_without_guidance_there_is_no_negative_pass(generator, model):
     loaded = generator("sd")
     plain = Generator(loaded._pipe, replace(loaded.model, guidance_scale=1.0))
-    one, other = plain.make(["a cat", "a cat"], ["", "a blurry drawing"], [1, 1])
+    one, other = plain.make(ask(["a cat", "a cat"], ["", "a blurry drawing"], [1, 1]))
     assert furthest(one, other) <= 1
-    embeddings = ADAPTERS["sd"].encode(loaded._pipe, plain.model, "a cat", "dark")
+    embeddings = find_family("sd").encode(loaded._pipe, plain.model, "a cat", "dark")
     assert set(embeddings) == {"prompt_embeds"}
 
 
@@ -170,20 +172,20 @@ def test_a_turbo_model_is_recognized_and_runs_without_guidance(generator):
     turbo = generator("sdxl-turbo")
     assert turbo.model.guidance_scale == 0
     assert not turbo.model.negative_prompts
-    one, other = turbo.make(["a cat", "a dog"], ["", ""], [1, 1])
-    (alone,) = turbo.make(["a dog"], [""], [1])
+    one, other = turbo.make(ask(["a cat", "a dog"], ["", ""], [1, 1]))
+    (alone,) = turbo.make(ask(["a dog"], [""], [1]))
     # Its sampler adds noise in every step: that comes from the image's own seed as well.
     assert furthest(other, alone) <= 1
     assert mean_difference(one, other) > 0.5
 
 
 def test_the_safety_checker_flags_and_blackens(generator):
-    samples = generator("sd-safe").make(["a photo of a cat"] * 12, [""] * 12, list(range(12)))
+    samples = generator("sd-safe").make(ask(["a photo of a cat"] * 12, [""] * 12, list(range(12))))
     flagged = [sample for sample in samples if sample.flagged]
     assert 0 < len(flagged) < 12
     assert all(sample.pixels.max() == 0 for sample in flagged)
     request = Request(0, Cell("cat"), "a photo of a cat", "", 0)
-    verdict = judge(request, 0, flagged[0], default_checks((64, 64)))
+    (verdict,) = Checks(Facts((64, 64))).judge([request], [flagged[0]])
     assert (verdict.accepted, verdict.reason) == (False, "flagged by the safety checker")
 
 
@@ -194,10 +196,11 @@ def test_broken_weights_give_images_that_are_not_finite(model, tmp_path):
     weights["decoder.conv_out.bias"][0] = float("nan")
     save_file(weights, file, metadata={"format": "pt"})
     broken = load_generator(GeneratorSettings(model=str(path), steps=1, device="cpu"))
-    (sample,) = broken.make(["a cat"], [""], [1])
+    (sample,) = broken.make(ask(["a cat"], [""], [1]))
     assert not sample.finite
     request = Request(0, Cell("cat"), "a cat", "", 1)
-    assert judge(request, 0, sample, default_checks((64, 64))).reason == "not finite"
+    (verdict,) = Checks(Facts((64, 64))).judge([request], [sample])
+    assert verdict.reason == "not finite"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +218,7 @@ def test_running_out_of_memory_is_told_apart(generator, monkeypatch, message):
 
     monkeypatch.setattr(loaded._pipe.vae, "decode", fail)
     with pytest.raises(OutOfMemory) as caught:
-        loaded.make(["a", "b"], ["", ""], [1, 2])
+        loaded.make(ask(["a", "b"], ["", ""], [1, 2]))
     assert caught.value.batch == 2
     assert caught.value.__context__ is None  # or the failed call's tensors would live on
 
@@ -237,9 +240,9 @@ def test_running_out_of_memory_in_a_decoder_that_was_made_float32(model, monkeyp
 
     monkeypatch.setattr(vae, "decode", decode_some)
     with pytest.raises(OutOfMemory):
-        loaded.make(["a", "b"], ["", ""], [1, 2])
+        loaded.make(ask(["a", "b"], ["", ""], [1, 2]))
     assert vae.dtype == torch.float16
-    (sample,) = loaded.make(["a"], [""], [1])
+    (sample,) = loaded.make(ask(["a"], [""], [1]))
     assert sample.finite
 
 
@@ -251,14 +254,14 @@ def test_another_failure_is_not_taken_for_it(generator, monkeypatch):
 
     monkeypatch.setattr(loaded._pipe.vae, "decode", fail)
     with pytest.raises(RuntimeError, match="a bug"):
-        loaded.make(["a"], [""], [1])
+        loaded.make(ask(["a"], [""], [1]))
 
 
 def test_a_pipeline_of_no_known_family_gets_its_prompts_as_text(generator):
     loaded = generator("sd")
     other = Generator(loaded._pipe, replace(loaded.model, family="other"))
-    known = loaded.make(PROMPTS[:3], NEGATIVES[:3], SEEDS[:3])
-    unknown = other.make(PROMPTS[:3], NEGATIVES[:3], SEEDS[:3])
+    known = loaded.make(ask(PROMPTS[:3], NEGATIVES[:3], SEEDS[:3]))
+    unknown = other.make(ask(PROMPTS[:3], NEGATIVES[:3], SEEDS[:3]))
     assert all(furthest(a, b) <= 1 for a, b in zip(known, unknown, strict=True))
 
 
@@ -274,17 +277,17 @@ def test_a_compiled_denoiser_sees_one_batch_size(generator):
 
     loaded._pipe.unet.forward = spy
     try:
-        static.make(["a"] * 4, [""] * 4, [1, 2, 3, 4])
-        (last,) = static.make(["a"], [""], [3])
+        static.make(ask(["a"] * 4, [""] * 4, [1, 2, 3, 4]))
+        (last,) = static.make(ask(["a"], [""], [3]))
         # A resumed run may begin with what is left of a batch.
         resumed = Generator(loaded._pipe, replace(loaded.model, compile=True))
-        resumed.expect_batches_of(4)
-        (again,) = resumed.make(["a"], [""], [3])
+        resumed.expect([], 4)
+        (again,) = resumed.make(ask(["a"], [""], [3]))
     finally:
         del loaded._pipe.unet.forward
     assert set(seen) == {8}
     assert furthest(last, again) == 0
-    assert furthest(last, loaded.make(["a"], [""], [3])[0]) <= 1
+    assert furthest(last, loaded.make(ask(["a"], [""], [3]))[0]) <= 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -292,7 +295,7 @@ def test_a_compiled_denoiser_sees_one_batch_size(generator):
 def test_what_a_gpu_gets_makes_the_same_images(generator, family, way):
     """The layout of load.py, and the decoding of --offload, tried where there is no GPU."""
     loaded = generator(family)
-    expected = loaded.make(PROMPTS, NEGATIVES, SEEDS)
+    expected = loaded.make(ask(PROMPTS, NEGATIVES, SEEDS))
     pipe = copy.deepcopy(loaded._pipe)
     if way == "channels-last":
         for part in (getattr(pipe, "unet", None), pipe.vae):
@@ -300,7 +303,7 @@ def test_what_a_gpu_gets_makes_the_same_images(generator, family, way):
                 part.to(memory_format=torch.channels_last)
     else:
         pipe.vae.enable_slicing()
-    made = Generator(pipe, loaded.model).make(PROMPTS, NEGATIVES, SEEDS)
+    made = Generator(pipe, loaded.model).make(ask(PROMPTS, NEGATIVES, SEEDS))
     assert all(furthest(a, b) <= 1 for a, b in zip(expected, made, strict=True))
 
 
@@ -308,5 +311,5 @@ def test_other_sizes_and_schedulers(model):
     settings = GeneratorSettings(
         model=str(model("sd")), steps=2, size=(48, 32), scheduler="euler-a", device="cpu"
     )
-    (sample,) = load_generator(settings).make(["a cat"], [""], [1])
+    (sample,) = load_generator(settings).make(ask(["a cat"], [""], [1]))
     assert sample.pixels.shape == (32, 48, 3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from asking import ask
 
 from synfill.errors import RunError, UsageError
 from synfill.generation.models.resolve import GeneratorSettings
@@ -25,7 +26,7 @@ def copied(model, tmp_path):
 
 def test_loading_is_silent(copied, capfd):
     loaded = load(copied)
-    loaded.make(["a cat"], [""], [1])
+    loaded.make(ask(["a cat"], [""], [1]))
     assert capfd.readouterr() == ("", "")
     assert loaded.info.pipeline == "StableDiffusionPipeline"
     assert len(loaded.info.revision) == 32
@@ -86,18 +87,18 @@ def test_pickled_weights(copied):
 
 
 def test_16_bit_weight_files_alone(copied, model):
-    (before,) = load(copied).make(["a cat"], [""], [1])
+    (before,) = load(copied).make(ask(["a cat"], [""], [1]))
     for weights in copied.glob("*/*.safetensors"):
         weights.rename(weights.with_suffix(".fp16.safetensors"))
-    (after,) = load(copied).make(["a cat"], [""], [1])
+    (after,) = load(copied).make(ask(["a cat"], [""], [1]))
     assert np.array_equal(before.pixels, after.pixels)
 
 
 def test_a_lora_changes_the_images(model, tmp_path):
     lora = tiny_models.make_lora(tmp_path / "lora", model("sd"))
-    (plain,) = load(model("sd")).make(["a cat"], [""], [1])
-    (changed,) = load(model("sd"), lora=str(lora)).make(["a cat"], [""], [1])
-    (again,) = load(model("sd"), lora=str(lora)).make(["a cat"], [""], [1])
+    (plain,) = load(model("sd")).make(ask(["a cat"], [""], [1]))
+    (changed,) = load(model("sd"), lora=str(lora)).make(ask(["a cat"], [""], [1]))
+    (again,) = load(model("sd"), lora=str(lora)).make(ask(["a cat"], [""], [1]))
     assert not np.array_equal(plain.pixels, changed.pixels)
     assert np.array_equal(changed.pixels, again.pixels)
 

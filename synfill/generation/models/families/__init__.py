@@ -1,0 +1,1 @@
+"""What the models of one pipeline family have in common: one family a file."""
