@@ -14,13 +14,13 @@ import torch
 
 from synfill.generation.fill.encode import encode
 from synfill.generation.fill.engine import FillReport, fill
-from synfill.generation.fill.shard import shard_size
 from synfill.generation.fill.store import ShardStore
 from synfill.generation.models.families import ADAPTERS
 from synfill.generation.models.resolve import ResolvedModel
 from synfill.generation.pipeline.generator import Generator
 from synfill.quality.checks import default_checks
 from synfill.records import Cell, ImageProfile, Request
+from synfill.runs.shard import shard_size
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PROMPTS = [f"a photo of a {digit}{where}" for digit in DIGITS for where in ("", ", close-up")]

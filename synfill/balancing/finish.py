@@ -36,9 +36,10 @@ from synfill.records import JsonObject, ModelInfo, Request
 from synfill.report.command import command_line
 from synfill.report.dataset_card import CardContent, write_card
 from synfill.reporter import Reporter
-from synfill.runs.dataset_folder import OutputFolder
-from synfill.runs.dataset_record import LARGEST_RUN, RunRecord
-from synfill.runs.replacing import RUN
+from synfill.runs.dataset_files import RUN
+from synfill.runs.dataset_folder import DatasetFolder
+from synfill.runs.dataset_record import RunRecord
+from synfill.runs.record import LARGEST_RUN
 from synfill.runs.written import list_written
 
 SAMPLE_CLASSES = 10
@@ -63,7 +64,7 @@ class _Samples:
 
 def finish(
     prepared: Prepared,
-    folder: OutputFolder,
+    folder: DatasetFolder,
     store: ShardStore,
     model: ModelInfo,
     reporter: Reporter,

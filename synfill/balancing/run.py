@@ -17,7 +17,6 @@ from synfill.config.balance import BalanceOptions, BalanceSettings, make_setting
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
 from synfill.generation.fill.engine import Progress, fill
-from synfill.generation.fill.shard import shard_size
 from synfill.generation.fill.store import ShardStore
 from synfill.generation.pipeline.batch_size import (
     BatchSizeMemory,
@@ -31,9 +30,11 @@ from synfill.quality.checks import default_checks
 from synfill.records import ImageProfile, JsonObject, Request
 from synfill.report.shortfall import what_is_missing
 from synfill.reporter import Reporter, reporting
-from synfill.runs.dataset_folder import OutputFolder, State
-from synfill.runs.dataset_record import RunRecord, RunState, as_json, digest_identity
-from synfill.runs.replacing import PLAN, RUN, Replacing
+from synfill.runs.dataset_files import PLAN, RUN, Replacing
+from synfill.runs.dataset_folder import DatasetFolder, State
+from synfill.runs.dataset_record import RunRecord, RunState
+from synfill.runs.identity import as_json, digest_identity
+from synfill.runs.shard import shard_size
 from synfill.tables import text_table
 from synfill.wording import counted
 
@@ -190,7 +191,7 @@ def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
 
 def _run(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
     draft = prepare(settings, reporter)
-    folder = OutputFolder(draft.out, reporter)
+    folder = DatasetFolder(draft.out, reporter)
     if settings.dry_run:
         return _dry_run(draft, folder, reporter)
     # What has changed is told before an image is read.
@@ -212,7 +213,7 @@ def _run(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
     return _finished(prepared, record, destination, reporter, was_finished)
 
 
-def _make(prepared: Prepared, folder: OutputFolder, reporter: Reporter) -> tuple[RunRecord, bool]:
+def _make(prepared: Prepared, folder: DatasetFolder, reporter: Reporter) -> tuple[RunRecord, bool]:
     """Make the dataset in a folder that is taken.
 
     Returns:
@@ -331,7 +332,7 @@ def _finished(
     return replace(result, pushed=pushed)
 
 
-def _dry_run(draft: Draft, folder: OutputFolder, reporter: Reporter) -> BalanceResult:
+def _dry_run(draft: Draft, folder: DatasetFolder, reporter: Reporter) -> BalanceResult:
     """Say what would be done; write the plan, if there is a folder that is free for it.
 
     No image is read: there may be millions.
@@ -409,7 +410,7 @@ def _bytes(prepared: Prepared) -> tuple[int, int]:
     return real, round(real / max(1, images) * len(prepared.plan))
 
 
-def _check_room(prepared: Prepared, folder: OutputFolder) -> None:
+def _check_room(prepared: Prepared, folder: DatasetFolder) -> None:
     real, synthetic = _bytes(prepared)
     there = sum(path.stat().st_size for path in folder.shards.glob("*.parquet"))
     needed = real + 2 * synthetic - there + ROOM_TO_SPARE

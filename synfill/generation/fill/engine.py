@@ -16,12 +16,12 @@ from typing import Protocol
 
 from synfill.errors import RunError
 from synfill.generation.fill.encode import encode, extension
-from synfill.generation.fill.shard import Outcome
 from synfill.generation.fill.store import ShardStore
 from synfill.generation.pipeline.precision import OutOfMemory
 from synfill.generation.pipeline.samples import Sample
 from synfill.quality.checks import Check, judge
 from synfill.records import ImageProfile, Request
+from synfill.runs.shard import Outcome
 
 
 class Maker(Protocol):

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synfill.errors import RunError
-from synfill.generation.fill.shard import (
+from synfill.records import Verdict
+from synfill.runs.shard import (
     DAMAGE,
     Outcome,
     Shard,
@@ -22,7 +23,6 @@ from synfill.generation.fill.shard import (
     read_verdicts,
     write_shard,
 )
-from synfill.records import Verdict
 
 
 class ShardStore:
