@@ -33,6 +33,7 @@ from synfill.runs.dataset_record import SHARD_FOLDERS, RunRecord, RunState
 from synfill.runs.identity import as_json, differences, digest_identity
 from synfill.runs.record import LARGEST_RUN
 from synfill.runs.shard import Outcome, shard_size
+from synfill.runs.versions import GENERATING, versions
 
 Find = Callable[[int], Sequence[Outcome]]
 Image = tuple[bytes, str]
@@ -260,7 +261,6 @@ def take_over(
     prepared: Prepared,
     folder: DatasetFolder,
     smaller: Smaller,
-    versions: dict[str, str],
     reporter: Reporter,
 ) -> RunState:
     """Lay the images of a smaller run out as shards of this one, beside what is there.
@@ -269,7 +269,6 @@ def take_over(
         prepared: The larger run.
         folder: Its output folder, taken.
         smaller: What `open_smaller` gave.
-        versions: Of the libraries, now.
         reporter: Told how many there are.
 
     Returns:
@@ -305,7 +304,7 @@ def take_over(
         identity=as_json(prepared.identity),
         batch_size=smaller.began,
         shard_size=smaller.size,
-        versions=versions,
+        versions=versions(GENERATING),
         shards=name,
     )
 

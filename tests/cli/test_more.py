@@ -12,6 +12,7 @@ from synfill.generation.fill.store import ShardStore
 from synfill.generation.pipeline.generator import Generator
 from synfill.runs.commit import Mover
 from synfill.runs.dataset_folder import DatasetFolder
+from synfill.runs.versions import GENERATING, versions
 
 
 @pytest.fixture
@@ -148,9 +149,10 @@ def test_what_a_user_changed_stops_it(cli, base, tmp_path):
 
 
 def test_other_versions_are_told_and_recorded(cli, base, tmp_path, monkeypatch):
-    now = finishing.versions()
+    now = versions(GENERATING)
     with monkeypatch.context() as patched:
-        patched.setattr(running, "versions", lambda: now | {"torch": "1.0", "diffusers": "0.1"})
+        older = now | {"torch": "1.0", "diffusers": "0.1"}
+        patched.setattr(running, "versions", lambda libraries: older)
         stop_in(patched, ShardStore, "write", 1)
         assert cli(*base, "--limit", 40, "--out", "o").code == 130
     ran = cli(*base, "--limit", 40, "--out", "o")
