@@ -1,8 +1,8 @@
 """Commands of `synfill` in processes that begin with everything imported.
 
-Importing torch and diffusers takes the better part of a short command. Here one process imports
-them, and forks for each command: what a signal, a kill or a full disk does to the command is the
-same, but it begins at once.
+Importing torch and diffusers takes the better part of a short command. Here one process runs such
+a command, and then forks for each that is asked for: what a signal, a kill or a full disk does to
+it is the same, but it begins at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_IMPORTED = (
-    "datasets", "diffusers", "matplotlib.pyplot", "torch", "transformers", "synfill.cli.app",
-    "synfill.balancing.run", "synfill.generation.pipeline.generator", "synfill.report.plots",
-)  # fmt: skip
+_READY = "ready\n"
 
 
 class Forker:
@@ -29,15 +26,19 @@ class Forker:
 
     Args:
         folder: An empty folder, for what the commands print.
+        first: The arguments of the command that it runs itself, so that all is imported.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, first: Sequence[object]) -> None:
         self._folder = folder
         self._started = 0
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._read() == "ready"
+            [sys.executable, __file__, *map(str, first)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        # What its own command prints comes first.
+        assert any(line == _READY for line in self._process.stdout), "its own command failed"
 
     def start(self, arguments: Sequence[object], largest_file: int | None = None) -> ForkedProcess:
         """Start `synfill` with these arguments.
@@ -118,12 +119,15 @@ class ForkedProcess:
 
 def _serve() -> None:
     """Fork for each request, until nobody asks any more."""
-    import importlib
     import resource
 
-    for name in _IMPORTED:
-        importlib.import_module(name)
-    print('"ready"', flush=True)
+    from synfill.__main__ import main
+    from synfill.cli import app
+    from synfill.cli.stopping import STOPPING
+
+    with contextlib.suppress(SystemExit):
+        app.main()
+    print(_READY, end="", flush=True)
     codes: dict[int, int] = {}
     for line in sys.stdin:
         request = json.loads(line)
@@ -146,8 +150,7 @@ def _serve() -> None:
             if request["largest_file"] is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
             sys.argv = ["synfill", *request["arguments"]]
-            from synfill.__main__ import main
-
+            STOPPING.__init__()  # type: ignore[misc]
             main()
 
 
