@@ -15,7 +15,6 @@ import torch
 from synfill.generation.fill.encode import encode
 from synfill.generation.fill.fill import fill
 from synfill.generation.fill.local import LocalEngine
-from synfill.generation.fill.shard import shard_size
 from synfill.generation.fill.store import ShardStore
 from synfill.generation.fill.task import FillTask
 from synfill.generation.models.families.family import find_family
@@ -24,6 +23,7 @@ from synfill.generation.pipeline.generator import Generator
 from synfill.quality.check import Facts
 from synfill.quality.judge import Checks
 from synfill.records import Cell, ImageProfile, Request
+from synfill.runs.shard import shard_size
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PROMPTS = [f"a photo of a {digit}{where}" for digit in DIGITS for where in ("", ", close-up")]

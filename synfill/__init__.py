@@ -13,7 +13,7 @@ __version__ = "0.1.0.dev0"
 if TYPE_CHECKING:
     from synfill.analysis.run import Analysis as Analysis
     from synfill.analysis.run import analyze as analyze
-    from synfill.balancing.run import BalanceResult as BalanceResult
+    from synfill.balancing.result import BalanceResult as BalanceResult
     from synfill.balancing.run import balance as balance
     from synfill.classifier.load import load_classifier as load_classifier
     from synfill.classifier.predict import Classifier as Classifier
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "synfill.analysis.run",
     "analyze": "synfill.analysis.run",
-    "BalanceResult": "synfill.balancing.run",
+    "BalanceResult": "synfill.balancing.result",
     "balance": "synfill.balancing.run",
     "RunError": "synfill.errors",
     "SynfillError": "synfill.errors",

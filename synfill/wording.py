@@ -1,4 +1,6 @@
-"""Words that go with a number."""
+"""Words that go with a number, and lists for a message."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -21,3 +23,15 @@ def format_duration(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:.1f} days"
+
+
+def list_lines(lines: Sequence[str], most: int = 5) -> str:
+    """Some lines below each other, indented, and how many there are besides.
+
+    Args:
+        lines: They.
+        most: So many are shown.
+    """
+    more = len(lines) - most
+    shown = [*lines[:most], *([f"... and {more:,} more"] if more > 0 else [])]
+    return "\n".join(f"  {line}" for line in shown)

@@ -11,9 +11,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+
+class Process(Protocol):
+    """A run that was started: a `subprocess.Popen`, or one of tests/forking.py."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; raises TimeoutExpired."""
+
+    def kill(self) -> None:
+        """Kill it."""
+
+
+Start = Callable[[list[str]], Process]
+"""Starts `synfill` with arguments."""
 
 
 @dataclass
@@ -41,7 +56,12 @@ def digest_tree(folder: Path) -> dict[str, str]:
 
 
 def run_with_kills(
-    arguments: Sequence[str], folder: Path, kills: int, seed: int | None = None
+    arguments: Sequence[str],
+    folder: Path,
+    kills: int,
+    seed: int | None = None,
+    start: Start | None = None,
+    earliest: float = 0.3,
 ) -> Killed:
     """Run a `synfill balance` once undisturbed, then with so many kills, and compare.
 
@@ -50,10 +70,14 @@ def run_with_kills(
         folder: An empty folder to work in.
         kills: How many kills.
         seed: Of the moments; None for other ones every time.
+        start: How the runs are started; None for a new Python each.
+        earliest: No kill comes before this share of an undisturbed run: starting takes the better
+            part of a short run, and there is little to break there.
     """
+    start = start or _start
     chance = random.Random(seed)
     started = time.monotonic()
-    _command(arguments, folder / "undisturbed").wait()
+    start(_command(arguments, folder / "undisturbed")).wait()
     duration = time.monotonic() - started
     expected = digest_tree(folder / "undisturbed")
     found = Killed()
@@ -62,11 +86,10 @@ def run_with_kills(
         finished, is_whole = False, True
         while not finished:
             began = time.monotonic()
-            process = _command(arguments, out)
+            process = start(_command(arguments, out))
             moment = float("inf")
             if len(found.moments) < kills:
-                # Starting takes the better part of a short run: there is little to break there.
-                moment = chance.uniform(0.3, 1.0) * duration
+                moment = chance.uniform(earliest, 1.0) * duration
             try:
                 code = process.wait(None if moment == float("inf") else moment)
                 if code != 0:
@@ -94,8 +117,12 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _command(arguments: Sequence[str], out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "synfill", "balance", *arguments, "--out", str(out), "-q"]
+def _command(arguments: Sequence[str], out: Path) -> list[str]:
+    return ["balance", *arguments, "--out", str(out), "-q"]
+
+
+def _start(arguments: list[str]) -> Process:
+    command = [sys.executable, "-m", "synfill", *arguments]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 

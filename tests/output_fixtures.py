@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from synfill.generation.fill.shard import Outcome
 from synfill.generation.fill.store import ShardStore
 from synfill.records import Verdict
-from synfill.runs.dataset_folder import OutputFolder
-from synfill.runs.dataset_record import RunState, as_json, digest_identity
-from synfill.runs.replacing import Replacing
+from synfill.runs.dataset_files import Replacing
+from synfill.runs.dataset_folder import DatasetFolder
+from synfill.runs.dataset_record import RunState
+from synfill.runs.identity import as_json, digest_identity
+from synfill.runs.shard import Outcome
 from synfill.runs.written import list_written
 
 IDENTITY = {"target": "uniform", "size": [64, 64], "limit": None, "seed": 0, "format": "parquet"}
@@ -27,13 +28,13 @@ def run_state(identity=IDENTITY, **changes):
     return RunState(**(values | changes))
 
 
-def open_store(folder: OutputFolder, total=80, identity=IDENTITY) -> ShardStore:
+def open_store(folder: DatasetFolder, total=80, identity=IDENTITY) -> ShardStore:
     return ShardStore(folder.shards, total, SIZE, run=digest_identity(identity))
 
 
 def begin(path, identity=IDENTITY, overwrite=False, shards=(0,), reads=()):
     """A run that is at work: its folder, and what it found there."""
-    folder = OutputFolder(path)
+    folder = DatasetFolder(path)
     folder.state(identity, overwrite)
     folder.take()
     state = folder.state(identity, overwrite)

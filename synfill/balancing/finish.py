@@ -1,68 +1,50 @@
-"""From finished shards to the dataset in its folder: data, card, pictures, record.
-
-A part of the composer `run`, in a file of its own. Everything it writes is decided by the run's
-identity and its batch sizes: no times, no paths, no counters of this machine.
-"""
+"""From finished shards to the dataset in its folder: data, card, pictures, record."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synfill import __version__
 from synfill.analysis.pictures import Bar, draw_bars, draw_samples
-from synfill.balancing.assemble import Assembler, output_features
 from synfill.balancing.people import names_people
 from synfill.balancing.plan import write_plan
-from synfill.balancing.prepare import Prepared, codes_by_row
+from synfill.balancing.prepare import Prepared
+from synfill.balancing.write import (
+    Samples,
+    choose_sample_classes,
+    verdict_table,
+    write_data,
+    write_skipped,
+)
 from synfill.data.images import decode
-from synfill.data.source import image_column
-from synfill.data.writers import DatasetWriter, ImageFolderWriter, ParquetWriter, Written
-from synfill.files import csv_text, no_room
+from synfill.data.writers import Written
+from synfill.files import no_room
 from synfill.generation.fill.store import ShardStore
 from synfill.reading import parse_json, read_regular
-from synfill.records import JsonObject, ModelInfo, Request
+from synfill.records import JsonObject, ModelInfo
 from synfill.report.command import command_line
 from synfill.report.dataset_card import write_dataset_card
 from synfill.reporter import Reporter
-from synfill.runs.dataset_folder import OutputFolder
-from synfill.runs.dataset_record import LARGEST_RUN, RunRecord
-from synfill.runs.replacing import RUN
+from synfill.runs.dataset_files import CARD, RUN
+from synfill.runs.dataset_folder import DatasetFolder
+from synfill.runs.dataset_record import RunRecord
+from synfill.runs.record import LARGEST_RUN
+from synfill.runs.versions import GENERATING, versions
 from synfill.runs.written import list_written
 
-SAMPLE_CLASSES = 10
-SAMPLES_A_CLASS = 6
-ROWS_A_TABLE = 256
-_LIBRARIES = ("torch", "diffusers", "transformers", "datasets", "pillow", "pyarrow", "numpy")
-
-
-@dataclass
-class _Samples:
-    """The first few real and synthetic images of the classes that got the most."""
-
-    classes: Sequence[str]
-    real: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-    synthetic: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-
-    def offer(self, images: dict[str, list[bytes]], name: str, data: bytes | None) -> None:
-        """Keep an image if its class still needs some."""
-        if name in self.classes and data is not None and len(images[name]) < SAMPLES_A_CLASS:
-            images[name].append(data)
+_PROVENANCE = ("synthetic", "prompt", "seed", "generator")
 
 
 def finish(
     prepared: Prepared,
-    folder: OutputFolder,
+    folder: DatasetFolder,
     store: ShardStore,
     model: ModelInfo,
     reporter: Reporter,
@@ -87,11 +69,11 @@ def finish(
         info = final / "synfill"
         info.mkdir(parents=True)
         made = _count_made(prepared, store)
-        samples = _Samples(_sample_classes(prepared, made))
-        written = _write_data(prepared, final, store, model, samples, reporter)
+        samples = Samples(choose_sample_classes(prepared, made))
+        written = write_data(prepared, final, store, model, samples, reporter)
         write_plan(prepared.plan, info / "plan.parquet")
-        pq.write_table(_verdict_table(prepared, store), info / "verdicts.parquet")
-        _write_skipped(prepared, info / "skipped.csv")
+        pq.write_table(verdict_table(prepared, store), info / "verdicts.parquet")
+        write_skipped(prepared, info / "skipped.csv")
         (info / "histogram.png").write_bytes(_draw_histogram(prepared, made))
         has_samples = bool(samples.real or samples.synthetic)
         if has_samples:
@@ -99,7 +81,7 @@ def finish(
         history = _history(prepared, reporter)
         record = _record(prepared, store, model, made, written) | {"history": history}
         card = _card(prepared, record, has_samples)
-        (final / "README.md").write_text(card, encoding="utf-8")
+        (final / CARD).write_text(card, encoding="utf-8")
         record["entries"] = sorted(child.name for child in final.iterdir())
         record["files"] = list_written(final)
         text = json.dumps(record, indent=1, ensure_ascii=False)
@@ -117,116 +99,6 @@ def _count_made(prepared: Prepared, store: ShardStore) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _sample_classes(prepared: Prepared, made: Sequence[int]) -> list[str]:
-    by_class: dict[str, int] = defaultdict(int)
-    for cell, count in zip(prepared.deficit.cells, made, strict=True):
-        by_class[cell.label] += count
-    chosen = sorted(by_class, key=lambda name: -by_class[name])[:SAMPLE_CLASSES]
-    return [name for name in prepared.label.names if name in chosen and by_class[name]]
-
-
-def _write_data(
-    prepared: Prepared,
-    final: Path,
-    store: ShardStore,
-    model: ModelInfo,
-    samples: _Samples,
-    reporter: Reporter,
-) -> dict[str, Written]:
-    source, provenance = prepared.source, prepared.provenance
-    schema = output_features(source.columns, provenance).arrow_schema
-    assembler = Assembler(
-        source, provenance, schema, prepared.label, prepared.groups, f"{model.id}@{model.revision}"
-    )
-    image = image_column(source.columns).name
-    writer: DatasetWriter
-    if prepared.settings.format == "parquet":
-        writer = ParquetWriter(final, schema)
-    else:
-        writer = ImageFolderWriter(
-            final,
-            schema,
-            image,
-            prepared.label.name,
-            provenance,
-            {c.name: c.class_names for c in source.columns if c.kind == "class"},
-        )
-    class_of = codes_by_row(prepared.table)
-    rows_of = {split: prepared.rows_of(split) for split in source.splits}
-    total = sum(len(rows) for rows in rows_of.values()) + len(prepared.plan)
-    done = 0
-    for split, rows in rows_of.items():
-        # A split without images is still a split.
-        writer.add(split, schema.empty_table())
-        for numbers, table in assembler.real_tables(split, rows):
-            writer.add(split, table)
-            if split == prepared.split:
-                for row, value in zip(numbers.tolist(), table[image], strict=True):
-                    if row in class_of and not prepared.earlier.synthetic[row]:
-                        name = prepared.label.names[class_of[row]]
-                        samples.offer(samples.real, name, value["bytes"].as_py())
-            done += len(numbers)
-            reporter.progress("writing", done, total)
-        if split == prepared.split:
-            for made in _batches(prepared, store):
-                writer.add(split, assembler.synthetic_table(made))
-                for request, _, data, _ in made:
-                    samples.offer(samples.synthetic, request.cell.label, data)
-                done += len(made)
-                reporter.progress("writing", done, total)
-    return writer.close()
-
-
-def _batches(
-    prepared: Prepared, store: ShardStore
-) -> Iterator[list[tuple[Request, int, bytes, str]]]:
-    batch: list[tuple[Request, int, bytes, str]] = []
-    for outcome in store.accepted():
-        request = prepared.plan[outcome.verdict.request]
-        assert outcome.image is not None
-        batch.append((request, outcome.verdict.seed, outcome.image, outcome.extension))
-        if len(batch) == ROWS_A_TABLE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _verdict_table(prepared: Prepared, store: ShardStore) -> pa.Table:
-    """Every image that was made, kept or not, with what it was to show."""
-    verdicts = list(store.verdicts())
-    ids = np.array([verdict.request for verdict in verdicts], dtype=np.int64)
-    named = prepared.plan.table.drop_columns(["id", "cell", "seed", "negative_prompt"]).take(ids)
-    table = pa.table(
-        {
-            "request": pa.array(ids),
-            **{name: named[name] for name in named.column_names},
-            "attempt": pa.array([verdict.attempt for verdict in verdicts], pa.int32()),
-            "seed": pa.array([verdict.seed for verdict in verdicts], pa.int64()),
-            "accepted": pa.array([verdict.accepted for verdict in verdicts], pa.bool_()),
-            "reason": pa.array([verdict.reason for verdict in verdicts], pa.string()),
-            "scores": pa.array(
-                [sorted(verdict.scores.items()) for verdict in verdicts],
-                pa.map_(pa.string(), pa.float64()),
-            ),
-        }
-    )
-    return table.combine_chunks()
-
-
-def _write_skipped(prepared: Prepared, path: Path) -> None:
-    """List the images that were left out because they can't be read."""
-    lines = [
-        (split, bad.row, bad.where, bad.reason)
-        for split, rows in prepared.bad.items()
-        for bad in rows
-    ]
-    if not lines:
-        return
-    text = csv_text(("split", "row", "image", "reason"), lines)
-    path.write_text(text, encoding="utf-8", newline="")
-
-
 def _draw_histogram(prepared: Prepared, made: Sequence[int]) -> bytes:
     deficit = prepared.deficit
     before, after = [], []
@@ -240,7 +112,7 @@ def _draw_histogram(prepared: Prepared, made: Sequence[int]) -> bytes:
     return draw_bars(panels, "png", beside=True)
 
 
-def _draw_samples(samples: _Samples) -> bytes:
+def _draw_samples(samples: Samples) -> bytes:
     return draw_samples(
         [
             (
@@ -294,18 +166,9 @@ def _record(
         "skipped": sum(len(rows) for rows in prepared.bad.values()),
         "splits": {split: asdict(part) for split, part in written.items()},
         "batch_sizes": sorted({n for i in store.finished() for n in store.batch_sizes(i)}),
-        "versions": versions(),
+        "versions": versions(GENERATING),
         "shard_versions": store.versions(),
     }
-
-
-_PROVENANCE = ("synthetic", "prompt", "seed", "generator")
-
-
-def versions() -> dict[str, str]:
-    """The versions of all that decides the bytes of a result."""
-    found = {"synfill": __version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
 def _history(prepared: Prepared, reporter: Reporter) -> list[Any]:

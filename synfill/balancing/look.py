@@ -14,6 +14,7 @@ from synfill.balancing.prepare import Draft, Prepared, check_something_to_do
 from synfill.data.images import BadRow, Inspection, inspect_split
 from synfill.data.remembered import InspectionMemory
 from synfill.errors import RunError
+from synfill.records import ImageProfile, Request
 from synfill.reporter import Reporter
 from synfill.wording import counted
 
@@ -95,3 +96,33 @@ def _tell_bad(draft: Draft, bad: Mapping[str, tuple[BadRow, ...]], reporter: Rep
         f"{len(found):,} of {counted(total, 'image')} can't be read:\n{shown}{more}",
         "Repair or remove them, or add --on-bad-image skip to leave them out.",
     )
+
+
+class ProfileChooser:
+    """Chooses for each request how its file is made: as a real image of its class, by its seed.
+
+    Args:
+        prepared: The run.
+
+    Raises:
+        RunError: There is no real image to take after.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        inspection = prepared.inspections[prepared.split]
+        codes = inspection.codes[inspection.codes >= 0]
+        real = ~prepared.earlier.synthetic[prepared.table.rows]
+        if not real.any():
+            raise RunError(f"The split '{prepared.split}' has no real image that can be read.")
+        self._profiles: tuple[ImageProfile, ...] = inspection.profiles
+        self._all = codes[real]
+        label = prepared.label
+        self._of_class = {
+            name: codes[real & (label.codes == code)] for code, name in enumerate(label.names)
+        }
+
+    def choose(self, request: Request) -> ImageProfile:
+        """The profile of a request's image."""
+        of_class = self._of_class[request.cell.label]
+        choices = of_class if len(of_class) else self._all
+        return self._profiles[int(choices[request.first_seed % len(choices)])]

@@ -34,7 +34,7 @@ from synfill.files import safe_name
 from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
 from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
 from synfill.reporter import Reporter
-from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_folder import DatasetFolder
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,7 +322,7 @@ def _choose_out(settings: BalanceSettings, source: Source) -> Path:
                 "Choose an --out elsewhere.",
             )
     if not settings.dry_run:
-        OutputFolder(out).check_place(settings.overwrite)
+        DatasetFolder(out).check_place(settings.overwrite)
     return out
 
 

@@ -23,22 +23,17 @@ from synfill.balancing.prepare import Prepared
 from synfill.data.images import BadImage, inspect
 from synfill.data.source import image_column
 from synfill.errors import RunError, UsageError
-from synfill.generation.fill.shard import Outcome, shard_size
 from synfill.generation.fill.store import ShardStore
 from synfill.reading import read_regular, regular
 from synfill.records import Verdict
 from synfill.reporter import Reporter
-from synfill.runs.dataset_folder import OutputFolder
-from synfill.runs.dataset_record import (
-    LARGEST_RUN,
-    SHARD_FOLDERS,
-    RunRecord,
-    RunState,
-    as_json,
-    differences,
-    digest_identity,
-)
-from synfill.runs.replacing import PLAN, files_of_split
+from synfill.runs.dataset_files import PLAN, files_of_split
+from synfill.runs.dataset_folder import DatasetFolder
+from synfill.runs.dataset_record import SHARD_FOLDERS, RunRecord, RunState
+from synfill.runs.identity import as_json, differences, digest_identity
+from synfill.runs.record import LARGEST_RUN
+from synfill.runs.shard import Outcome, shard_size
+from synfill.runs.versions import GENERATING, versions
 
 Find = Callable[[int], Sequence[Outcome]]
 Image = tuple[bytes, str]
@@ -78,7 +73,7 @@ class Smaller:
     versions: list[dict[str, str]]
 
 
-def open_smaller(prepared: Prepared, folder: OutputFolder, reporter: Reporter) -> Smaller:
+def open_smaller(prepared: Prepared, folder: DatasetFolder, reporter: Reporter) -> Smaller:
     """The smaller run in the output folder.
 
     Raises:
@@ -267,9 +262,8 @@ def _whole(data: object, name: object) -> Image | None:
 
 def take_over(
     prepared: Prepared,
-    folder: OutputFolder,
+    folder: DatasetFolder,
     smaller: Smaller,
-    versions: dict[str, str],
     reporter: Reporter,
 ) -> RunState:
     """Lay the images of a smaller run out as shards of this one, beside what is there.
@@ -278,11 +272,10 @@ def take_over(
         prepared: The larger run.
         folder: Its output folder, taken.
         smaller: What `open_smaller` gave.
-        versions: Of the libraries, now.
         reporter: Told how many there are.
 
     Returns:
-        What is to be remembered of the larger run, for `OutputFolder.begin`.
+        What is to be remembered of the larger run, for `DatasetFolder.begin`.
 
     Raises:
         RunError: The smaller run is damaged, or the disk is full.
@@ -314,7 +307,7 @@ def take_over(
         identity=as_json(prepared.identity),
         batch_size=smaller.began,
         shard_size=smaller.size,
-        versions=versions,
+        versions=versions(GENERATING),
         shards=name,
     )
 

@@ -28,7 +28,7 @@ from synfill.cli.options import (
 from synfill.cli.output import VERBOSITY, ConsoleReporter, Row, counts_table, say, stdout
 
 if TYPE_CHECKING:
-    from synfill.balancing.run import BalanceResult
+    from synfill.balancing.result import BalanceResult
 
 _WHAT = "What is balanced"
 _PROMPTS = "Prompts"

@@ -17,7 +17,7 @@ from synfill.cli.words import TAIL, meaning
 if TYPE_CHECKING:
     from synfill.analysis.histogram import Histogram
     from synfill.analysis.run import Analysis
-    from synfill.balancing.run import BalanceResult
+    from synfill.balancing.result import BalanceResult
     from synfill.training.request import TrainResult
 
 BALANCE: dict[str, Any] = {"model": "demo", "by": "class+ink", "target": "uniform:25"}

@@ -8,26 +8,20 @@ that has it is whole.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from synfill.errors import RunError
 from synfill.files import sync_folder, sync_tree
 from synfill.records import JsonObject
-from synfill.runs.dataset_record import (
-    SHARD_FOLDERS,
-    Commit,
-    RunRecord,
-    as_json,
-    read_record,
-    write_record,
-)
-from synfill.runs.replacing import RUN, files_below
+from synfill.runs.dataset_files import RUN, files_below
+from synfill.runs.dataset_record import SHARD_FOLDERS, Commit, RunRecord
+from synfill.runs.folder import remove
+from synfill.runs.identity import as_json
+from synfill.runs.record import read_record, write_record
 from synfill.runs.unjournaled import complete_unjournaled
 from synfill.runs.written import Comparer, FileEntry
-
-_SHOWN = 5
+from synfill.wording import list_lines
 
 
 class Mover:
@@ -73,7 +67,7 @@ class Mover:
         sync_tree(self.final)
         remove(self._old)
         commit = Commit(identity=as_json(identity), old=list(old), replaced=dict(replaced))
-        write_record(self._journal, commit)
+        write_record(self._journal, commit.model_dump())
 
     def complete(self, may_begin_anew: bool) -> JsonObject | None:
         """Bring a commit to its end, however far it is.
@@ -88,22 +82,18 @@ class Mover:
             RunError: The journal is damaged; or what it would replace was changed since it was
                 written, or isn't there to be moved. Nothing is changed then.
         """
-        try:
-            commit = read_record(self._journal, Commit)
-        except RunError:
-            if not may_begin_anew:
-                raise
-            commit = None
-            for name in ("final", "old", "commit.json"):
-                remove(self._work / name)
-        identity: JsonObject | None
+        commit = read_record(self._journal, Commit, ignore_damage=may_begin_anew)
         if commit is not None:
-            identity = commit.identity
+            identity: JsonObject | None = commit.identity
             if self.final.is_dir():
                 self._check_unchanged(commit)
                 self._move(commit)
             else:
                 self._check_moved(commit)
+        elif os.path.lexists(self._journal):
+            identity = None
+            for name in ("final", "old", "commit.json"):
+                remove(self._work / name)
         else:
             identity = complete_unjournaled(self._out, self.final)
         if identity is not None:
@@ -137,12 +127,9 @@ class Mover:
             if is_taken and os.path.lexists(self._out / child.name):
                 foreign.append(child.name)
         if foreign:
-            shown = "\n".join(f"  {path}" for path in sorted(foreign)[:_SHOWN])
-            more = len(foreign) - _SHOWN
             raise RunError(
                 f"A finished dataset was on its way into {self._out} when the process was stopped. "
-                f"What it would replace isn't what it was then:\n{shown}"
-                + (f"\n  ... and {more:,} more" if more > 0 else ""),
+                "What it would replace isn't what it was then:\n" + list_lines(sorted(foreign)),
                 "Move that elsewhere, and run the same command again. The new dataset is kept.",
             )
 
@@ -170,11 +157,3 @@ class Mover:
                 sync_folder(self._out)
             os.replace(child, self._out / child.name)
         sync_folder(self._out)
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link or a folder with all that is in it, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The output folder: whose it is, what state it is in, and how a finished dataset gets there.
+"""The output folder of `synfill balance`: what state it is in, and how a dataset gets there.
 
 Everything is made below OUT/.synfill/ and moved into place at the end, so that OUT is a whole
 dataset or none, whenever the process is killed:
@@ -18,33 +18,28 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from synfill.errors import RunError, UsageError
-from synfill.generation.fill.shard import Shard, find_layout, find_shards
 from synfill.reporter import LogReporter, Reporter
-from synfill.runs.commit import Mover, remove
-from synfill.runs.dataset_record import (
-    SHARD_FOLDERS,
-    RunRecord,
-    RunState,
-    ShardFolder,
-    as_json,
-    differences,
-    digest_identity,
-    is_more_of,
-    read_record,
-    write_record,
+from synfill.runs.commit import Mover
+from synfill.runs.dataset_files import CARD, PLAN, RUN, Replacing, listed_files
+from synfill.runs.dataset_record import SHARD_FOLDERS, RunRecord, RunState, ShardFolder
+from synfill.runs.folder import (
+    OutputFolder,
+    names_in,
+    refuse_links,
+    refuse_not_empty,
+    refuse_other_identity,
+    remove,
 )
-from synfill.runs.lock import FolderLock
-from synfill.runs.replacing import RUN, Replacing, listed_files
+from synfill.runs.identity import differences, is_more_of
+from synfill.runs.record import read_record, write_record
+from synfill.runs.started import SHARD_PLAN, STATE, find_started
 
 State = Literal["new", "resume", "extend", "finished"]
 
 
-class OutputFolder:
-    """An output folder.
+class DatasetFolder(OutputFolder):
+    """The output folder of a balanced dataset.
 
     Args:
         path: The folder; it need not exist.
@@ -58,18 +53,16 @@ class OutputFolder:
     """
 
     def __init__(self, path: Path, reporter: Reporter | None = None) -> None:
-        self.path = path
-        self.work = path / ".synfill"
-        self.plan = self.work / "plan.parquet"
+        super().__init__(path)
+        self.plan = self.work / SHARD_PLAN
+        self.shards = self.work / SHARD_FOLDERS[0]
+        self.started: RunState | None = None
+        self._state = self.work / STATE
         self._mover = Mover(path, self.work)
         self.final = self._mover.final
-        self.shards = self.work / "shards"
-        self._state = self.work / "state.json"
-        self._lock = FolderLock(self.work)
         self._reporter = reporter or LogReporter()
-        self.started: RunState | None = None
-        self._completed: Mapping[str, object] | None = None
         self._is_mended = False
+        self._completed: Mapping[str, object] | None = None
         self._may_overwrite = False
         self._replacing = Replacing(path, ())
 
@@ -98,28 +91,36 @@ class OutputFolder:
         """
         self._may_overwrite = overwrite
         self._check_links()
-        started = self.started = self._read_state(identity, overwrite, unsure)
-        if started is not None:
-            self.shards = self.work / started.shards
-            changed = differences(started.identity, identity, unsure)
+        self.started, is_mended = find_started(self.work, identity, overwrite, unsure)
+        if is_mended and not self._is_mended:
+            self._is_mended = True
+            self._reporter.warn(
+                f"{self._state} is damaged; what it should say was found in the finished images."
+            )
+        if self.started is not None:
+            self.shards = self.work / self.started.shards
+            before = self.started.identity
+            changed = differences(before, identity, unsure)
             if not changed:
                 return "resume"
-            if is_more_of(started.identity, identity, unsure):
+            if is_more_of(before, identity, unsure):
                 return "extend"
-            self._refuse(overwrite, "an unfinished run with other settings", changed)
-            return "new"
-        finished = self.read_finished(overwrite)
-        if finished is not None:
-            changed = differences(finished.identity, identity, unsure)
+            what = "an unfinished run with other settings"
+        elif (finished := self.read_finished(overwrite)) is not None:
+            before = finished.identity
+            changed = differences(before, identity, unsure)
             # Its commit was cut off, and this process has just completed it.
-            if not changed and (not overwrite or self._completed == finished.identity):
+            if not changed and (not overwrite or self._completed == before):
                 self._check_whole(finished)
                 return "finished"
-            if changed and not overwrite and is_more_of(finished.identity, identity, unsure):
+            if not overwrite and is_more_of(before, identity, unsure):
                 return "extend"
-            self._refuse(overwrite, "a finished dataset made with other settings", changed)
+            what = "a finished dataset made with other settings"
+        else:
+            self.check_place(overwrite)
             return "new"
-        self.check_place(overwrite)
+        if not overwrite:
+            refuse_other_identity(self.path, what, changed)
         return "new"
 
     def _check_whole(self, record: RunRecord) -> None:
@@ -127,7 +128,7 @@ class OutputFolder:
         for name, entry in (listed_files(record) or {}).items():
             path = self.path / name
             is_there = path.is_file() and path.stat().st_size == entry.bytes
-            if not is_there and name != "README.md" and path.parent.is_relative_to(self.path):
+            if not is_there and name != CARD and path.parent.is_relative_to(self.path):
                 raise RunError(
                     f"The dataset in {self.path} isn't whole any more: {name} is missing, or has "
                     "another size.",
@@ -141,121 +142,19 @@ class OutputFolder:
             UsageError: It is a file, can't be written to, or holds what no run of ours made and
                 `overwrite` is off.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file; --out names a folder.")
-        if self.path.is_symlink() and not self.path.exists():
-            raise UsageError(
-                f"{self.path} is a symbolic link that leads nowhere.",
-                "Make the folder that it should lead to, or choose another --out.",
-            )
-        place = self.path.absolute()
-        while not place.exists():
-            place = place.parent
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise UsageError(
-                f"Nothing can be written to {place}, where the output folder {self.path} is to be.",
-                "Choose another place with --out.",
-            )
+        self.check_writable()
         self._check_links()
         ours = self._state.exists() or self._mover.is_begun() or (self.path / RUN).exists()
-        if overwrite or ours or not self.path.exists():
-            return
+        others = names_in(self.path) - {".synfill", ".synfill-done"}
         # A dry run leaves the plan alone: nothing that anyone would miss.
-        others = sorted(_names(self.path) - {".synfill", ".synfill-done"})
-        if others and (others != ["synfill"] or _names(self.path / "synfill") != {"plan.parquet"}):
-            listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-            raise UsageError(
-                f"The output folder {self.path} is not empty: {listed}.",
-                "Choose another --out. Or add --overwrite: it replaces what synfill wrote there "
-                "(README.md, data/, synfill/, the splits) and leaves other files alone.",
-            )
+        is_plan = others == {"synfill"} and names_in(self.path / "synfill") == {Path(PLAN).name}
+        if not (overwrite or ours or is_plan):
+            wrote = "synfill wrote there (README.md, data/, synfill/, the splits)"
+            refuse_not_empty(self.path, others, "is not empty", wrote)
 
     def _check_links(self) -> None:
-        """What is written to or removed must lie in the folder, not where a link leads."""
         below = (f".synfill/{name}" for name in (*SHARD_FOLDERS, "final", "old"))
-        for name in (".synfill", "synfill", "data", *below):
-            if (self.path / name).is_symlink():
-                raise UsageError(
-                    f"{self.path / name} is a symbolic link: synfill would write and delete where "
-                    "it leads.",
-                    "Remove the link, or choose another --out.",
-                )
-
-    def _refuse(self, overwrite: bool, what: str, changed: list[str]) -> None:
-        if not overwrite:
-            raise UsageError(
-                f"The output folder {self.path} holds {what}:\n"
-                + "\n".join(f"  {line}" for line in changed),
-                "Use the former settings, choose another --out, or add --overwrite.",
-            )
-
-    def _read_state(
-        self, identity: Mapping[str, object], overwrite: bool, unsure: Collection[str]
-    ) -> RunState | None:
-        """The run in progress, if it has finished anything; mended from its shards where its own
-        record is damaged.
-        """
-        error: RunError | None = None
-        started: RunState | None = None
-        try:
-            started = read_record(self._state, RunState)
-        except RunError as damaged:
-            error = damaged
-        if started is not None:
-            run = digest_identity(started.identity)
-            shards = self._shards_of(started.shards, ("", run))
-            layout = find_layout(shards, started.batch_size, started.shard_size, self._total())
-            if not shards:
-                return None
-            if layout == (started.batch_size, started.shard_size) or layout is None:
-                return started
-            self._tell_mended()
-            return started.model_copy(update={"batch_size": layout[0], "shard_size": layout[1]})
-        run = digest_identity(identity)
-        is_anything_there = False
-        for name in SHARD_FOLDERS:
-            is_anything_there |= bool(find_shards(self.work / name))
-            # Whose shards they are can't be told before all is known; then it is asked again.
-            shards = find_shards(self.work / name) if unsure else self._shards_of(name, (run,))
-            layout = find_layout(shards, 0, 0, self._total())
-            if layout is not None:
-                self._tell_mended()
-                return RunState(
-                    identity=as_json(identity),
-                    batch_size=layout[0],
-                    shard_size=layout[1],
-                    shards=name,
-                )
-        if overwrite or not is_anything_there:
-            return None
-        if error is None and self._state.exists():
-            # Another process has begun in this moment.
-            return self._read_state(identity, overwrite, unsure)
-        raise error or RunError(
-            f"{self.work} holds finished images, but no {self._state.name}, which says what they "
-            "are of.",
-            "Restore it, choose another --out, or add --overwrite to begin anew.",
-        )
-
-    def _shards_of(self, name: str, runs: Collection[str]) -> dict[int, Shard]:
-        found = find_shards(self.work / name)
-        return {index: shard for index, shard in found.items() if shard.run in runs}
-
-    def _total(self) -> int | None:
-        """How many requests the run in progress has, where its plan can be read."""
-        try:
-            if self.plan.is_file():
-                return int(pq.read_metadata(self.plan).num_rows)
-        except (OSError, pa.ArrowException):
-            pass
-        return None
-
-    def _tell_mended(self) -> None:
-        if not self._is_mended:
-            self._is_mended = True
-            self._reporter.warn(
-                f"{self._state} is damaged; what it should say was found in the finished images."
-            )
+        refuse_links(self.path / name for name in (".synfill", "synfill", "data", *below))
 
     def read_finished(self, overwrite: bool = False) -> RunRecord | None:
         """run.json of the finished dataset; None if there is none.
@@ -263,12 +162,7 @@ class OutputFolder:
         Raises:
             RunError: It is damaged and `overwrite` is off.
         """
-        try:
-            return read_record(self.path / RUN, RunRecord)
-        except RunError:
-            if overwrite:
-                return None
-            raise
+        return read_record(self.path / RUN, RunRecord, ignore_damage=overwrite)
 
     def take(self) -> None:
         """Take the folder for this process, and complete a commit that was cut off.
@@ -329,20 +223,18 @@ class OutputFolder:
         remove(self.final)
         if state == "resume":
             assert self.started is not None
-            remembered = self.started
-        else:
-            remembered = content
-            if state == "new":
-                # The record last: without it nobody would know whose the shards are.
-                for name in ("plan.parquet", *SHARD_FOLDERS, "state.json"):
-                    remove(self.work / name)
+            content = self.started
+        elif state == "new":
+            # The record last: without it nobody would know whose the shards are.
+            for name in (SHARD_PLAN, *SHARD_FOLDERS, STATE):
+                remove(self.work / name)
         if self._state.is_dir():
             remove(self._state)
-        write_record(self._state, remembered)
-        self.shards = self.work / remembered.shards
-        for name in {*SHARD_FOLDERS} - {remembered.shards}:
+        write_record(self._state, content.model_dump())
+        self.shards = self.work / content.shards
+        for name in {*SHARD_FOLDERS} - {content.shards}:
             remove(self.work / name)
-        return remembered
+        return content
 
     def holds_dataset(self) -> bool:
         """Whether a finished dataset is here, or anything else that no dry run may touch."""
@@ -374,11 +266,3 @@ class OutputFolder:
         identity = self._mover.complete(self._may_overwrite)
         if identity is not None:
             self._completed = identity
-
-
-def _names(folder: Path) -> set[str]:
-    """What is in a folder that another process may be removing."""
-    try:
-        return set(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return set()

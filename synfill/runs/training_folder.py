@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +22,23 @@ from synfill.errors import RunError, UsageError
 from synfill.files import atomic_write, csv_text
 from synfill.reading import read_regular
 from synfill.records import JsonObject
-from synfill.runs.lock import FolderLock
-from synfill.runs.ownership import (
+from synfill.runs.folder import (
+    OutputFolder,
+    names_in,
+    refuse_links,
+    refuse_not_empty,
+    refuse_other_identity,
+    remove,
+)
+from synfill.runs.identity import differences
+from synfill.runs.record import read_record, write_record
+from synfill.runs.training_record import (
     METHOD,
     RUN,
-    is_open,
-    own_files,
-    read_identity,
-    refuse_foreign,
-    write_record,
+    TrainingRecord,
+    close_open,
+    refuse_foreign_files,
+    write_open,
 )
 
 RECIPE, RESULT = "recipe.yaml", "result.json"
@@ -140,12 +148,11 @@ class MethodFolder:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
         self.check(identity, overwrite)
-        earlier = read_identity(self.path / METHOD, overwrite)
-        if overwrite and (earlier is None or differences(earlier, identity)):
-            self.clear()
-            earlier = None
-        if earlier is None:
-            write_record(self.path / METHOD, identity)
+        record = self.path / METHOD
+        if _is_other(record, identity, overwrite):
+            if overwrite:
+                self.clear()
+            write_record(record, identity)
 
     def check(self, identity: JsonObject, overwrite: bool) -> None:
         """Look whether what is in the folder was made alike. Changes nothing.
@@ -153,68 +160,68 @@ class MethodFolder:
         Raises:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
-        self._check_links()
-        earlier = read_identity(self.path / METHOD, overwrite)
+        self._check_folders()
         if overwrite:
-            if earlier is None or differences(earlier, identity):
-                refuse_foreign(self.out, self.files())
-        elif earlier is not None:
-            _refuse(self.path, differences(earlier, identity))
-        elif found := self._seeds():
+            if _is_other(self.path / METHOD, identity, overwrite):
+                refuse_foreign_files(self.out, self.files())
+        elif not _refuse_changed(self.path, METHOD, identity) and (found := self._seeds()):
             raise UsageError(
                 f"{found[0]} is there already, but not {METHOD}, which says what it is of.",
                 "Choose another --out, or add --overwrite.",
             )
 
-    def _check_links(self) -> None:
+    def _check_folders(self) -> None:
         if self.path != self.out:
-            _refuse_link(self.path)
-        names = sorted(os.listdir(self.path)) if self.path.is_dir() else []
-        for folder in (self.path / name for name in names if _SEED.fullmatch(name)):
+            refuse_links([self.path])
+        for folder in self._seeds(with_files=True):
             for path in (folder, SeedFolder(folder).model, SeedFolder(folder).checkpoints):
-                _refuse_link(path)
+                refuse_links([path])
                 # Before an epoch is trained that couldn't be kept.
-                if os.path.lexists(path) and not path.is_dir():
+                if path.exists() and not path.is_dir():
                     raise UsageError(
                         f"{path} is a file, where synfill train makes a folder.",
                         "Move it elsewhere, or choose another --out.",
                     )
 
-    def _seeds(self) -> list[Path]:
-        children = sorted(self.path.iterdir()) if self.path.is_dir() else []
-        return [child for child in children if _SEED.fullmatch(child.name) and _is_folder(child)]
+    def _seeds(self, with_files: bool = False) -> list[Path]:
+        """The folders of training runs, links among them; also what is none but is called so."""
+        names = sorted(filter(_SEED.fullmatch, names_in(self.path)))
+        found = [self.path / name for name in names]
+        return [path for path in found if with_files or path.is_dir() or path.is_symlink()]
+
+    def _seed_folders(self) -> list[SeedFolder]:
+        return [SeedFolder(path) for path in self._seeds() if not path.is_symlink()]
 
     def files(self) -> list[Path]:
         """Where a method leaves its files, as far as there are such."""
         found = [self.path / name for name in _OF_A_METHOD]
-        for folder in self._seeds():
-            if not folder.is_symlink():
-                found += SeedFolder(folder).files()
+        found += [path for folder in self._seed_folders() for path in folder.files()]
         return [path for path in found if os.path.lexists(path)]
 
     def clear(self) -> None:
         """Remove what a method leaves, and nothing else."""
         for name in _OF_A_METHOD:
             (self.path / name).unlink(missing_ok=True)
-        for folder in self._seeds():
-            if not folder.is_symlink():
-                SeedFolder(folder).clear()
+        for folder in self._seed_folders():
+            folder.clear()
         _remove_empty(self.path)
 
 
-class RunFolder:
-    """The output folder of a run.
+class RunFolder(OutputFolder):
+    """The output folder of a training run.
 
     Args:
         path: The folder; it need not exist.
+
+    Attributes:
+        balanced: The balanced dataset, where the recipe has it made.
+        skipped: The list of images that can't be used.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.balanced = path / "balanced"
         self.skipped = path / _SKIPPED
-        self.work = path / ".synfill"
-        self._lock = FolderLock(self.work)
 
     def method(self, name: str | None) -> MethodFolder:
         """The folder of a method; None for the recipe's own stages."""
@@ -230,41 +237,16 @@ class RunFolder:
         Raises:
             UsageError: It is a file, can't be written to, or holds something else.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file; --out names a folder.")
-        if self.path.is_symlink() and not self.path.exists():
-            raise UsageError(
-                f"{self.path} is a symbolic link that leads nowhere.",
-                "Make the folder that it should lead to, or choose another --out.",
-            )
-        place = self.path.absolute()
-        while not place.exists():
-            place = place.parent
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise UsageError(
-                f"Nothing can be written to {place}, where the output folder {self.path} is to be.",
-                "Choose another place with --out.",
-            )
-        _refuse_link(self.work)
-        _refuse_link(self.balanced)
-        earlier = read_identity(self.path / RUN, overwrite)
-        if overwrite and (earlier is None or differences(earlier, identity)):
-            refuse_foreign(self.path, _written(self.path))
-        if earlier is not None:
-            if not overwrite:
-                _refuse(self.path, differences(earlier, identity))
-            return
-        # A balanced dataset is ours: a run may have been stopped while it was made.
-        names = os.listdir(self.path) if self.path.is_dir() else []
-        others = sorted(set(names) - {self.work.name, self.balanced.name})
-        if others and not overwrite:
-            listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-            raise UsageError(
-                f"The output folder {self.path} is not empty, and holds no run of synfill train: "
-                f"{listed}.",
-                "Choose another --out. Or add --overwrite: it replaces what synfill train writes "
-                "there and leaves other files alone.",
-            )
+        self.check_writable()
+        refuse_links([self.work, self.balanced])
+        if overwrite:
+            if _is_other(self.path / RUN, identity, overwrite):
+                refuse_foreign_files(self.path, self._files())
+        elif not _refuse_changed(self.path, RUN, identity):
+            # A balanced dataset is ours: a run may have been stopped while it was made.
+            others = names_in(self.path) - {self.work.name, self.balanced.name}
+            what = "is not empty, and holds no run of synfill train"
+            refuse_not_empty(self.path, others, what, "synfill train writes there")
 
     def begin(self) -> None:
         """Take the folder for this process.
@@ -289,16 +271,13 @@ class RunFolder:
         self.check(identity, overwrite)
         if _holds_other(self.path / RECIPE, recipe):
             # Whoever edits it means to run it, and would lose that.
-            refuse_foreign(self.path, [self.path / RECIPE])
-        earlier = read_identity(self.path / RUN, overwrite)
-        if overwrite and (earlier is None or differences(earlier, identity)):
-            for folder in _method_folders(self.path):
+            refuse_foreign_files(self.path, [self.path / RECIPE])
+        if overwrite and _is_other(self.path / RUN, identity, overwrite):
+            for folder in self._methods():
                 folder.clear()
             for name in _OF_A_COMPARISON:
                 (self.path / name).unlink(missing_ok=True)
-        own = own_files(self.path, _written(self.path))
-        # Until they are listed, what is newer than this file is the run's own.
-        write_record(self.path / RUN, identity | {"files": own, "is_open": True})
+        write_open(self.path, identity, self._files())
         with atomic_write(self.path / RECIPE) as file:
             file.write(recipe.encode())
 
@@ -323,56 +302,54 @@ class RunFolder:
             if is_finished:
                 # All but the lock, which is held until it is let go.
                 for child in {*self.work.iterdir()} - {self._lock.path}:
-                    if child.is_dir() and not child.is_symlink():
-                        shutil.rmtree(child, ignore_errors=True)
-                    else:
-                        child.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        remove(child)
         finally:
             # A run that was refused leaves nothing behind, not even the folder that it made.
             self._lock.release()
 
     def _list_files(self) -> None:
-        """Write down which files the run wrote, so that no later one takes others for them."""
         with contextlib.suppress(OSError, RunError):
-            identity = read_identity(self.path / RUN)
-            if identity is not None and is_open(self.path):
-                own = own_files(self.path, _written(self.path))
-                write_record(self.path / RUN, identity | {"files": own})
+            close_open(self.path, self._files())
+
+    def _methods(self) -> list[MethodFolder]:
+        """The folders that a method of ours left, OUT itself among them."""
+        folders = (self.path, *(self.path / name for name in sorted(names_in(self.path))))
+        return [
+            MethodFolder(folder, self.path)
+            for folder in folders
+            if os.path.lexists(folder / METHOD) and not folder.is_symlink()
+        ]
+
+    def _files(self) -> list[Path]:
+        """Where runs leave their files, as far as there are such."""
+        found = [self.path / name for name in (RECIPE, _SKIPPED, *_OF_A_COMPARISON)]
+        found = [path for path in found if os.path.lexists(path)]
+        return found + [path for folder in self._methods() for path in folder.files()]
 
 
-def _method_folders(out: Path) -> list[MethodFolder]:
-    """The folders in OUT that a method of ours left, OUT itself among them."""
-    children = sorted(out.iterdir()) if out.is_dir() else []
-    return [
-        MethodFolder(folder, out)
-        for folder in (out, *children)
-        if os.path.lexists(folder / METHOD) and not folder.is_symlink()
-    ]
-
-
-def _written(out: Path) -> list[Path]:
-    """Where runs leave their files in OUT, as far as there are such."""
-    names = (RECIPE, _SKIPPED, *_OF_A_COMPARISON)
-    found = [out / name for name in names if os.path.lexists(out / name)]
-    return found + [path for folder in _method_folders(out) for path in folder.files()]
-
-
-def _refuse_link(path: Path) -> None:
-    """Stop before what is written or removed lies where a link leads.
+def _is_other(path: Path, identity: JsonObject, ignore_damage: bool) -> bool:
+    """Whether a record isn't there, or is of another identity.
 
     Raises:
-        UsageError: The path is a symbolic link.
+        RunError: It is damaged, and that isn't to be ignored.
     """
-    if path.is_symlink():
-        raise UsageError(
-            f"{path} is a symbolic link: synfill would write and delete where it leads.",
-            "Remove the link, or choose another --out.",
-        )
+    record = read_record(path, TrainingRecord, ignore_damage)
+    return record is None or bool(differences(record.identity, identity))
 
 
-def _is_folder(path: Path) -> bool:
-    """Whether it is a folder, or a link, which may lead to one some time."""
-    return path.is_dir() or path.is_symlink()
+def _refuse_changed(folder: Path, name: str, identity: JsonObject) -> bool:
+    """Stop where a record is of another identity; say whether there is one.
+
+    Raises:
+        UsageError: It is of another identity.
+        RunError: It is damaged.
+    """
+    record = read_record(folder / name, TrainingRecord)
+    if record is not None:
+        changed = differences(record.identity, identity)
+        refuse_other_identity(folder, "a run with other settings or data", changed)
+    return record is not None
 
 
 def _holds_other(path: Path, text: str) -> bool:
@@ -388,42 +365,3 @@ def _holds_other(path: Path, text: str) -> bool:
 def _remove_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """What changed between two identities: one line for each key path, at most ten."""
-    flat_before, flat_now = _flatten(before), _flatten(json.loads(json.dumps(now)))
-    changed = [
-        f"{key}: {_short(flat_before.get(key))} -> {_short(flat_now.get(key))}"
-        for key in dict.fromkeys([*flat_before, *flat_now])
-        if flat_before.get(key) != flat_now.get(key)
-    ]
-    more = len(changed) - 10
-    return changed[:10] + ([f"... and {more} more"] if more > 0 else [])
-
-
-def _flatten(value: object, path: str = "") -> dict[str, object]:
-    if isinstance(value, Mapping):
-        parts = [(str(key), item) for key, item in value.items()]
-    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-        parts = [(str(index), item) for index, item in enumerate(value)]
-    else:
-        return {path: value}
-    flat: dict[str, object] = {}
-    for key, item in parts:
-        flat |= _flatten(item, f"{path}.{key}" if path else key)
-    return flat
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _refuse(path: Path, changed: list[str]) -> None:
-    if changed:
-        raise UsageError(
-            f"The output folder {path} holds a run with other settings or data:\n"
-            + "\n".join(f"  {line}" for line in changed),
-            "Use the former ones, choose another --out, or add --overwrite.",
-        )

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from synfill.errors import RunError
 from synfill.files import sync_folder
 from synfill.records import JsonObject
-from synfill.runs.dataset_record import RunRecord, read_record
-from synfill.runs.replacing import RUN, disagreeing
+from synfill.runs.dataset_files import CARD, RUN, disagreeing
+from synfill.runs.dataset_record import RunRecord
+from synfill.runs.record import read_record
 
 _INFO = ("synfill/plan.parquet", "synfill/verdicts.parquet")
 
@@ -28,20 +28,15 @@ def complete_unjournaled(out: Path, final: Path) -> JsonObject | None:
     Returns:
         The identity of the dataset that is now in place; None if nothing was moved.
     """
-    try:
-        record = read_record(final / RUN, RunRecord)
-    except RunError:
-        return None
+    record = read_record(final / RUN, RunRecord, ignore_damage=True)
     if record is None or record.files is not None or os.path.lexists(out / RUN):
         return None
-    is_imagefolder = record.identity.get("format") == "imagefolder"
-    names = {split: split if is_imagefolder else "data" for split in record.splits}
-    for name in {"README.md", *names.values()}:
+    for name in {CARD, *map(record.data_folder, record.splits)}:
         # In both: somebody else put it there. In neither: `final` was being removed.
         if os.path.lexists(final / name) == os.path.lexists(out / name):
             return None
-    for split, name in names.items():
-        place = final if os.path.lexists(final / name) else out
+    for split in record.splits:
+        place = final if os.path.lexists(final / record.data_folder(split)) else out
         if disagreeing(place, record, [split]):
             return None
     if not all((final / name).is_file() or (out / name).is_file() for name in _INFO):

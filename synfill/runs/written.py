@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from synfill.errors import UsageError
 from synfill.records import JsonObject
+from synfill.runs.record import Record
+from synfill.wording import list_lines
 
 INFO_FILES = frozenset(
     f"synfill/{name}"
@@ -21,11 +24,8 @@ INFO_FILES = frozenset(
 """What stands in a balanced dataset beside the card and the data."""
 
 
-class FileEntry(BaseModel):
+class FileEntry(Record):
     """A file as it was written: its size, and the SHA-256 of its content, in hexadecimal."""
-
-    # Strict: "3" and true are no sizes.
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -75,3 +75,34 @@ class Comparer:
         except OSError:
             return False
         return True
+
+    def find_fault(self, out: Path, name: str, entry: FileEntry | None) -> list[str]:
+        """Why a file isn't what a record lists, for `refuse_foreign`; [] if it is.
+
+        Args:
+            out: The output folder.
+            name: The file's path below it, with '/'.
+            entry: What the record says of it; None if it isn't listed.
+        """
+        if entry is None:
+            return [name]
+        return [] if self.is_same(out / name, entry) else [f"{name} (changed since)"]
+
+
+def refuse_foreign(out: Path, foreign: Sequence[str], writer: str) -> None:
+    """Stop before files that no run of ours wrote, or that were changed since, are replaced.
+
+    Args:
+        out: The output folder.
+        foreign: They, by path, with the reason where it isn't plain.
+        writer: Who didn't write them: "synfill".
+
+    Raises:
+        UsageError: There are such.
+    """
+    if foreign:
+        raise UsageError(
+            f"In {out} stands what {writer} didn't write, where it would write:\n"
+            f"{list_lines(foreign)}",
+            "Move it elsewhere, or choose another --out.",
+        )

@@ -480,7 +480,7 @@ class TestBadInput:
                    "stabilityai/sd-turbo")  # fmt: skip
 
     def test_no_room(self, cli, tmp_path, photos, sd_model, monkeypatch):
-        monkeypatch.setattr("synfill.balancing.run.free_bytes", lambda folder: 1000)
+        monkeypatch.setattr("synfill.balancing.dry_run.free_bytes", lambda folder: 1000)
         self.check(cli, tmp_path, 1, ["not enough room"], "balance", photos, "--model", sd_model)
 
     def test_what_an_imagefolder_cannot_hold_is_told_before_anything_is_made(
@@ -565,7 +565,7 @@ def test_a_full_disk_loses_nothing(cli, photos, sd_model, tmp_path, monkeypatch)
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try:
-        monkeypatch.setattr("synfill.balancing.run.free_bytes", lambda folder: 10**12)
+        monkeypatch.setattr("synfill.balancing.dry_run.free_bytes", lambda folder: 10**12)
         command = ("balance", photos, "--model", sd_model, *FAST, "--target", "uniform:150",
                    "--steps", 1, "--out", small / "out")  # fmt: skip
         ran = cli(*command)

@@ -11,7 +11,8 @@ from synfill.balancing import run as running
 from synfill.generation.fill.store import ShardStore
 from synfill.generation.pipeline.generator import Generator
 from synfill.runs.commit import Mover
-from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_folder import DatasetFolder
+from synfill.runs.versions import GENERATING, versions
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_an_unfinished_run_is_extended(cli, base, made, tmp_path, monkeypatch, s
     made.clear()
     with monkeypatch.context() as patched:
         # Killed before it has written down what it took over.
-        stop_in(patched, OutputFolder, "begin")
+        stop_in(patched, DatasetFolder, "begin")
         assert cli(*base, "--limit", 52, "--out", "grown").code == 130
     with monkeypatch.context() as patched:
         # What is taken over is not lost before the first new shard.
@@ -124,8 +125,8 @@ def test_rejected_attempts_are_taken_over_too(cli, base, made, tmp_path):
 def test_the_old_dataset_is_whole_until_the_larger_one_is(cli, base, tmp_path, monkeypatch):
     assert cli(*base, "--limit", 40, "--out", "grown").code == 0
     before = tree(tmp_path / "grown")
-    for owner, name in ((ShardStore, "take_over"), (OutputFolder, "begin"), (ShardStore, "write"),
-                        (finishing, "list_written"), (OutputFolder, "commit")):  # fmt: skip
+    for owner, name in ((ShardStore, "take_over"), (DatasetFolder, "begin"), (ShardStore, "write"),
+                        (finishing, "list_written"), (DatasetFolder, "commit")):  # fmt: skip
         with monkeypatch.context() as patched:
             stop_in(patched, owner, name)
             assert cli(*base, "--limit", 52, "--out", "grown").code == 130
@@ -148,9 +149,10 @@ def test_what_a_user_changed_stops_it(cli, base, tmp_path):
 
 
 def test_other_versions_are_told_and_recorded(cli, base, tmp_path, monkeypatch):
-    now = finishing.versions()
+    now = versions(GENERATING)
     with monkeypatch.context() as patched:
-        patched.setattr(running, "versions", lambda: now | {"torch": "1.0", "diffusers": "0.1"})
+        older = now | {"torch": "1.0", "diffusers": "0.1"}
+        patched.setattr(running, "versions", lambda libraries: older)
         stop_in(patched, ShardStore, "write", 1)
         assert cli(*base, "--limit", 40, "--out", "o").code == 130
     ran = cli(*base, "--limit", 40, "--out", "o")

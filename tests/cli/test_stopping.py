@@ -15,12 +15,17 @@ pytestmark = pytest.mark.skipif(
 
 
 def start(*arguments, code=None, heed=heed_ctrl_c):
-    """Start a command, and wait until it has taken signals over: before that it is Python's."""
+    """Start a command in a new Python."""
     what = ["-c", code] if code else ["-m", "synfill"]
     process = subprocess.Popen(
         [sys.executable, *what, *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed,
     )  # fmt: skip
+    return wait_for_handler(process)
+
+
+def wait_for_handler(process):
+    """Wait until a command has taken signals over: before that they are Python's."""
     while process.poll() is None and not catches(process.pid, signal.SIGTERM):
         time.sleep(0.002)
     return process
@@ -105,20 +110,22 @@ def test_an_interrupt_in_an_import_or_a_finalizer_is_not_lost():
         assert (returned, err) == (130, "Stopped.\n")
 
 
-def test_a_stopped_balance_goes_on_to_the_same_bytes(tmp_path, sd_model):
+def test_a_stopped_balance_goes_on_to_the_same_bytes(tmp_path, sd_model, forker):
     photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 60, "dog": 4}})
     command = ["balance", photos, "--model", sd_model, "--steps", "1", "--size", "32",
                "--batch-size", "4"]  # fmt: skip
-    whole = duration(*command, "--out", tmp_path / "undisturbed")
+    began = time.monotonic()
+    assert ended(forker.start([*command, "--out", tmp_path / "undisturbed"]))[0] == 0
+    whole = time.monotonic() - began
     out, chance = tmp_path / "out", random.Random()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        process = start(*command, "--out", out)
-        time.sleep(whole * chance.uniform(0.4, 1))
+        process = wait_for_handler(forker.start([*command, "--out", out]))
+        time.sleep(whole * chance.uniform(0.1, 1))
         process.send_signal(number)
         if number == signal.SIGINT:
             process.send_signal(number)
         check(*ended(process), number)
-    assert ended(start(*command, "--out", out))[0] == 0
+    assert ended(forker.start([*command, "--out", out]))[0] == 0
     assert digest_tree(out) == digest_tree(tmp_path / "undisturbed")
 
 
@@ -157,23 +164,17 @@ def test_closed_streams_are_no_mistake(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["shard", "dataset"])
-def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, sd_model, place):
+def test_a_full_disk_loses_nothing_that_was_finished(tmp_path, sd_model, place, forker):
     """The limit of a file's size stands in for the disk's end: what writes meets the same error."""
-    resource = pytest.importorskip("resource")
     photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 40, "dog": 4}})
     command = ["balance", photos, "--model", sd_model, "--steps", "1", "--size", "32",
                "--batch-size", "4", "--out"]  # fmt: skip
     whole, out = tmp_path / "undisturbed", tmp_path / "out"
-    assert ended(start(*command, whole))[0] == 0
+    assert ended(forker.start([*command, whole]))[0] == 0
     data = next((whole / "data").glob("*.parquet")).stat().st_size
     limit = data - 500 if place == "dataset" else 9_000
-
-    def small_disk():
-        heed_ctrl_c()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    code, _, err = ended(start(*command, out, heed=small_disk))
+    code, _, err = ended(forker.start([*command, out], largest_file=limit))
     assert code == 1 and "The disk is full" in err and "same command" in err
     assert bool(list((out / ".synfill/shards").glob("*.parquet"))) == (place == "dataset")
-    assert ended(start(*command, out))[0] == 0
+    assert ended(forker.start([*command, out]))[0] == 0
     assert digest_tree(out) == digest_tree(whole)

@@ -9,7 +9,7 @@ from output_fixtures import IDENTITY, WHOLE, assemble, begin, files, finish
 
 from synfill.errors import RunError
 from synfill.runs import commit
-from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_folder import DatasetFolder
 
 OTHER = IDENTITY | {"seed": 1}
 
@@ -41,7 +41,7 @@ def die_in_commit(out, monkeypatch, steps):
 
 
 def take(out, overwrite=False):
-    folder = OutputFolder(out)
+    folder = DatasetFolder(out)
     folder.state(IDENTITY, overwrite)
     folder.take()
     folder.release()

@@ -7,13 +7,13 @@ import pytest
 from output_fixtures import IDENTITY, WHOLE, begin, files, finish, open_store
 
 from synfill.errors import RunError
-from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_folder import DatasetFolder
 
 OTHER = IDENTITY | {"seed": 1}
 
 
 def state_of(path, identity=IDENTITY, overwrite=False):
-    return OutputFolder(path).state(identity, overwrite)
+    return DatasetFolder(path).state(identity, overwrite)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_damaged_journal_is_named(tmp_path, content):
     (folder.work / "commit.json").touch()
     damage(folder.work / "commit.json", content)
     folder.release()
-    again = OutputFolder(tmp_path / "out")
+    again = DatasetFolder(tmp_path / "out")
     again.state(IDENTITY, False)
     with pytest.raises(RunError, match=r"commit\.json is damaged"):
         again.take()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -21,8 +22,8 @@ from output_fixtures import (
 
 from synfill.errors import RunError, UsageError
 from synfill.runs import commit
-from synfill.runs.dataset_folder import OutputFolder
-from synfill.runs.replacing import RUN, Replacing
+from synfill.runs.dataset_files import RUN, Replacing
+from synfill.runs.dataset_folder import DatasetFolder
 
 OTHER = IDENTITY | {"seed": 1}
 
@@ -32,7 +33,7 @@ class Died(BaseException):
 
 
 def state_of(path, identity=IDENTITY, overwrite=False):
-    return OutputFolder(path).state(identity, overwrite)
+    return DatasetFolder(path).state(identity, overwrite)
 
 
 def stop_after(monkeypatch, steps):
@@ -52,7 +53,7 @@ def stop_after(monkeypatch, steps):
     monkeypatch.setattr(os, "replace", dying(os.replace))
     monkeypatch.setattr(commit, "sync_folder", dying(commit.sync_folder))
     monkeypatch.setattr(commit, "remove", dying(commit.remove))
-    monkeypatch.setattr(commit.shutil, "rmtree", dying(commit.shutil.rmtree))
+    monkeypatch.setattr(shutil, "rmtree", dying(shutil.rmtree))
 
 
 def test_a_run_from_start_to_end(tmp_path):
@@ -97,7 +98,7 @@ def test_dying_anywhere_in_the_last_step_loses_nothing(tmp_path, monkeypatch, st
         else:
             assert files(out) >= WHOLE
             assert b'"seed": 0' in (out / "data/train-00000-of-00001.parquet").read_bytes()
-    again = OutputFolder(out)
+    again = DatasetFolder(out)
     if not (again.state(IDENTITY, True) == "finished" and not again.is_cut_off()):
         again.take()
         if again.state(IDENTITY, True) == "resume":
@@ -133,7 +134,7 @@ def test_dying_again_and_again_in_the_last_step(tmp_path, monkeypatch, steps):
     for step in range(30):
         with monkeypatch.context() as patched:
             stop_after(patched, step)
-            again = OutputFolder(out)
+            again = DatasetFolder(out)
             try:
                 again.take()
                 again.release()
@@ -157,7 +158,7 @@ def test_the_old_dataset_keeps_its_plan_until_the_new_one_is_whole(tmp_path):
 
 
 def test_what_a_run_finished_meanwhile_is_not_deleted_by_one_that_believes_in_new(tmp_path):
-    late = OutputFolder(tmp_path / "out")
+    late = DatasetFolder(tmp_path / "out")
     assert late.state(IDENTITY, False) == "new"
     folder, _ = begin(tmp_path / "out", shards=(0, 1))
     with pytest.raises(RunError, match="Another synfill run"):
@@ -176,8 +177,8 @@ import os, sys, time
 sys.path.insert(0, sys.argv[4])
 from pathlib import Path
 from output_fixtures import IDENTITY, assemble, open_store, outcomes, run_state
-from synfill.runs.dataset_folder import OutputFolder
-from synfill.runs.replacing import Replacing
+from synfill.runs.dataset_folder import DatasetFolder
+from synfill.runs.dataset_files import Replacing
 from synfill.errors import RunError
 
 place, me, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -187,7 +188,7 @@ for number in range(rounds):
         pass
     out = place / f"out-{number}"
     while True:
-        folder = OutputFolder(out)
+        folder = DatasetFolder(out)
         if folder.state(IDENTITY, False) == "finished" and not folder.is_cut_off():
             break
         try:
@@ -293,7 +294,7 @@ def test_what_synfill_did_not_make_stays(tmp_path):
 
 
 def test_a_model_that_cannot_be_loaded_leaves_nothing(tmp_path):
-    folder = OutputFolder(tmp_path / "a/b")
+    folder = DatasetFolder(tmp_path / "a/b")
     folder.take()
     folder.release()
     assert os.listdir(tmp_path) == []
@@ -332,7 +333,7 @@ def test_what_is_not_known_yet_counts_as_unchanged(tmp_path, is_finished):
         finish(tmp_path)
     else:
         begin(tmp_path)[0].release()
-    folder, draft = OutputFolder(tmp_path), IDENTITY | {"size": None}
+    folder, draft = DatasetFolder(tmp_path), IDENTITY | {"size": None}
     expected = "finished" if is_finished else "resume"
     assert folder.state(draft, False, unsure=["size"]) == expected
     with pytest.raises(UsageError, match="seed: 0 -> 1") as told:
@@ -418,7 +419,7 @@ def test_what_an_earlier_version_left_when_it_was_killed_is_removed(tmp_path):
     finish(tmp_path, with_hashes=False)
     (tmp_path / ".synfill-done").mkdir()
     (tmp_path / ".synfill-done/state.json").write_text("{}")
-    folder = OutputFolder(tmp_path)
+    folder = DatasetFolder(tmp_path)
     assert folder.state(IDENTITY, False) == "finished" and folder.is_cut_off()
     folder.take()
     assert folder.state(IDENTITY, False) == "finished"
@@ -433,7 +434,7 @@ def test_a_commit_of_an_earlier_version_that_was_cut_off_is_completed(tmp_path, 
     (folder.final / "synfill/verdicts.parquet").write_text("verdicts")
     folder.release()
     _move_as_0_1(folder, moved)
-    again = OutputFolder(tmp_path)
+    again = DatasetFolder(tmp_path)
     assert again.state(IDENTITY, False) == "resume"
     again.take()
     state = again.state(IDENTITY, False)
@@ -463,7 +464,7 @@ def test_a_commit_of_an_earlier_version_is_not_completed_with_what_is_not_whole(
     else:
         (folder.final / RUN).write_text("{")
     before = files(tmp_path)
-    again = OutputFolder(tmp_path)
+    again = DatasetFolder(tmp_path)
     again.take()
     again.release()
     assert files(tmp_path) == before

@@ -9,7 +9,7 @@ import pytest
 from output_fixtures import IDENTITY, WHOLE, assemble, begin, files, finish
 
 from synfill.errors import RunError, UsageError
-from synfill.runs.dataset_folder import OutputFolder
+from synfill.runs.dataset_folder import DatasetFolder
 
 OTHER = IDENTITY | {"seed": 1}
 
@@ -184,7 +184,7 @@ def test_what_the_run_reads_is_never_taken(tmp_path, place):
     (tmp_path / place).touch()
     with pytest.raises(UsageError, match="which the run reads"):
         begin(tmp_path, overwrite=True, reads=[tmp_path / place])
-    assert OutputFolder(tmp_path).state(OTHER, False) == "finished"
+    assert DatasetFolder(tmp_path).state(OTHER, False) == "finished"
 
 
 def test_what_was_looked_at_is_hashed_once(tmp_path, monkeypatch):

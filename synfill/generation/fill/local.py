@@ -15,11 +15,11 @@ from typing import Literal
 
 from synfill.errors import RunError
 from synfill.generation.fill.encode import encode, extension
-from synfill.generation.fill.shard import Outcome
 from synfill.generation.fill.tally import Tally
 from synfill.generation.fill.task import Engine, FillTask, Maker, Progress
 from synfill.generation.pipeline.samples import OutOfMemory
 from synfill.records import Request, Sample, Verdict
+from synfill.runs.shard import Outcome
 
 File = tuple[bytes, str]
 """The content of a file, and its name's suffix."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from synfill.files import atomic_write
-from synfill.generation.fill.shard import Outcome
 from synfill.reading import read_regular
 from synfill.records import Verdict
+from synfill.runs.shard import Outcome
 
 _LARGEST = 1 << 30
 _FORM = TypeAdapter(list[Verdict])

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from synfill.errors import RunError
 from synfill.generation.fill.revisions import Revisions
-from synfill.generation.fill.shard import (
+from synfill.records import Verdict
+from synfill.runs.shard import (
     DAMAGE,
     Outcome,
     Shard,
@@ -25,7 +26,6 @@ from synfill.generation.fill.shard import (
     read_verdicts,
     write_shard,
 )
-from synfill.records import Verdict
 
 
 @dataclass(frozen=True)

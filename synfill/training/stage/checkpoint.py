@@ -28,9 +28,9 @@ from synfill.files import no_room, sync_folder
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 from synfill.runs.training_folder import CHECKPOINT
+from synfill.runs.versions import TRAINING, changes, versions
 from synfill.training.network.model import choose_trainable, trainable_parameters
 from synfill.training.stage.history import check_history
-from synfill.training.versions import changes, versions
 
 _STATE, _WEIGHTS, _OPTIMIZER = "state.json", "model.safetensors", "optimizer.pt"
 _LOSS = "loss.safetensors"
@@ -75,7 +75,7 @@ class CheckpointFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.versions: list[dict[str, str]] = [versions()]
+        self.versions: list[dict[str, str]] = [versions(TRAINING)]
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then remove all older ones but the last.
@@ -147,8 +147,8 @@ class CheckpointFolder:
 
     def _note_versions(self, state: JsonObject, warn: Callable[[str], None]) -> None:
         earlier = [dict(one) for one in state.get("versions", [])]
-        now = versions()
-        changed = changes(earlier[-1], now) if earlier else ""
+        now = versions(TRAINING)
+        changed = ", ".join(changes(earlier[-1], now)) if earlier else ""
         if changed:
             warn(
                 f"Going on with other versions than before ({changed}): the result may not be that "

@@ -9,7 +9,7 @@ from synfill.config.components import ENGINES
 BACKWARDS = '''
 from typing import Literal
 
-from synfill.generation.fill.shard import Outcome
+from synfill.runs.shard import Outcome
 from synfill.generation.fill.encode import encode, extension
 from synfill.generation.fill.task import Engine
 

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from synfill.errors import RunError
-from synfill.generation.fill.shard import Outcome, find_layout, find_shards, shard_size
 from synfill.generation.fill.store import ShardStore
 from synfill.records import Verdict
+from synfill.runs.shard import Outcome, find_layout, find_shards, shard_size
 
 
 def outcomes(requests, image=b"image"):

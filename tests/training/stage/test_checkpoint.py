@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from synfill.config.training import StageSettings
+from synfill.runs.versions import TRAINING, versions
 from synfill.training.stage.checkpoint import Checkpoint, CheckpointFolder, check_checkpoint
-from synfill.training.versions import versions
 
 
 def checkpoint(stage, epoch, value=1.0):
@@ -135,7 +135,7 @@ def test_an_upgrade_in_between_is_told_and_kept(tmp_path):
     again = CheckpointFolder(tmp_path)
     assert again.load(warn=told.append).epoch == 3
     assert f"torch 2.0.0 -> {torch.__version__.partition('+')[0]}" in told[0]
-    assert [one["torch"] for one in again.versions] == ["2.0.0", versions()["torch"]]
+    assert [one["torch"] for one in again.versions] == ["2.0.0", versions(TRAINING)["torch"]]
     again.save(checkpoint(0, 4))
     told.clear()
     last = CheckpointFolder(tmp_path)
