@@ -26,12 +26,13 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from synfill.data.source import Column, Origin
+from synfill.data.source import Column, Given, Origin, SourceKind
 from synfill.errors import UsageError, suggest
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -209,6 +210,20 @@ class DemoSource:
                 f"The demo has no split '{split}'.", suggest(split, self._splits, "splits")
             )
         return self._splits[split]
+
+
+class Demo(SourceKind):
+    """The built-in dataset (demo)."""
+
+    name: Literal["demo"] = "demo"
+
+    def is_meant(self, given: Given) -> bool:
+        """By its name; a folder of that name is reached as ./demo."""
+        return given.spec == "demo"
+
+    def open(self, given: Given) -> DemoSource:
+        """Deal the scans out."""
+        return DemoSource()
 
 
 def draw(scan: NDArray[np.int64], ink: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,10 +26,10 @@ from synfill.data.features import (
     with_one_image,
 )
 from synfill.data.rows import BATCH_BYTES, clip_rows, with_images
-from synfill.data.source import Column, Origin, image_column
+from synfill.data.source import Column, Given, Origin, SourceKind, image_column
 from synfill.data.sources.configs import choose_config, split_files
-from synfill.data.sources.imagefolder.tree import Tree
 from synfill.data.stamp import FileStates, look_at, look_below
+from synfill.data.tree import Tree, read_tree
 from synfill.errors import RunError, UsageError
 from synfill.files import format_bytes
 from synfill.reading import regular
@@ -273,30 +273,49 @@ def parquet_names(names: Iterable[str]) -> list[str]:
     ]
 
 
-def open_parquet(
-    spec: str, path: Path, files: Sequence[str], *, config: str | None, image: str | None
-) -> ParquetSource:
-    """Open a Parquet file or a folder of them.
+class ParquetFiles(SourceKind):
+    """A Parquet file, or a folder of them."""
 
-    Args:
-        spec: What the user gave.
-        path: The file or the folder.
-        files: The files' paths below the folder (for a single file: its name).
-        config: The configuration of the card to read.
-        image: The image column; None to find it.
+    name: Literal["parquet"] = "parquet"
 
-    Raises:
-        UsageError: The configuration or the image column isn't clear.
-        RunError: A file isn't Parquet, is cut off, or differs from the others.
-    """
-    root = path if path.is_dir() else path.parent
-    card, notes = read_card(card_folder(path))
-    origin = local_origin(spec, path, card)
-    if not path.is_dir():
-        # A lone file is all that the user asked for, so the card of its folder has no say.
-        card = {}
-    held = LocalFiles(root, path.is_dir())
-    return make_source(origin, held, files, card, config=config, image=image, notes=notes)
+    def is_meant(self, given: Given) -> bool:
+        """By the files' names; tables of labels beside image files are none of ours."""
+        path, tree = given.path, given.tree
+        if path is None:
+            return False
+        if tree is None:
+            is_ours = path.suffix.lower() == ".parquet" and given.is_as_found
+            return is_ours and not (_names_files(path) and read_tree(path.parent).holds_images)
+        files = parquet_files(tree)
+        return bool(files) and not (
+            tree.holds_images and all(_names_files(path / name) for name in files)
+        )
+
+    def open(self, given: Given) -> ParquetSource:
+        """Read the footers; the folder's card says which files are of which split."""
+        path, tree = given.path, given.tree
+        assert path is not None
+        card, notes = read_card(card_folder(path))
+        origin = local_origin(given.spec, path, card)
+        files = LocalFiles(path if tree is not None else path.parent, tree is not None)
+        names = parquet_files(tree) if tree is not None else [path.name]
+        if tree is None:
+            # A lone file is all that the user asked for, so the card of its folder has no say.
+            card = {}
+        return make_source(
+            origin, files, names, card, config=given.config, image=given.image, notes=notes
+        )
+
+
+def _names_files(path: Path) -> bool:
+    """Whether a Parquet file holds no images, but columns that may name their files."""
+    try:
+        # Arrow would wait for somebody to write to a pipe.
+        schema = pq.read_schema(regular(path))
+        kinds = {column.kind for column in columns_of(schema, schema_features(schema))}
+    except (pa.ArrowException, OSError, ValueError):
+        return False  # whoever reads it as data says what is wrong
+    return "image" not in kinds and bool(kinds & {"string", "int"})
 
 
 def make_source(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from synfill.data.sources.imagefolder.metadata import plain_path
-from synfill.data.sources.imagefolder.tree import join
+from synfill.data.tree import join
 
 
 class Unclear(ValueError):

@@ -17,18 +17,10 @@ from synfill.data.sources.imagefolder.levels import (
     shorten,
 )
 from synfill.data.sources.imagefolder.metadata import has_metadata
-from synfill.data.sources.imagefolder.tree import Tree, join
+from synfill.data.tree import Tree, image_names, join
 from synfill.errors import UsageError
 from synfill.names import canonical_split, natural_key, sort_splits
 from synfill.wording import counted
-
-# fmt: off
-IMAGE_EXTENSIONS = frozenset({
-    "apng", "avif", "bmp", "bw", "dds", "dib", "gif", "icns", "ico", "j2c", "j2k", "jfif",
-    "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "mpo", "pbm", "pcx", "pgm", "png",
-    "pnm", "ppm", "qoi", "rgb", "rgba", "sgi", "tga", "tif", "tiff", "webp",
-})
-# fmt: on
 
 
 @dataclass(eq=False)
@@ -95,14 +87,6 @@ class Layout:
             if (parts := _parts_below(folder, rule.root)) is not None:
                 return rule.place(parts)
         return None
-
-
-def image_names(folders: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Those of each folder's files that are images."""
-    return {
-        folder: [name for name in names if name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS]
-        for folder, names in folders.items()
-    }
 
 
 def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:

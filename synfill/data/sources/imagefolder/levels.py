@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from synfill.config.layouts import Rule, folder_parts
-from synfill.data.sources.imagefolder.tree import join
+from synfill.data.tree import join
 from synfill.names import canonical_split, natural_key, sort_splits, split_of_file
 
 _SEPARATORS = re.compile(r"[-._ 0-9]+")

@@ -13,12 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synfill.data.sources.imagefolder.filenames import FileNames, Unclear
-from synfill.data.sources.imagefolder.layout import IMAGE_EXTENSIONS, Layout
+from synfill.data.sources.imagefolder.layout import Layout
 from synfill.data.sources.imagefolder.levels import shorten
-from synfill.data.sources.imagefolder.metadata import Metadata
 from synfill.data.sources.imagefolder.onehot import join_classes
-from synfill.data.sources.imagefolder.tablefiles import TABLE_SUFFIXES, read_table, typed
-from synfill.data.sources.imagefolder.tree import Tree, join
+from synfill.data.sources.imagefolder.tablefiles import (
+    TABLE_SUFFIXES,
+    Labels,
+    join_tables,
+    read_table,
+)
+from synfill.data.tree import IMAGE_EXTENSIONS, Tree, join
 from synfill.errors import RunError, UsageError
 from synfill.names import natural_key, split_of_file
 from synfill.wording import counted
@@ -47,23 +51,6 @@ class TableFile:
     def split(self) -> str | None:
         """The split that its name tells."""
         return split_of_file(self.path.stem)
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """What tables say of images.
-
-    Attributes:
-        metadata: Their columns, and each image's row.
-        splits: The split of each image whose table's name tells one: train.csv.
-        is_whole: Whether images that no table names are left out.
-        notes: What was taken, and what was left out, as sentences.
-    """
-
-    metadata: Metadata
-    splits: dict[str, str]
-    is_whole: bool
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -365,16 +352,10 @@ def _put_together(taken: Sequence[_Read], is_whole: bool) -> Labels:
     for read, table in zip(taken, tables, strict=True):
         if lacking := sorted(columns - set(table.column_names)):
             notes.append(f"{read.file.shown} has no column {shorten(lacking)}: null there.")
-    try:
-        whole = pa.concat_tables(tables, promote_options="default")
-    except pa.ArrowException as error:
-        listed = ", ".join(read.file.shown for read in taken)
-        raise RunError(
-            f"The tables {listed} don't fit together: {error}",
-            "A column needs the same type in each. Or give one of them as SOURCE.",
-        ) from error
-    whole, told = join_classes(_without_image(typed(whole)))
-    return Labels(Metadata(whole, rows), splits, is_whole, (*notes, *told))
+    what = f"The tables {', '.join(read.file.shown for read in taken)}"
+    whole = join_tables(tables, what, "each. Or give one of them as SOURCE")
+    whole, told = join_classes(_without_image(whole))
+    return Labels(whole, rows, splits, is_whole, (*notes, *told))
 
 
 def _without_image(table: pa.Table) -> pa.Table:
@@ -391,9 +372,9 @@ def agrees(labels: Labels, layout: Layout) -> bool:
         for held in layout.splits.values()
         for path, label in zip(held.paths, held.classes, strict=True)
     }
-    paths = list(labels.metadata.rows)
+    paths = list(labels.rows)
     named = [folders.get(path) for path in paths]
-    for column in labels.metadata.table.columns:
+    for column in labels.table.columns:
         if not _can_name(column.type):
             continue
         values = pc.cast(column, pa.string()).to_pylist()
