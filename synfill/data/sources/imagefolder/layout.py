@@ -4,6 +4,7 @@ image files of each in an order that doesn't depend on the file system.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,6 @@ from synfill.config.layouts import Rule, folder_parts, parse_layout
 from synfill.data.sources.imagefolder.levels import (
     Reading,
     describe,
-    grow,
     is_generic,
     read_levels,
     shorten,
@@ -82,11 +82,8 @@ class Layout:
         Args:
             path: Where the file is, or would be, below the root.
         """
-        folder = path.rpartition("/")[0]
-        for rule in self.rules:
-            if (parts := _parts_below(folder, rule.root)) is not None:
-                return rule.place(parts)
-        return None
+        found = _place(path.rpartition("/")[0], self.rules)
+        return found[1:] if found is not None else None
 
 
 def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
@@ -115,7 +112,8 @@ def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
     if layout is not None:
         reading = Reading((parse_layout(layout),))
     else:
-        reading = read_levels(grow(images), marks_split)
+        folders = {tuple(folder_parts(name)): len(held) for name, held in images.items() if held}
+        reading = read_levels(folders, marks_split)
     # `datasets` leaves them out, too; but a class "..." is one that somebody may miss.
     hidden = [folder for folder, names in image_names(tree.hidden).items() if names]
     notes = [f"The hidden folder {folder} is left out, with its images." for folder in hidden]
@@ -141,6 +139,15 @@ def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
     return replace(found, told=describe(reading.rules, found.splits, found.class_names))
 
 
+def _place(folder: str, rules: Sequence[Rule]) -> tuple[int, str, str | None] | None:
+    """Which rule holds for a folder, the split and the class of the images in it."""
+    for number, rule in enumerate(rules):
+        parts = _parts_below(folder, rule.root)
+        if parts is not None and (place := rule.place(parts)) is not None:
+            return number, *place
+    return None
+
+
 def _parts_below(folder: str, root: str) -> list[str] | None:
     """The names on the way from one folder to another below it; None if it isn't below."""
     if folder == root:
@@ -158,15 +165,10 @@ def _sort(
     placed: dict[str, list[tuple[int, str | None, str]]] = {}
     passed: dict[str, int] = {}
     for folder, names in images.items():
-        if not names:
-            continue
-        for number, rule in enumerate(rules):
-            parts = _parts_below(folder, rule.root)
-            place = rule.place(parts) if parts is not None else None
-            if place is not None:
-                placed.setdefault(place[0], []).append((number, place[1], folder))
-                break
-        else:
+        if names and (place := _place(folder, rules)) is not None:
+            number, split, label = place
+            placed.setdefault(split, []).append((number, label, folder))
+        elif names:
             passed[folder] = len(names)
     splits: dict[str, Files] = {}
     for split in sort_splits(placed):
@@ -214,10 +216,9 @@ def _beside(rules: Sequence[Rule]) -> str:
 
 def _passed_over(passed: Mapping[str, int], beside: str, root: str) -> list[str]:
     """Notes on the images that no rule holds for, by the folder beside `root` they are in."""
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     for folder, count in passed.items():
-        top = "/".join(folder.split("/")[: root.count("/") + 1])
-        counts[top] = counts.get(top, 0) + count
+        counts["/".join(folder.split("/")[: root.count("/") + 1])] += count
     return [
         f"{counted(count, 'image')} in {f'the folder {top}' if top else 'no folder'}, {beside}, "
         f"{'is' if count == 1 else 'are'} passed over."
@@ -233,11 +234,8 @@ def _unclear(
         return None
     lines = []
     for rules in readings:
-        counts: dict[str, int] = {}
-        for files in _sort(images, rules)[0].values():
-            for label in files.classes:
-                if label is not None:
-                    counts[label] = counts.get(label, 0) + 1
+        files = _sort(images, rules)[0].values()
+        counts = Counter(label for held in files for label in held.classes if label is not None)
         named = [f"{name} ({counts[name]:,})" for name in sorted(counts, key=natural_key)]
         lines.append(f"  --layout '{rules[0].pattern()}': classes {shorten(named)}")
     told = "\n".join(lines)
