@@ -20,6 +20,7 @@ from synfill.data.arrow import from_numpy
 from synfill.data.card import card_folder, local_origin, read_card
 from synfill.data.features import columns_of, schema_features, with_one_image
 from synfill.data.labels import CONVENTIONAL_LABELS
+from synfill.data.listed import IMAGE, Listed
 from synfill.data.source import Column, Given, SourceKind
 from synfill.data.sources.imagefolder.layout import Files, Layout, lay_out
 from synfill.data.sources.imagefolder.levels import are_doubtful, shorten
@@ -30,7 +31,7 @@ from synfill.data.sources.imagefolder.metadata import (
     read_metadata,
 )
 from synfill.data.sources.imagefolder.onehot import could_be_class
-from synfill.data.sources.imagefolder.source import IMAGE, ImageFolderSource, ImagesOfSplit
+from synfill.data.sources.imagefolder.source import ImageFolderSource
 from synfill.data.sources.imagefolder.tablefiles import TABLE_SUFFIXES, Labels
 from synfill.data.sources.imagefolder.tables import (
     DamagedTable,
@@ -326,7 +327,7 @@ def _count_unnamed(divided: Mapping[str, Files], labels: Labels) -> dict[str, in
     return {split: count for split, count in unnamed.items() if count}
 
 
-def _tabulate(files: Files, names: list[str], labels: Labels | None) -> ImagesOfSplit:
+def _tabulate(files: Files, names: list[str], labels: Labels | None) -> Listed:
     """The columns of a split's rows: the folders' label, then what metadata or tables say."""
     columns: dict[str, pa.ChunkedArray | pa.Array] = {}
     if names:
@@ -334,7 +335,7 @@ def _tabulate(files: Files, names: list[str], labels: Labels | None) -> ImagesOf
         codes = np.fromiter((code_of.get(c, -1) for c in files.classes), np.int64)
         columns[_LABEL] = from_numpy(codes, codes < 0)
     if labels is None:
-        return ImagesOfSplit(files.paths, pa.table(columns))
+        return Listed(files.paths, pa.table(columns))
     rows = np.array([labels.rows.get(path, -1) for path in files.paths], dtype=np.int64)
     taken = labels.table.take(from_numpy(rows, rows < 0))
     columns |= dict(zip(taken.column_names, taken.columns, strict=True))
@@ -342,4 +343,4 @@ def _tabulate(files: Files, names: list[str], labels: Labels | None) -> ImagesOf
         [pa.field(name, column.type) for name, column in columns.items()],
         metadata=labels.table.schema.metadata,
     )
-    return ImagesOfSplit(files.paths, pa.table(columns, schema=schema))
+    return Listed(files.paths, pa.table(columns, schema=schema))

@@ -73,7 +73,8 @@ def read_levels(top: Folders, marks_split: Callable[[str], bool]) -> Reading:
         mixed = _mixed(node, base)
         if mixed is not None:
             return mixed
-    roots = {join(base, name): _children(node)[name] for name in folders} or {base: node}
+    children: Mapping[str, Folders] = _children(node)
+    roots = {join(base, name): children[name] for name in folders} or {base: node}
     splits = {join(base, name): split for name, split in folders.items()} or {base: "train"}
     found = {root: _class_levels(below) for root, below in roots.items()}
     unclear = [levels for levels in found.values() if len(levels) > 1]
