@@ -119,25 +119,19 @@ class Source(Protocol):
         """Where an image is, for a message: "train/cat/1.jpg", "train.parquet row 17 (a.png)"."""
 
     def image_bytes(self, split: str) -> int:
-        """Bytes of a split's images, about: what can be told without reading one."""
+        """Bytes of a split's images, about: as far as is known without reading one."""
 
     def stamp(self) -> str | None:
-        """The same as before only if no image has changed since; told without reading one.
+        """The same as before only if no image has changed since; found without reading one.
 
-        None where that can't be told.
+        None where that can't be known.
         """
         ...
 
 
 def image_column(columns: Sequence[Column]) -> Column:
-    """The one image column of a source that was opened.
-
-    Raises:
-        UsageError: No column holds images, or several do.
-    """
-    from synfill.data.features import with_one_image
-
-    return next(c for c in with_one_image(tuple(columns), None) if c.kind == "image")
+    """The image column of a source that was opened: it has exactly one."""
+    return next(column for column in columns if column.kind == "image")
 
 
 @dataclass(frozen=True)
@@ -200,7 +194,7 @@ class SourceKind(Component):
         """Open it: names, footers and metadata are read, but no image.
 
         Raises:
-            UsageError: Not enough was said to tell what is meant.
+            UsageError: It isn't clear what is meant.
             RunError: It can't be read.
         """
         raise NotImplementedError
@@ -226,7 +220,7 @@ def open_source(
         folder: How a folder of image files is to be read.
 
     Raises:
-        UsageError: There is no such dataset, or not enough was said to tell what is meant.
+        UsageError: There is no such dataset, or it isn't clear what is meant.
         RunError: The dataset can't be read.
     """
     options = {name: value for name, value in asdict(folder).items() if value is not None}

@@ -172,29 +172,30 @@ class SavedDataset(SourceKind):
         )
 
     def open(self, given: Given) -> ArrowSource:
-        """Open a Dataset (it is "train") or a DatasetDict."""
+        """Open a Dataset (it is "train") or a DatasetDict.
+
+        Raises:
+            UsageError: There are no rows, or the image column isn't clear.
+            RunError: The folder is damaged, or names what can't be a split or a file of it.
+        """
         given.refuse_config()
-        assert given.path is not None
-        return _open_saved(given.spec, given.path, given.image)
-
-
-def _open_saved(spec: str, path: Path, image: str | None) -> ArrowSource:
-    told = path / "dataset_dict.json"
-    if told.is_file():
-        splits = _read_record(spec, told).get("splits")
-        if not isinstance(splits, list) or not splits:
-            raise _damaged(spec, f"{told} names no splits")
-        parts = {split: path / split for split in [check_split(s, str(told)) for s in splits]}
-    else:
+        spec, path = given.spec, given.path
+        assert path is not None
+        record = path / "dataset_dict.json"
         parts = {"train": path}
-    held = {split: _read_table(spec, folder) for split, folder in parts.items()}
-    features: dict[str, JsonObject] = {}
-    for folder in parts.values():
-        noted = _read_record(spec, folder / "dataset_info.json").get("features")
-        features |= noted if isinstance(noted, dict) else {}
-    card, notes = read_card(card_folder(path))
-    origin = local_origin(spec, path, card)
-    return ArrowSource(origin, held, features, image=image, folders=[path], notes=notes)
+        if record.is_file():
+            splits = _read_record(spec, record).get("splits")
+            if not isinstance(splits, list) or not splits:
+                raise _damaged(spec, f"{record} names no splits")
+            parts = {split: path / split for split in [check_split(s, str(record)) for s in splits]}
+        held = {split: _read_table(spec, folder) for split, folder in parts.items()}
+        features: dict[str, JsonObject] = {}
+        for folder in parts.values():
+            noted = _read_record(spec, folder / "dataset_info.json").get("features")
+            features |= noted if isinstance(noted, dict) else {}
+        card, notes = read_card(card_folder(path))
+        origin = local_origin(spec, path, card)
+        return ArrowSource(origin, held, features, image=given.image, folders=[path], notes=notes)
 
 
 def _read_table(spec: str, folder: Path) -> pa.Table:

@@ -42,10 +42,10 @@ class Files(Protocol):
         """Turns what reading a file raises into a message."""
 
     def stamp(self, names: Sequence[str]) -> str | None:
-        """The same as before only if these files are; None where that can't be told."""
+        """The same as before only if these files are; None where that can't be known."""
 
     def look_around(self) -> FileStates | None:
-        """Of all files beside them that a path in them may name; None where that can't be told."""
+        """Of all files beside them that a path in them may name; None where that can't be known."""
         ...
 
 

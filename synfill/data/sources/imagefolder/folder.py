@@ -112,9 +112,9 @@ class ImageFolder(SourceKind):
         if tabled is not None:
             names = []
             splits, labels = _divide_tabled(layout, tabled, notes)
-        if layout.told and (names or labels is None):
+        if layout.summary and (names or labels is None):
             # Where a table names the classes, the folders don't.
-            notes.append(layout.told)
+            notes.append(layout.summary)
         names = list(check_classes(names, f"The folders of {spec}"))
         if len(names) == 1:
             notes.append(f"There is only one class, '{names[0]}'.")
@@ -170,7 +170,7 @@ class ImageFolder(SourceKind):
         tables: Sequence[TableFile] | None,
         notes: list[str],
     ) -> Labels | None:
-        """What tables beside the images say, if it is they that tell the classes."""
+        """What tables beside the images say, if it is they that name the classes."""
         names = layout.class_names
         if tables is None and len(names) > 1 and not are_doubtful(names):
             beside = [file.shown for file in table_files(tree, tree, layout.folders)]
@@ -291,22 +291,22 @@ def _divide(
     layout: Layout, labels: Labels, columns: Sequence[str]
 ) -> tuple[dict[str, Files], Labels]:
     """Each split's images: by the name of their table, by the tables' first column of these where
-    that tells splits, or by their folder. Without those in no table where that is all there is.
+    that names splits, or by their folder. Without those in no table where that is all there is.
     """
-    told = dict(labels.splits)
+    split_by_path = dict(labels.splits)
     column = next((n for n in labels.table.column_names if n.lower() in columns), None)
-    if column is not None and not told and not layout.has_split_folders:
+    if column is not None and not split_by_path and not layout.has_split_folders:
         values = [_split_of(value) for value in labels.table.column(column).to_pylist()]
         if None not in values:
-            told = {path: str(values[row]) for path, row in labels.rows.items()}
+            split_by_path = {path: str(values[row]) for path, row in labels.rows.items()}
             labels = replace(labels, table=labels.table.drop_columns([column]))
-    if not told and not labels.is_whole:
+    if not split_by_path and not labels.is_whole:
         return layout.splits, labels
     divided: dict[str, Files] = {}
     for split, held in layout.splits.items():
         for path, label in zip(held.paths, held.classes, strict=True):
             if path in labels.rows or not labels.is_whole:
-                files = divided.setdefault(told.get(path, split), Files())
+                files = divided.setdefault(split_by_path.get(path, split), Files())
                 files.paths.append(path)
                 files.classes.append(label)
     return {split: divided[split] for split in sort_splits(divided)}, labels

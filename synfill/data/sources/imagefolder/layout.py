@@ -47,7 +47,7 @@ class Layout:
             The images have no class then.
         notes: What was passed over, as sentences.
         class_notes: Folders that a user might have taken for classes.
-        told: What was taken for what, in a sentence; "" where that goes without saying.
+        summary: What was taken for what, in a sentence; "" where that goes without saying.
     """
 
     splits: dict[str, Files]
@@ -55,7 +55,7 @@ class Layout:
     unclear: UsageError | None
     notes: tuple[str, ...]
     class_notes: tuple[str, ...]
-    told: str = ""
+    summary: str = ""
 
     @property
     def class_names(self) -> list[str]:
@@ -64,8 +64,8 @@ class Layout:
 
     @property
     def has_split_folders(self) -> bool:
-        """Whether folders tell the splits."""
-        return any(rule.tells_split for rule in self.rules)
+        """Whether folders name the splits."""
+        return any(rule.names_split for rule in self.rules)
 
     @property
     def folders(self) -> list[str]:
@@ -136,7 +136,7 @@ def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
     )
     if is_plain or unclear is not None:
         return found
-    return replace(found, told=describe(reading.rules, found.splits, found.class_names))
+    return replace(found, summary=describe(reading.rules, found.splits, found.class_names))
 
 
 def _place(folder: str, rules: Sequence[Rule]) -> tuple[int, str, str | None] | None:
@@ -186,7 +186,7 @@ def _order(placed: tuple[int, str | None, str]) -> tuple[object, ...]:
 
 
 def _reaches(splits: Mapping[str, Files], rule: Rule) -> bool:
-    """Whether a rule gives some image what it is to tell."""
+    """Whether a rule gives some image a split, and a class where it names classes."""
     found = {label for files in splits.values() for label in files.classes}
     return bool(splits) and (rule.class_at is None or found != {None})
 
@@ -209,7 +209,7 @@ def _empty_folders(tree: Tree, images: dict[str, list[str]], root: str) -> list[
 
 def _beside(rules: Sequence[Rule]) -> str:
     """What images that no rule holds for are beside."""
-    if any(rule.tells_split for rule in rules):
+    if any(rule.names_split for rule in rules):
         return "beside the folders of the splits"
     return f"beside the folder {rules[0].root}"
 
@@ -238,9 +238,9 @@ def _unclear(
         counts = Counter(label for held in files for label in held.classes if label is not None)
         named = [f"{name} ({counts[name]:,})" for name in sorted(counts, key=natural_key)]
         lines.append(f"  --layout '{rules[0].pattern()}': classes {shorten(named)}")
-    told = "\n".join(lines)
+    listed = "\n".join(lines)
     return UsageError(
-        f"The folders of '{spec}' could be classes in {len(readings)} ways:\n{told}",
+        f"The folders of '{spec}' could be classes in {len(readings)} ways:\n{listed}",
         "Choose with --layout, or give a deeper folder. A folder's own name in --layout takes "
         "only the images below it.",
     )

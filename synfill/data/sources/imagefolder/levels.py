@@ -31,7 +31,7 @@ _NEARLY_ALL = 0.95
 
 _SHOWN = 5
 _FEWEST = 2
-"""Folders that can tell classes apart."""
+"""Fewer folders than these name no classes."""
 
 
 @dataclass(frozen=True)
@@ -149,22 +149,22 @@ def _split_folders(node: Folders, base: str, marks_split: Callable[[str], bool])
     """Which of a folder's folders stand for splits: name -> split; empty where none does."""
     children = _children(node)
     top = sorted(children)
-    told = {name: split for name in top if (split := canonical_split(name))}
-    if told:
+    splits = {name: split for name in top if (split := canonical_split(name))}
+    if splits:
         # Of vehicles, "train" is a class: a split's folder holds folders or metadata of its own,
         # where it stands beside folders that are no splits.
-        train = [join(base, name) for name, split in told.items() if split == "train"]
-        if len(told) == len(top):
-            return told
+        train = [join(base, name) for name, split in splits.items() if split == "train"]
+        if len(splits) == len(top):
+            return splits
         if any(map(marks_split, train)):
             # "test1" beside "train": no other is the test split.
-            more = {name: split_of_file(name) for name in top if name not in told}
-            return told | {n: s for n, s in more.items() if s and s not in told.values()}
-    told = {name: split for name in top if (split := split_of_file(name))}
-    if "train" not in told.values() or len(set(told.values())) < 2:
+            more = {name: split_of_file(name) for name in top if name not in splits}
+            return splits | {n: s for n, s in more.items() if s and s not in splits.values()}
+    splits = {name: split for name in top if (split := split_of_file(name))}
+    if "train" not in splits.values() or len(set(splits.values())) < 2:
         return {}
-    is_above = all(() not in children[name] for name in told)
-    return told if is_above or len(told) == len(top) else {}
+    is_above = all(() not in children[name] for name in splits)
+    return splits if is_above or len(splits) == len(top) else {}
 
 
 def _levels(node: Folders) -> list[dict[str, int]]:
@@ -203,7 +203,7 @@ def _class_levels(node: Folders, left_out: int | None = None) -> list[int]:
 
     Args:
         node: The folder that the levels are below.
-        left_out: A level that tells something else.
+        left_out: A level that names something else.
     """
     levels = _levels(node)
     if not levels:
@@ -231,7 +231,7 @@ def _other_words(rules: Iterable[Rule], roots: Mapping[str, Folders]) -> list[st
 
 
 def _divide_alike(node: Folders, first: int, second: int) -> bool:
-    """Whether two levels tell the same images apart: then they differ in their words alone."""
+    """Whether two levels divide the images alike: then they differ in their words alone."""
     pairs = {(path[first], path[second]) for path in node if len(path) > second}
     return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
 
@@ -289,7 +289,7 @@ def describe(rules: Iterable[Rule], splits: Collection[str], classes: Collection
     patterns = list(dict.fromkeys(rule.pattern() for rule in rules))
     shown = ", ".join(sort_splits(splits))
     named = shorten(sorted(classes, key=natural_key))
-    told = f"classes: {named}" if classes else "no classes"
+    what = f"classes: {named}" if classes else "no classes"
     return f"Read as {' and '.join(patterns) or 'images'}: split{'s' * (len(splits) > 1)} " + (
-        f"{shown}; {told}. If that isn't meant: --layout."
+        f"{shown}; {what}. If that isn't meant: --layout."
     )

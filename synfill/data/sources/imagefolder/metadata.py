@@ -75,9 +75,9 @@ def _file_column(path: Path, table: pa.Table, folder: str, images: Collection[st
                 found.append(field.name)
     if len(found) == 1:
         return str(found[0])
-    told = f"several could: {', '.join(found)}" if found else "none holds paths of files in it"
+    why = f"several could: {', '.join(found)}" if found else "none holds paths of files in it"
     raise NoFileColumn(
-        f"{path} has no column '{_FILE_COLUMN}', and of its other columns {told}.",
+        f"{path} has no column '{_FILE_COLUMN}', and of its other columns {why}.",
         f"Name the column that holds each image's path '{_FILE_COLUMN}'; paths start from the "
         f"folder that {path.name} is in.",
     )

@@ -34,7 +34,7 @@ class Labels:
     Attributes:
         table: Their columns without the one that names the files; one row a file.
         rows: Path below the root -> row of the table.
-        splits: The split of each image whose table's name tells one: train.csv.
+        splits: The split of each image whose table's name says one: train.csv.
         is_whole: Whether images that no table names are left out.
         notes: What was taken, and what was left out, as sentences.
     """

@@ -53,7 +53,7 @@ class TableFile:
 
     @property
     def split(self) -> str | None:
-        """The split that its name tells."""
+        """The split that its name says."""
         return split_of_file(self.path.stem)
 
 
@@ -147,7 +147,7 @@ def read_labels(
             for read in with_labels
         ]
         return None, tuple(reasons)
-    # A list of test images without labels still tells their split.
+    # A list of test images without labels still says their split.
     taken = [read for read in taken if read.has_labels or read.file.split is not None]
     reasons += [f"{error.message.rstrip('.')}: passed over." for error in errors]
     _refuse_overlap(taken)
@@ -281,9 +281,9 @@ def _nothing_fits(
             + " means nothing.",
             "Give the table itself as SOURCE.",
         )
-    told = " ".join(reasons) or f"{files[0].shown} has no column beside the files' names."
+    why = " ".join(reasons) or f"{files[0].shown} has no column beside the files' names."
     return UsageError(
-        told.replace(": passed over.", "."),
+        why.replace(": passed over.", "."),
         f"Images there: {names.examples()}. --file-column names the column of files, "
         "--image-root the folder that they start from.",
     )
@@ -327,8 +327,8 @@ def _put_together(taken: Sequence[_Read], is_whole: bool) -> Labels:
             notes.append(f"{read.file.shown} has no column {shorten(lacking)}: null there.")
     what = f"The tables {', '.join(read.file.shown for read in taken)}"
     whole = join_tables(tables, what, "each. Or give one of them as SOURCE")
-    whole, told = join_classes(_without_image(whole))
-    return Labels(whole, rows, splits, is_whole, (*notes, *told))
+    whole, found = join_classes(_without_image(whole))
+    return Labels(whole, rows, splits, is_whole, (*notes, *found))
 
 
 def _without_image(table: pa.Table) -> pa.Table:
