@@ -132,9 +132,9 @@ def _shown(name: object) -> str:
 
 
 def split_of_file(stem: str) -> str | None:
-    """The split that a file's name (without its extension) tells, None where it tells none.
+    """The split that a file's name (without its extension) says, None where it says none.
 
-    "train", "cifar_test", "val-part1" tell theirs by the word; "NAME-00000-of-00003" tells NAME.
+    "train", "cifar_test", "val-part1" say theirs by the word; "NAME-00000-of-00003" says NAME.
     """
     if shard := _SHARD.match(stem):
         return canonical_split(shard["name"]) or shard["name"]

@@ -103,7 +103,7 @@ def check_json_lines(content: bytes) -> None:
         ValueError: They aren't UTF-8, or are nested more than 100 deep.
     """
     for line in map(bytes.strip, content.split(b"\n")):
-        # A line of its own, with few brackets, can't be deep; that is quickly told.
+        # A line of its own, with few brackets, can't be deep; that is quickly seen.
         whole = not line or (line.startswith(b"{") and line.endswith(b"}"))
         if not whole or line.count(b"{") + line.count(b"[") > _DEEPEST:
             _check_depth(content.decode("utf-8-sig"))
@@ -135,7 +135,7 @@ def within(folder: Path, *parts: str) -> Path:
     named = "/".join(parts)
     try:
         if "\0" in named:
-            # Only the parents are resolved, which would tell.
+            # Only the parents are resolved, which would show it.
             raise ValueError("embedded null byte")
         root = folder.resolve()
         # The parent: a last part that is a link is replaced by a rename, not written through.

@@ -86,10 +86,10 @@ Shape = Literal["exp", "step"]
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """How a folder of images is to be read, where that isn't left to synfill.
+    """What was said of how a source is to be read: options of the kinds of source that have them.
 
     Attributes:
-        layout: What each level of folders names, e.g. "*/split/class"; see `synfill.data.levels`.
+        layout: What each level of folders names, e.g. "*/split/class"; see `config.layouts`.
         image_root: The folder that a table's file names start from.
         file_column: The column of a table that names the files.
     """

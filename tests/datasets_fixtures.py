@@ -151,6 +151,27 @@ def make_parquet(path: Path, counts: Counts | Mapping[str, Counts], **options: A
     return path
 
 
+def make_cifar10(path: Path, train: int, test: int) -> Path:
+    """A stand-in for CIFAR-10 in its own form, with so many images a class: JPEG noise, of which
+    there are a hundred different ones.
+    """
+    names = ("airplane", "automobile", "bird", "cat", "deer",
+             "dog", "frog", "horse", "ship", "truck")  # fmt: skip
+    noise = [image_bytes(seed, (32, 32), "JPEG") for seed in range(100)]
+    label = {"names": list(names), "_type": "ClassLabel"}
+    noted = {"info": {"features": {"image": {"_type": "Image"}, "label": label}}}
+    path.mkdir(parents=True)
+    for split, images in (("train", train), ("test", test)):
+        labels = [row % len(names) for row in range(len(names) * images)]
+        held = [{"bytes": noise[row // 10 % 100], "path": None} for row in range(len(labels))]
+        table = pa.table({"image": pa.array(held, IMAGE_TYPE), "label": pa.array(labels)})
+        pq.write_table(
+            table.replace_schema_metadata({"huggingface": json.dumps(noted)}),
+            path / f"{split}.parquet",
+        )
+    return path
+
+
 def make_cells(path: Path, cells: Mapping[tuple[str, str], int]) -> Path:
     """A Parquet file with so many images of each (class, place); the group column is `place`."""
     places = [place for (_, place), images in cells.items() for _ in range(images)]

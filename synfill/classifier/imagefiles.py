@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from synfill.data.sources.imagefolder.layout import IMAGE_EXTENSIONS
-from synfill.data.sources.imagefolder.tree import join, read_tree
+from synfill.data.tree import IMAGE_EXTENSIONS, join, read_tree
 from synfill.errors import UsageError
 from synfill.names import natural_key
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from synfill.classifier.predict import Classifier
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.source import Column, Source, image_column, open_source
-from synfill.data.sources.imagefolder.layout import IMAGE_EXTENSIONS
 from synfill.data.sources.imagefolder.source import ImageFolderSource
+from synfill.data.tree import IMAGE_EXTENSIONS
 from synfill.errors import SynfillError
 from synfill.records import MISSING, JsonObject
 from synfill.training.images.matching import label_of

@@ -115,3 +115,15 @@ FAMILIES = Registry(
         "other": "synfill.generation.models.families.other:Other",
     },
 )
+# The last is asked first whether a SOURCE is of its kind: the special ones before the general.
+SOURCES = Registry(
+    "kind of source",
+    "kinds of source",
+    {
+        "hub": "synfill.data.sources.hub:HubDataset",
+        "imagefolder": "synfill.data.sources.imagefolder.folder:ImageFolder",
+        "parquet": "synfill.data.sources.parquet:ParquetFiles",
+        "saved": "synfill.data.sources.saved:SavedDataset",
+        "demo": "synfill.data.sources.demo:Demo",
+    },
+)

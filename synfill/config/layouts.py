@@ -18,8 +18,8 @@ class Rule:
 
     Attributes:
         root: The folder, "" for the whole tree.
-        split: The split of all images below it; None if a level tells it.
-        split_at: The level that tells the split.
+        split: The split of all images below it; None if a level names it.
+        split_at: The level that names the split.
         class_at: The level that names the class; None if none does.
         fixed: Levels at which a folder must have this name, or its images are passed over.
     """
@@ -51,8 +51,8 @@ class Rule:
         return split, parts[self.class_at]
 
     @property
-    def tells_split(self) -> bool:
-        """Whether a folder's name tells the split."""
+    def names_split(self) -> bool:
+        """Whether a folder's name says the split."""
         return self.split_at is not None or self._root_is_split
 
     @property
@@ -65,8 +65,8 @@ class Rule:
         roles = [name if name not in (_SPLIT, _CLASS) else _ANY for name in folder_parts(self.root)]
         if self._root_is_split:
             roles[-1] = _SPLIT
-        told = (self.class_at, self.split_at)
-        last = max((level for level in told if level is not None), default=-1)
+        levels = (self.class_at, self.split_at)
+        last = max((level for level in levels if level is not None), default=-1)
         below = dict.fromkeys(range(last + 1), _ANY) | dict(self.fixed)
         if self.split_at is not None:
             below[self.split_at] = _SPLIT
@@ -112,8 +112,8 @@ def check_layout(text: str | None) -> None:
 
 def _level_split(name: str) -> str | None:
     """The split that a folder at a level of splits stands for."""
-    told = canonical_split(name) or split_of_file(name)
-    return told or (name if _SPLIT_NAME.fullmatch(name) else None)
+    known = canonical_split(name) or split_of_file(name)
+    return known or (name if _SPLIT_NAME.fullmatch(name) else None)
 
 
 def folder_parts(folder: str) -> list[str]:

@@ -70,7 +70,7 @@ def licence_of(card: JsonObject) -> str:
 
 
 def card_features(card: JsonObject, config: str | None) -> dict[str, JsonObject]:
-    """The image and class columns that a card's `dataset_info` tells, as `datasets` notes them.
+    """The image and class columns that a card's `dataset_info` names, as `datasets` notes them.
 
     Args:
         card: The card's header, as `read_card` gives it.

@@ -1,4 +1,4 @@
-"""Image files' bytes: decoding them, telling how they are made, and finding the bad ones."""
+"""Image files' bytes: decoding them, how they are made, and finding the bad ones."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def inspect(data: bytes | None) -> ImageProfile:
         if _orientation(image) in _SIDEWAYS:
             width, height = height, width
         if mode not in ("L", "RGB") or image.has_transparency_data:
-            # All that `decode` does: some pixels can be read, but not be told in grey or RGB.
+            # All that `decode` does: some pixels can be read, but not be shown in grey or RGB.
             flatten(image)
         lossless = image.format == "WEBP" and _is_lossless(data)
         format = image.format or ""
@@ -300,6 +300,12 @@ def _findings(
     image = image_column(source.columns).name
     threads = os.cpu_count() or 1
     waiting: deque[tuple[NDArray[np.int64], Future[list[_Finding]]]] = deque()
+
+    def take(most: int) -> Iterator[tuple[int, _Finding]]:
+        while len(waiting) > most:
+            numbers, task = waiting.popleft()
+            yield from zip(numbers.tolist(), task.result(), strict=True)
+
     with ThreadPoolExecutor(threads) as pool:
         for numbers, batch in source.iter_rows(split, rows):
             # Not .field(): it shows what lies under a null row.
@@ -307,17 +313,8 @@ def _findings(
             for first in range(0, len(data), _CHUNK):
                 task = pool.submit(_look, data.slice(first, _CHUNK))
                 waiting.append((numbers[first : first + _CHUNK], task))
-                if len(waiting) > 2 * threads:
-                    yield from _next(waiting)
-        while waiting:
-            yield from _next(waiting)
-
-
-def _next(
-    waiting: deque[tuple[NDArray[np.int64], Future[list[_Finding]]]],
-) -> Iterator[tuple[int, _Finding]]:
-    numbers, task = waiting.popleft()
-    yield from zip(numbers.tolist(), task.result(), strict=True)
+                yield from take(2 * threads)
+        yield from take(0)
 
 
 def _look(images: pa.Array) -> list[_Finding]:

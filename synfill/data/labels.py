@@ -82,7 +82,7 @@ def choose_label(source: Source, label: str | None, groups: Sequence[str] = ()) 
     if label is not None:
         _checked(source, label, "label")
         return label
-    # The last rule reads the columns, so it is tried only where the others tell nothing.
+    # The last rule reads the columns, so it is tried only where the others decide nothing.
     rules: list[Callable[[Column], bool]] = [
         lambda column: column.kind == "class",
         lambda column: column.name.lower() in CONVENTIONAL_LABELS,
@@ -185,7 +185,7 @@ def _holds_values(source: Source, column: Column) -> bool:
     if not _is_float(column):
         return False
     parts = (_as_floats(source.read_column(split, column.name)) for split in source.splits)
-    # Above 2^53, and among infinities, there are no whole numbers to tell.
+    # Above 2^53, and among infinities, whole numbers can't be told from others.
     return all(
         pc.all(
             pc.and_(pc.equal(part, pc.floor(part)), pc.less(pc.abs(part), float(1 << 53)))

@@ -12,7 +12,7 @@ import os
 import zlib
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import PIL
@@ -124,22 +124,11 @@ class InspectionMemory:
 
 def _pack(found: Inspection) -> bytes:
     tables = list(dict.fromkeys(p.jpeg_tables for p in found.profiles if p.jpeg_tables is not None))
-    position = {table: index for index, table in enumerate(tables)}
+    position: dict[Any, int] = {table: index for index, table in enumerate(tables)}
     content = {
         "tables": tables,
         "profiles": [
-            {
-                "format": profile.format,
-                "mode": profile.mode,
-                "size": profile.size,
-                "jpeg_tables": None
-                if profile.jpeg_tables is None
-                else position[profile.jpeg_tables],
-                "subsampling": profile.subsampling,
-                "lossless": profile.lossless,
-                "progressive": profile.progressive,
-            }
-            for profile in found.profiles
+            vars(p) | {"jpeg_tables": position.get(p.jpeg_tables)} for p in found.profiles
         ],
         "bad": [(bad.row, bad.where, bad.reason) for bad in found.bad],
         "digest": found.digest,
@@ -173,23 +162,15 @@ def _unpack(packed: bytes, rows: NDArray[np.int64]) -> Inspection:
     if not is_right:
         raise ValueError("of other rows")
     try:
-        profiles = tuple(
-            ImageProfile(
-                format=profile.format,
-                mode=profile.mode,
-                size=profile.size,
-                jpeg_tables=None
-                if profile.jpeg_tables is None
-                else content.tables[profile.jpeg_tables],
-                subsampling=profile.subsampling,
-                lossless=profile.lossless,
-                progressive=profile.progressive,
-            )
-            for profile in content.profiles
-        )
+        profiles = [
+            ImageProfile(**dict(p) | {"jpeg_tables": content.tables[at]})
+            if (at := p.jpeg_tables) is not None
+            else ImageProfile(**dict(p))
+            for p in content.profiles
+        ]
     except IndexError:
         raise ValueError("a table is missing") from None
-    return Inspection(profiles, codes, bad, content.digest, content.bytes)
+    return Inspection(tuple(profiles), codes, bad, content.digest, content.bytes)
 
 
 def _thin_out(folder: Path) -> None:

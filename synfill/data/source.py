@@ -1,34 +1,31 @@
 """Where images and labels come from: the contract every source keeps, and opening one.
 
 A source gives a label table without decoding or copying a single image, and hands out image
-bytes only when asked. It does not know what the rows are wanted for.
+bytes only when asked. It does not know what the rows are wanted for. A kind of source is a
+component (`SOURCES`): it says whether what a user gave is of its kind, and opens it.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from synfill.config.components import SOURCES
+from synfill.config.registry import Component, describe
+from synfill.data.tree import Tree, read_tree
 from synfill.errors import RunError, UsageError
-from synfill.hub.revisions import is_revision
-from synfill.reading import regular
 from synfill.records import AS_FOUND, FolderOptions, JsonObject
-
-if TYPE_CHECKING:
-    from synfill.data.sources.imagefolder.tree import Tree
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How every source hands out its images."""
-
-_HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 
 ColumnKind = Literal["image", "class", "int", "string", "bool", "other"]
 
@@ -122,25 +119,85 @@ class Source(Protocol):
         """Where an image is, for a message: "train/cat/1.jpg", "train.parquet row 17 (a.png)"."""
 
     def image_bytes(self, split: str) -> int:
-        """Bytes of a split's images, about: what can be told without reading one."""
+        """Bytes of a split's images, about: as far as is known without reading one."""
 
     def stamp(self) -> str | None:
-        """The same as before only if no image has changed since; told without reading one.
+        """The same as before only if no image has changed since; found without reading one.
 
-        None where that can't be told.
+        None where that can't be known.
         """
         ...
 
 
 def image_column(columns: Sequence[Column]) -> Column:
-    """The one image column of a source that was opened.
+    """The image column of a source that was opened: it has exactly one."""
+    return next(column for column in columns if column.kind == "image")
 
-    Raises:
-        UsageError: No column holds images, or several do.
+
+@dataclass(frozen=True)
+class Given:
+    """What a user gave as SOURCE.
+
+    Attributes:
+        spec: As it was written.
+        config: Which configuration, where the dataset has several.
+        image: Which column holds the images, where several could.
+        is_as_found: Whether nothing was said of how a folder of image files is to be read.
     """
-    from synfill.data.features import with_one_image
 
-    return next(c for c in with_one_image(tuple(columns), None) if c.kind == "image")
+    spec: str
+    config: str | None = None
+    image: str | None = None
+    is_as_found: bool = True
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The folder or file of that name; None where there is none."""
+        path = os.path.expanduser(self.spec)
+        return Path(path) if self.spec and os.path.exists(path) else None
+
+    @cached_property
+    def tree(self) -> Tree | None:
+        """What is in the folder; None where it is none. Read once, whoever asks.
+
+        Raises:
+            RunError: A folder in it can't be read.
+        """
+        return read_tree(self.path) if self.path is not None and self.path.is_dir() else None
+
+    def refuse_config(self) -> None:
+        """Refuse a configuration where there are none.
+
+        Raises:
+            UsageError: One was named.
+        """
+        if self.config is not None:
+            raise UsageError(
+                f"'{self.spec}' has no configurations, so --config {self.config} means nothing "
+                "here.",
+                "Leave --config out.",
+            )
+
+
+class SourceKind(Component):
+    """A kind of source. Its fields are what a user may say of how it is read."""
+
+    def is_meant(self, given: Given) -> bool:
+        """Whether what a user gave is of this kind. Reads no more than that takes.
+
+        Raises:
+            UsageError, RunError: It is, but can't be read.
+        """
+        raise NotImplementedError
+
+    def open(self, given: Given) -> Source:
+        """Open it: names, footers and metadata are read, but no image.
+
+        Raises:
+            UsageError: It isn't clear what is meant.
+            RunError: It can't be read.
+        """
+        raise NotImplementedError
 
 
 def open_source(
@@ -152,6 +209,8 @@ def open_source(
 ) -> Source:
     """Open a dataset. Reads names, footers and metadata, but no image.
 
+    The kinds in `SOURCES` are asked from the last to the first, the special before the general.
+
     Args:
         spec: A folder, a Parquet file, or a table of image files and labels (.csv, .tsv, .jsonl,
             .parquet); `owner/name` or `owner/name@revision` on the Hub; or `demo` for the built-in
@@ -161,169 +220,54 @@ def open_source(
         folder: How a folder of image files is to be read.
 
     Raises:
-        UsageError: There is no such dataset, or not enough was said to tell what is meant.
+        UsageError: There is no such dataset, or it isn't clear what is meant.
         RunError: The dataset can't be read.
     """
-    if spec == "demo":
-        from synfill.data.sources.demo import DemoSource
-
-        _refuse_folder(spec, folder)
-        return DemoSource()
-    if spec and os.path.exists(os.path.expanduser(spec)):
-        return _open_local(spec, config, image, folder)
-    # Below a folder that is there, a missing one is a typo, not an id.
-    is_path = os.path.isdir(os.path.dirname(spec)) if spec else False
-    if not is_path and (hub := _HUB_ID.fullmatch(spec)):
-        from synfill.data.sources.hub import open_hub
-
-        _refuse_folder(spec, folder)
-        if hub["revision"] is not None and not is_revision(hub["revision"]):
-            raise UsageError(
-                f"'{hub['revision']}' can be no revision of {hub['id']}.",
-                "Name a branch, a tag or a commit after the @.",
-            )
-        return open_hub(hub["id"], revision=hub["revision"], config=config, image=image)
+    options = {name: value for name, value in asdict(folder).items() if value is not None}
+    given = Given(spec, config, image, is_as_found=not options)
+    _refuse_half_committed(given)
+    for name in reversed(SOURCES.names):
+        kind = SOURCES[name]
+        assert issubclass(kind, SourceKind), f"{name} is no kind of source"
+        known = {option: value for option, value in options.items() if option in kind.model_fields}
+        chosen = kind(**known)
+        if chosen.is_meant(given):
+            _refuse_others(spec, [option for option in options if option not in known])
+            return chosen.open(given)
+    if given.path is not None:
+        raise UsageError(
+            f"'{spec}' is a file, but not a Parquet file nor another table of image files and "
+            "labels (.csv, .tsv, .jsonl).",
+            "Give a folder of images, a table of them, a .parquet file, or a folder of these.",
+        )
+    listed = [describe(kind) for kind in SOURCES]
     raise UsageError(
         f"There is no folder or file '{spec}'.",
-        "Give a folder of images, a Parquet file or folder, or a Hub dataset as owner/name.",
+        f"Give {', '.join(f'{what[0].lower()}{what[1:]}' for what in listed[:-1])}, or "
+        f"{listed[-1][0].lower()}{listed[-1][1:]}.",
     )
 
 
-def _open_local(spec: str, config: str | None, image: str | None, folder: FolderOptions) -> Source:
-    from synfill.data.sources.imagefolder.tablefiles import TABLE_SUFFIXES
-    from synfill.data.sources.imagefolder.tree import read_tree
-    from synfill.data.sources.parquet import open_parquet, parquet_files
-
-    path = Path(spec).expanduser()
-    if not path.is_dir():
-        suffix = path.suffix.lower()
-        if suffix not in TABLE_SUFFIXES:
-            raise UsageError(
-                f"'{spec}' is a file, but not a Parquet file nor another table of image files and "
-                "labels (.csv, .tsv, .jsonl).",
-                "Give a folder of images, a table of them, a .parquet file, or a folder of these.",
-            )
-        if (
-            suffix == ".parquet"
-            and folder == AS_FOUND
-            and not (_names_files(path) and _holds_images(read_tree(path.parent)))
-        ):
-            return open_parquet(spec, path, [path.name], config=config, image=image)
-        _refuse_config(spec, config)
-        return _open_table(spec, path, image, folder)
-    if (path / "dataset_dict.json").is_file() or (
-        (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
+def _refuse_half_committed(given: Given) -> None:
+    path = given.path
+    if (
+        path is not None
+        and (path / ".synfill/commit.json").exists()
+        and not (path / "synfill/run.json").exists()
     ):
-        from synfill.data.sources.saved import open_saved
-
-        _refuse_config(spec, config)
-        _refuse_folder(spec, folder)
-        return open_saved(spec, path, image=image)
-    if (path / ".synfill/commit.json").exists() and not (path / "synfill/run.json").exists():
         raise RunError(
-            f"The dataset in '{spec}' is only half in its place: synfill balance was stopped in "
-            "its last step.",
+            f"The dataset in '{given.spec}' is only half in its place: synfill balance was "
+            "stopped in its last step.",
             "Run the same synfill balance command again: it completes it at once.",
         )
-    tree = read_tree(path)
-    files = parquet_files(tree)
-    if files and not (_holds_images(tree) and all(_names_files(path / n) for n in files)):
-        _refuse_folder(spec, folder)
-        return open_parquet(spec, path, files, config=config, image=image)
-    _refuse_config(spec, config)
-    return _open_folder(spec, path, tree, image, folder)
 
 
-def _open_folder(
-    spec: str, path: Path, tree: Tree, image: str | None, folder: FolderOptions
-) -> Source:
-    from synfill.data.sources.imagefolder.source import open_imagefolder
-    from synfill.data.sources.imagefolder.tables import table_files
-    from synfill.data.sources.imagefolder.tree import read_tree
-
-    tables = None
-    images = tree
-    if folder.image_root is not None:
-        images = read_tree(_image_root(folder.image_root, path))
-    if folder.image_root is not None or folder.file_column is not None:
-        tables = table_files(tree, images)
-    return open_imagefolder(spec, images, image=image, options=folder, tables=tables)
-
-
-def _open_table(spec: str, path: Path, image: str | None, folder: FolderOptions) -> Source:
-    from synfill.data.sources.imagefolder.metadata import METADATA_NAMES
-    from synfill.data.sources.imagefolder.source import open_imagefolder
-    from synfill.data.sources.imagefolder.tables import TableFile
-    from synfill.data.sources.imagefolder.tree import read_tree
-
-    if path.name in METADATA_NAMES and folder == AS_FOUND:
-        return open_imagefolder(spec, read_tree(path.parent), image=image)
-    where: str | None = ""
-    root = path.parent
-    if folder.image_root is not None:
-        root = _image_root(folder.image_root, path.parent)
-        # Paths in it start from the images' root, unless it lies below that.
-        inside = os.path.relpath(os.path.realpath(path.parent), os.path.realpath(root))
-        where = None if inside.startswith("..") else inside.replace(os.sep, "/").strip(".")
-    tree = read_tree(root)
-    if not _holds_images(tree):
+def _refuse_others(spec: str, options: Sequence[str]) -> None:
+    """Refuse options of another kind of source."""
+    for name in options:
+        other = next(describe(kind) for kind in SOURCES if name in kind.model_fields)
+        flag = f"--{name.replace('_', '-')}"
         raise UsageError(
-            f"There are no images in {root}, where the file names in '{spec}' start from.",
-            "Say where they are with --image-root.",
+            f"'{spec}' is no {other.partition(' ')[2]}, so {flag} means nothing here.",
+            f"Leave {flag} out.",
         )
-    tables = [TableFile(path, path.name, where)]
-    return open_imagefolder(spec, tree, image=image, options=folder, tables=tables)
-
-
-def _image_root(given: str, beside: Path) -> Path:
-    """The folder that `--image-root` names: from the current folder, else from the source's."""
-    path = Path(given).expanduser()
-    for root in (path, beside / path):
-        if root.is_dir():
-            return root
-    raise UsageError(
-        f"There is no folder '{given}' (--image-root), neither here nor in {beside}.",
-        "Name the folder that the table's file names start from.",
-    )
-
-
-def _names_files(path: Path) -> bool:
-    """Whether a Parquet file holds no images, but columns that may name their files."""
-    import pyarrow.parquet as pq
-
-    from synfill.data.features import columns_of, schema_features
-
-    try:
-        # Arrow would wait for somebody to write to a pipe.
-        schema = pq.read_schema(regular(path))
-        kinds = {column.kind for column in columns_of(schema, schema_features(schema))}
-    except (pa.ArrowException, OSError, ValueError):
-        return False  # whoever reads it as data says what is wrong
-    return "image" not in kinds and bool(kinds & {"string", "int"})
-
-
-def _holds_images(tree: Tree) -> bool:
-    from synfill.data.sources.imagefolder.layout import image_names
-
-    return any(image_names(tree.folders).values())
-
-
-def _refuse_config(spec: str, config: str | None) -> None:
-    if config is not None:
-        raise UsageError(
-            f"'{spec}' has no configurations, so --config {config} means nothing here.",
-            "Leave --config out.",
-        )
-
-
-def _refuse_folder(spec: str, folder: FolderOptions) -> None:
-    for option, value in (
-        ("--layout", folder.layout),
-        ("--image-root", folder.image_root),
-        ("--file-column", folder.file_column),
-    ):
-        if value is not None:
-            raise UsageError(
-                f"'{spec}' is no folder of image files, so {option} means nothing here.",
-                f"Leave {option} out.",
-            )

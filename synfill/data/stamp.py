@@ -1,4 +1,4 @@
-"""Whether files are the same as before, told without reading them."""
+"""Whether files are the same as before, found without reading them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 SETTLED = 2.0
-"""Seconds after which a file's time tells of every change: some file systems count in twos."""
+"""Seconds after which every change shows in a file's time: some file systems count in twos."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def look_at(root: Path, names: Iterable[str]) -> FileStates:
         except (OSError, ValueError):
             continue
         # The second time changes with what keeps the first, as copying with its times does.
-        told = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-        digest.update(told.encode())
+        state = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+        digest.update(state.encode())
         total += found.st_size
         newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
     return FileStates(digest.hexdigest(), total, newest)

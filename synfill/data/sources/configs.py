@@ -145,7 +145,7 @@ def _configs(card: JsonObject) -> dict[str, JsonObject]:
 def _pairs(data_files: Any) -> list[tuple[Any, Any]]:
     """(split, pattern) pairs from any of the forms that a card may write them in.
 
-    What is no pattern comes as it is: (split, it) where a split is told, else (it, None).
+    What is no pattern comes as it is: (split, it) where a split is named, else (it, None).
     """
     if isinstance(data_files, dict):
         data_files = [{"split": split, "path": path} for split, path in data_files.items()]
@@ -216,18 +216,18 @@ def _glob_regex(glob: str) -> str:
 
 
 def _by_name(files: Sequence[str]) -> tuple[SplitFiles, tuple[str, ...]]:
-    told: dict[str, list[str]] = {}
-    untold = []
+    found: dict[str, list[str]] = {}
+    others = []
     for name in files:
         split = _split_of_path(name)
         if split is None:
-            untold.append(name)
+            others.append(name)
         else:
-            told.setdefault(split, []).append(name)
-    if not told:
-        return {"train": _sorted(untold)}, ()
-    notes = [f"{name} tells no split by its name: passed over." for name in _sorted(untold)]
-    return {split: _sorted(told[split]) for split in sort_splits(told)}, tuple(notes)
+            found.setdefault(split, []).append(name)
+    if not found:
+        return {"train": _sorted(others)}, ()
+    notes = [f"{name} tells no split by its name: passed over." for name in _sorted(others)]
+    return {split: _sorted(found[split]) for split in sort_splits(found)}, tuple(notes)
 
 
 def _split_of_path(name: str) -> str | None:

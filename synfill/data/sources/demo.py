@@ -23,15 +23,17 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from synfill.data.source import Column, Origin
+from synfill.data.listed import Listed, ListedSource
+from synfill.data.source import Column, Given, Origin, SourceKind
 from synfill.errors import UsageError, suggest
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -66,7 +68,6 @@ SEED = 20_240
 
 _SCAN_SIZE = 8
 _SCAN_MAXIMUM = 16
-_IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def own_ink(digit: int) -> int:
@@ -82,11 +83,12 @@ class _Split:
     inks: NDArray[np.int64]
 
 
-class DemoSource:
+class DemoSource(ListedSource):
     """The built-in dataset as a source with the splits train, validation and test.
 
     Columns: image (32x32 RGB PNG), label (ClassLabel zero..nine), ink (ClassLabel red, green,
-    blue, purple). Which scan goes where is fixed.
+    blue, purple). Which scan goes where is fixed. The scans are UCI's Optical Recognition of
+    Handwritten Digits.
 
     Args:
         pool_only: Give one split instead, "pool": all scans that are in neither validation nor
@@ -96,7 +98,7 @@ class DemoSource:
     def __init__(self, pool_only: bool = False) -> None:
         """Deals the scans out; draws none of them."""
         parts = _part_scans()
-        self._splits: dict[str, _Split] = (
+        self._dealt: dict[str, _Split] = (
             {"pool": _all_inks(parts["pool"])}
             if pool_only
             else {
@@ -105,30 +107,15 @@ class DemoSource:
                 "test": _all_inks(parts["test"]),
             }
         )
-
-    @property
-    def origin(self) -> Origin:
-        """What a card says of it. The scans are UCI's Optical Recognition of Handwritten Digits."""
-        return Origin(name="demo", location="demo", is_local=False, licence="cc-by-4.0")
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits' names, train first."""
-        return tuple(self._splits)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """image, label, ink."""
-        return (
-            Column("image", "image", {"_type": "Image"}),
-            Column("label", "class", {"names": list(DIGITS), "_type": "ClassLabel"}),
-            Column("ink", "class", {"names": list(INKS), "_type": "ClassLabel"}),
+        super().__init__(
+            Origin("demo", "demo", is_local=False, licence="cc-by-4.0"),
+            {split: _list(dealt) for split, dealt in self._dealt.items()},
+            (
+                Column("image", "image", {"_type": "Image"}),
+                Column("label", "class", {"names": list(DIGITS), "_type": "ClassLabel"}),
+                Column("ink", "class", {"names": list(INKS), "_type": "ClassLabel"}),
+            ),
         )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Nothing was passed over."""
-        return ()
 
     @classmethod
     def pool(cls) -> DemoSource:
@@ -137,11 +124,7 @@ class DemoSource:
 
     def scans(self, split: str) -> NDArray[np.int64]:
         """Which of scikit-learn's 1,797 scans each row shows: int64, shape (images,)."""
-        return self._split(split).scans.copy()
-
-    def count(self, split: str) -> int:
-        """How many rows a split has."""
-        return len(self._split(split).scans)
+        return self._dealt[split].scans.copy()
 
     def read_column(self, split: str, name: str) -> pa.ChunkedArray:
         """One column that isn't an image, of all rows of a split. Draws no image.
@@ -149,51 +132,24 @@ class DemoSource:
         Raises:
             UsageError: There is no such split or column, or it is the image column.
         """
-        part = self._split(split)
-        if name == "label":
-            return pa.chunked_array([pa.array(_digits()[1][part.scans], pa.int64())])
-        if name == "ink":
-            return pa.chunked_array([pa.array(part.inks, pa.int64())])
-        raise UsageError(
-            f"The demo has no column '{name}' with labels.",
-            suggest(name, ["label", "ink"], "columns"),
-        )
-
-    def iter_rows(
-        self, split: str, rows: NDArray[np.int64] | None = None, batch_rows: int = 256
-    ) -> Iterator[tuple[NDArray[np.int64], pa.RecordBatch]]:
-        """Whole rows in ascending order, as (row numbers, batch) pairs.
-
-        Args:
-            split: The split.
-            rows: Row numbers, ascending; None for all.
-            batch_rows: Rows a batch at most.
-        """
-        part = self._split(split)
-        wanted = np.arange(len(part.scans)) if rows is None else np.asarray(rows, dtype=np.int64)
-        for start in range(0, len(wanted), batch_rows):
-            numbers = wanted[start : start + batch_rows]
-            scans, inks = part.scans[numbers], part.inks[numbers]
-            images = [
-                {"bytes": _image(int(scan), int(ink)), "path": _file_name(int(scan), int(ink))}
-                for scan, ink in zip(scans, inks, strict=True)
-            ]
-            yield (
-                numbers,
-                pa.RecordBatch.from_arrays(
-                    [
-                        pa.array(images, _IMAGE_TYPE),
-                        pa.array(_digits()[1][scans], pa.int64()),
-                        pa.array(inks, pa.int64()),
-                    ],
-                    names=["image", "label", "ink"],
-                ),
+        if split not in self.splits:
+            raise UsageError(
+                f"The demo has no split '{split}'.", suggest(split, self.splits, "splits")
             )
+        if name not in (labels := ("label", "ink")):
+            raise UsageError(
+                f"The demo has no column '{name}' with labels.", suggest(name, labels, "columns")
+            )
+        return super().read_column(split, name)
+
+    def read_image(self, split: str, row: int) -> bytes:
+        """The PNG of a scan."""
+        dealt = self._dealt[split]
+        return _image(int(dealt.scans[row]), int(dealt.inks[row]))
 
     def describe_row(self, split: str, row: int) -> str:
         """Where an image is, for a message: "demo train row 17 (scan-0431-red.png)"."""
-        part = self._split(split)
-        return f"demo {split} row {row} ({_file_name(int(part.scans[row]), int(part.inks[row]))})"
+        return f"demo {split} row {row} ({super().describe_row(split, row)})"
 
     def image_bytes(self, split: str) -> int:
         """Bytes of a split's images: they are all of one size."""
@@ -203,12 +159,19 @@ class DemoSource:
         """None: the images are drawn, which takes a moment."""
         return None
 
-    def _split(self, split: str) -> _Split:
-        if split not in self._splits:
-            raise UsageError(
-                f"The demo has no split '{split}'.", suggest(split, self._splits, "splits")
-            )
-        return self._splits[split]
+
+class Demo(SourceKind):
+    """The built-in dataset (demo)."""
+
+    name: Literal["demo"] = "demo"
+
+    def is_meant(self, given: Given) -> bool:
+        """By its name; a folder of that name is reached as ./demo."""
+        return given.spec == "demo"
+
+    def open(self, given: Given) -> DemoSource:
+        """Deal the scans out."""
+        return DemoSource()
 
 
 def draw(scan: NDArray[np.int64], ink: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -264,8 +227,11 @@ def _image(scan: int, ink: int) -> bytes:
     return encode_png(draw(_digits()[0][scan], tuple(INKS.values())[ink]))
 
 
-def _file_name(scan: int, ink: int) -> str:
-    return f"scan-{scan:04d}-{tuple(INKS)[ink]}.png"
+def _list(dealt: _Split) -> Listed:
+    inks = tuple(INKS)
+    pairs = zip(dealt.scans, dealt.inks, strict=True)
+    table = pa.table({"label": _digits()[1][dealt.scans], "ink": dealt.inks})
+    return Listed([f"scan-{scan:04d}-{inks[ink]}.png" for scan, ink in pairs], table)
 
 
 @cache

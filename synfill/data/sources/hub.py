@@ -12,10 +12,10 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from synfill.data.card import licence_of, read_card
-from synfill.data.source import Origin, Source
+from synfill.data.source import Given, Origin, Source, SourceKind
 from synfill.data.sources.configs import NamesNoParquet, check_configs, split_files
 from synfill.data.sources.hub_files import (
     HubFiles,
@@ -26,11 +26,13 @@ from synfill.data.sources.hub_files import (
     remembered_files,
 )
 from synfill.data.sources.parquet import make_source, parquet_names
+from synfill.errors import UsageError
 from synfill.files import format_bytes
 from synfill.hub.client import prepare_client
 from synfill.hub.downloads import DamagedDownload, fetch_checked
 from synfill.hub.errors import explain_hub, is_offline
 from synfill.hub.retry import transport_error
+from synfill.hub.revisions import is_revision
 from synfill.names import origin_name
 from synfill.records import JsonObject
 
@@ -41,7 +43,31 @@ if TYPE_CHECKING:
 
 CONVERTED = "refs/convert/parquet"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 _LOG = logging.getLogger("synfill")
+
+
+class HubDataset(SourceKind):
+    """A dataset on the Hub (owner/name)."""
+
+    name: Literal["hub"] = "hub"
+
+    def is_meant(self, given: Given) -> bool:
+        """By its form; below a folder that is there, a missing one is a typo, not an id."""
+        is_id = given.path is None and _HUB_ID.fullmatch(given.spec) is not None
+        return is_id and not Path(given.spec).parent.is_dir()
+
+    def open(self, given: Given) -> Source:
+        """Ask the Hub what is there."""
+        found = _HUB_ID.fullmatch(given.spec)
+        assert found is not None
+        id, revision = found["id"], found["revision"]
+        if revision is not None and not is_revision(revision):
+            raise UsageError(
+                f"'{revision}' can be no revision of {id}.",
+                "Name a branch, a tag or a commit after the @.",
+            )
+        return open_hub(id, revision=revision, config=given.config, image=given.image)
 
 
 def open_hub(id: str, *, revision: str | None, config: str | None, image: str | None) -> Source:

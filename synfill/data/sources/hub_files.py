@@ -19,7 +19,7 @@ from typing import IO, Any, TypeVar
 
 import pyarrow.parquet as pq
 
-from synfill.data.sources.parquet import reading_parquet
+from synfill.data.sources.shards import reading_parquet
 from synfill.data.stamp import FileStates
 from synfill.errors import SynfillError
 from synfill.files import atomic_write, safe_name
@@ -55,7 +55,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class HubFiles:
-    """Files of a repository (see `synfill.data.sources.parquet.Files`).
+    """Files of a repository (see `synfill.data.sources.shards.Files`).
 
     Attributes:
         listing: The repository.

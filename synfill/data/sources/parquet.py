@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +20,20 @@ from synfill.data.card import card_features, card_folder, local_origin, read_car
 from synfill.data.features import (
     columns_of,
     image_columns,
-    plain_schema,
     schema_features,
     with_one_image,
 )
-from synfill.data.rows import BATCH_BYTES, clip_rows, with_images
-from synfill.data.source import Column, Origin, image_column
+from synfill.data.rows import clip_rows, with_images
+from synfill.data.source import Column, Given, Origin, SourceKind, image_column
 from synfill.data.sources.configs import choose_config, split_files
-from synfill.data.sources.imagefolder.tree import Tree
-from synfill.data.stamp import FileStates, look_at, look_below
+from synfill.data.sources.shards import (
+    Files,
+    LocalFiles,
+    Shard,
+    common_schema,
+    read_footers,
+)
+from synfill.data.tree import Tree, read_tree
 from synfill.errors import RunError, UsageError
 from synfill.files import format_bytes
 from synfill.reading import regular
@@ -39,85 +43,6 @@ _LARGEST_COLUMN = 2 << 30
 """Bytes of text of a column in one file."""
 
 
-class Files(Protocol):
-    """Where the files of a source lie."""
-
-    @property
-    def threads(self) -> int:
-        """How many files are best read at a time when only a column is wanted."""
-
-    def open(self, name: str) -> Path | IO[bytes]:
-        """A file, to read its footer or a column."""
-
-    def footer(self, name: str) -> pq.FileMetaData:
-        """A file's footer."""
-
-    def folder(self) -> Path:
-        """A folder that holds all the files, to read whole rows."""
-
-    def reading(self, name: str) -> AbstractContextManager[None]:
-        """Turns what reading a file raises into a message."""
-
-    def stamp(self, names: Sequence[str]) -> str | None:
-        """The same as before only if these files are; None where that can't be told."""
-
-    def look_around(self) -> FileStates | None:
-        """Of all files beside them that a path in them may name; None where that can't be told."""
-        ...
-
-
-@dataclass(frozen=True)
-class LocalFiles:
-    """Files below a local folder.
-
-    Attributes:
-        root: The folder.
-        is_all: Whether all of the folder is the dataset, not just a file in it.
-        threads: How many files are read at a time.
-    """
-
-    root: Path
-    is_all: bool = True
-    threads: int = 1
-
-    def open(self, name: str) -> Path:
-        """The file's path. Raises NotRegular for a pipe or a device: Arrow would wait."""
-        return regular(self.root / name)
-
-    def footer(self, name: str) -> pq.FileMetaData:
-        """The file's footer."""
-        return pq.read_metadata(self.open(name))
-
-    def folder(self) -> Path:
-        """The folder."""
-        return self.root
-
-    def reading(self, name: str) -> AbstractContextManager[None]:
-        """Turns what reading a file raises into a message."""
-        return reading_parquet(str(self.root / name))
-
-    def stamp(self, names: Sequence[str]) -> str | None:
-        """Of the files' sizes and times; None if one was changed just now."""
-        return look_at(self.root, names).stamp
-
-    def look_around(self) -> FileStates | None:
-        """All files below the folder; None where only one file in it is the dataset."""
-        return look_below(self.root) if self.is_all else None
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """One file of a split: its path below the root, its footer, the number of its first row."""
-
-    name: str
-    footer: pq.FileMetaData
-    first_row: int
-
-    @property
-    def rows(self) -> int:
-        return int(self.footer.num_rows)
-
-
 class ParquetSource:
     """A Parquet file, or a folder of them (see `synfill.data.source.Source`)."""
 
@@ -125,7 +50,7 @@ class ParquetSource:
         self,
         origin: Origin,
         files: Files,
-        shards: dict[str, list[_Shard]],
+        shards: dict[str, list[Shard]],
         columns: tuple[Column, ...],
         schema: pa.Schema,
         notes: tuple[str, ...],
@@ -150,7 +75,7 @@ class ParquetSource:
         target = self._schema.field(name).type
         is_text = pa.types.is_string(target) or pa.types.is_large_string(target)
 
-        def read(shard: _Shard) -> list[pa.Array]:
+        def read(shard: Shard) -> list[pa.Array]:
             # Text as it is stored: a word that stands in a million rows stands in the file once.
             with self._open(shard, [name] if is_text else None) as file:
                 column = file.read(columns=[name], use_threads=False).column(name)
@@ -173,8 +98,8 @@ class ParquetSource:
             if not len(wanted):
                 continue
             folders = ((root / shard.name).parent, root)
-            with self._files.reading(shard.name), _open(root / shard.name, shard) as file:
-                for first, batch in _iter_wanted(shard, file, wanted, batch_rows):
+            with self._files.reading(shard.name), shard.open(root / shard.name) as file:
+                for first, batch in shard.batches(file, wanted, batch_rows):
                     kept = clip_rows(wanted, first, batch.num_rows)
                     if len(kept) < batch.num_rows:
                         batch = batch.take(pa.array(kept - first))
@@ -189,14 +114,14 @@ class ParquetSource:
         stored = self._schema.field(self._image).type
         if not pa.types.is_struct(stored) or "path" not in {field.name for field in stored}:
             return where
-        group, first = _group_of(shard, row)
+        group, first, _ = next(found for found in shard.groups() if row < found[1] + found[2])
         if self._named is None or self._named[:2] != (shard.name, group):
             # Kept for the next one: of a thousand bad rows each would read them all again.
             self._named = (shard.name, group, self._read_paths(shard, group))
         name = (self._named[2][row - first].as_py() or {}).get("path")
         return f"{where} ({name})" if name else where
 
-    def _read_paths(self, shard: _Shard, group: int) -> pa.ChunkedArray:
+    def _read_paths(self, shard: Shard, group: int) -> pa.ChunkedArray:
         with self._open(shard) as file:
             # The member alone: reading the bytes beside it could take seconds.
             columns = [f"{self._image}.path"]
@@ -207,7 +132,7 @@ class ParquetSource:
         held: int = sum(
             part.total_uncompressed_size
             for shard in self._shards[split]
-            for part in _image_parts(shard, self._image)
+            for part in shard.parts(self._image)
         )
         if not self._names_files():
             return held
@@ -231,17 +156,17 @@ class ParquetSource:
             not (part.statistics and part.statistics.has_null_count) or part.statistics.null_count
             for shards in self._shards.values()
             for shard in shards
-            for part in _image_parts(shard, self._image)
+            for part in shard.parts(self._image)
             if part.path_in_schema.endswith(".bytes") and part.num_values
         )
 
     @contextmanager
     def _open(
-        self, shard: _Shard, dictionaries: list[str] | None = None
+        self, shard: Shard, dictionaries: list[str] | None = None
     ) -> Iterator[pq.ParquetFile]:
         with (
             self._files.reading(shard.name),
-            _open(self._files.open(shard.name), shard, dictionaries) as file,
+            shard.open(self._files.open(shard.name), dictionaries) as file,
         ):
             yield file
 
@@ -273,30 +198,49 @@ def parquet_names(names: Iterable[str]) -> list[str]:
     ]
 
 
-def open_parquet(
-    spec: str, path: Path, files: Sequence[str], *, config: str | None, image: str | None
-) -> ParquetSource:
-    """Open a Parquet file or a folder of them.
+class ParquetFiles(SourceKind):
+    """A Parquet file, or a folder of them."""
 
-    Args:
-        spec: What the user gave.
-        path: The file or the folder.
-        files: The files' paths below the folder (for a single file: its name).
-        config: The configuration of the card to read.
-        image: The image column; None to find it.
+    name: Literal["parquet"] = "parquet"
 
-    Raises:
-        UsageError: The configuration or the image column isn't clear.
-        RunError: A file isn't Parquet, is cut off, or differs from the others.
-    """
-    root = path if path.is_dir() else path.parent
-    card, notes = read_card(card_folder(path))
-    origin = local_origin(spec, path, card)
-    if not path.is_dir():
-        # A lone file is all that the user asked for, so the card of its folder has no say.
-        card = {}
-    held = LocalFiles(root, path.is_dir())
-    return make_source(origin, held, files, card, config=config, image=image, notes=notes)
+    def is_meant(self, given: Given) -> bool:
+        """By the files' names; tables of labels beside image files are none of ours."""
+        path, tree = given.path, given.tree
+        if path is None:
+            return False
+        if tree is None:
+            is_ours = path.suffix.lower() == ".parquet" and given.is_as_found
+            return is_ours and not (_names_files(path) and read_tree(path.parent).holds_images)
+        files = parquet_files(tree)
+        return bool(files) and not (
+            tree.holds_images and all(_names_files(path / name) for name in files)
+        )
+
+    def open(self, given: Given) -> ParquetSource:
+        """Read the footers; the folder's card says which files are of which split."""
+        path, tree = given.path, given.tree
+        assert path is not None
+        card, notes = read_card(card_folder(path))
+        origin = local_origin(given.spec, path, card)
+        files = LocalFiles(path if tree is not None else path.parent, tree is not None)
+        names = parquet_files(tree) if tree is not None else [path.name]
+        if tree is None:
+            # A lone file is all that the user asked for, so the card of its folder has no say.
+            card = {}
+        return make_source(
+            origin, files, names, card, config=given.config, image=given.image, notes=notes
+        )
+
+
+def _names_files(path: Path) -> bool:
+    """Whether a Parquet file holds no images, but columns that may name their files."""
+    try:
+        # Arrow would wait for somebody to write to a pipe.
+        schema = pq.read_schema(regular(path))
+        kinds = {column.kind for column in columns_of(schema, schema_features(schema))}
+    except (pa.ArrowException, OSError, ValueError):
+        return False  # whoever reads it as data says what is wrong
+    return "image" not in kinds and bool(kinds & {"string", "int"})
 
 
 def make_source(
@@ -326,8 +270,8 @@ def make_source(
     """
     spec = origin.location
     divided, passed = split_files(spec, names, card, config)
-    shards = {split: _read_footers(files, part) for split, part in divided.items()}
-    schema, noted = _common_schema([s for split in shards.values() for s in split], files)
+    shards = {split: read_footers(files, part) for split, part in divided.items()}
+    schema, noted = common_schema([s for split in shards.values() for s in split], files)
     if not any(shard.rows for split in shards.values() for shard in split):
         raise UsageError(f"'{spec}' has no rows.", "Give a dataset with at least one image.")
     chosen = choose_config(spec, card, config)
@@ -335,87 +279,6 @@ def make_source(
     features = card_features(card, chosen["config_name"] if chosen else None) | noted
     columns = with_one_image(columns_of(schema, features, spec), image)
     return ParquetSource(origin, files, shards, columns, schema, (*notes, *passed))
-
-
-def _read_footers(files: Files, names: Sequence[str]) -> list[_Shard]:
-    def read(name: str) -> pq.FileMetaData:
-        with files.reading(name):
-            return files.footer(name)
-
-    with ThreadPoolExecutor(files.threads) as pool:
-        footers = list(pool.map(read, names))
-    shards: list[_Shard] = []
-    first_row = 0
-    for name, footer in zip(names, footers, strict=True):
-        shards.append(_Shard(name, footer, first_row))
-        first_row += footer.num_rows
-    return shards
-
-
-def _common_schema(
-    shards: Sequence[_Shard], files: Files
-) -> tuple[pa.Schema, dict[str, JsonObject]]:
-    """The schema that all files share, dictionaries decoded, and the features they note."""
-    first, *others = shards
-    schema, features = _read_schema(first, files)
-    for shard in others:
-        other, noted = _read_schema(shard, files)
-        difference = _difference(schema, other) or _feature_difference(features, noted)
-        if difference:
-            raise RunError(
-                f"{shard.name} doesn't fit {first.name}: {difference}.",
-                "All files of a dataset need the same columns. Give the one file that is meant, "
-                "or move the others out of the folder.",
-            )
-        schema = pa.schema(
-            other.field(field.name) if pa.types.is_null(field.type) else field for field in schema
-        )
-        features = features or noted
-    return schema, features
-
-
-def _read_schema(shard: _Shard, files: Files) -> tuple[pa.Schema, dict[str, JsonObject]]:
-    with files.reading(shard.name):
-        schema = shard.footer.schema.to_arrow_schema()
-    return plain_schema(schema, shard.name), schema_features(schema)
-
-
-def _difference(schema: pa.Schema, other: pa.Schema) -> str:
-    if missing := sorted(set(schema.names) - set(other.names)):
-        return f"it has no column '{missing[0]}'"
-    if extra := sorted(set(other.names) - set(schema.names)):
-        return f"it has a column '{extra[0]}' more"
-    for field in schema:
-        there = other.field(field.name).type
-        if there != field.type and not pa.types.is_null(there) and not pa.types.is_null(field.type):
-            return f"its column '{field.name}' is {there}, not {field.type}"
-    return ""
-
-
-def _feature_difference(features: dict[str, JsonObject], noted: dict[str, JsonObject]) -> str:
-    """ClassLabels that name other classes would give the same numbers another meaning."""
-    for name in features.keys() & noted.keys():
-        if features[name] != noted[name]:
-            return f"its column '{name}' is noted as another type or with other classes"
-    return ""
-
-
-def _iter_wanted(
-    shard: _Shard, file: pq.ParquetFile, wanted: NDArray[np.int64], batch_rows: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The batches of all row groups that hold a wanted row, each with its first row's number."""
-    first = shard.first_row
-    for group in range(shard.footer.num_row_groups):
-        size = shard.footer.row_group(group).num_rows
-        if len(clip_rows(wanted, first, size)):
-            position = first
-            # Of large images fewer at a time.
-            average = shard.footer.row_group(group).total_byte_size // max(size, 1)
-            most = max(1, min(batch_rows, BATCH_BYTES // max(average, 1)))
-            for batch in file.iter_batches(most, row_groups=[group]):
-                yield position, batch
-                position += batch.num_rows
-        first += size
 
 
 def _check_size(column: pa.ChunkedArray, where: str) -> None:
@@ -430,50 +293,3 @@ def _check_size(column: pa.ChunkedArray, where: str) -> None:
             "classes or groups.",
             "Name others with --label and --group, or shorten its values.",
         )
-
-
-def _group_of(shard: _Shard, row: int) -> tuple[int, int]:
-    """The row group that holds a row, and the group's first row."""
-    first = shard.first_row
-    for group in range(shard.footer.num_row_groups):
-        size = shard.footer.row_group(group).num_rows
-        if row < first + size:
-            return group, first
-        first += size
-    raise IndexError(row)
-
-
-def _image_parts(shard: _Shard, image: str) -> Iterator[pq.ColumnChunkMetaData]:
-    """What a file's footer says of its image column, for each row group and member."""
-    names = [shard.footer.schema.column(index).path for index in range(shard.footer.num_columns)]
-    wanted = [k for k, name in enumerate(names) if name == image or name.startswith(f"{image}.")]
-    for group in range(shard.footer.num_row_groups):
-        for index in wanted:
-            yield shard.footer.row_group(group).column(index)
-
-
-def _open(
-    file: Path | IO[bytes], shard: _Shard, dictionaries: list[str] | None = None
-) -> pq.ParquetFile:
-    # Reading ahead is done by Arrow's own threads, and one of them that lets go of a remote file
-    # while Python is ending aborts the process.
-    return pq.ParquetFile(
-        file,
-        metadata=shard.footer,
-        pre_buffer=False,
-        page_checksum_verification=True,
-        read_dictionary=dictionaries,
-    )
-
-
-@contextmanager
-def reading_parquet(where: str) -> Iterator[None]:
-    """Turn what reading a damaged file raises into a message that names it."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(
-            f"{where} can't be read as Parquet: {reason}",
-            "The file is damaged, cut off or something else: get it again, or remove it.",
-        ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from synfill.data.features import (
     with_one_image,
 )
 from synfill.data.rows import clip_rows, with_images
-from synfill.data.source import Origin, image_column
+from synfill.data.source import Given, Origin, SourceKind, image_column
 from synfill.data.stamp import look_below
 from synfill.errors import RunError, UsageError
 from synfill.names import check_path, check_split, sort_splits
@@ -158,34 +158,44 @@ def _plain(table: pa.Table, where: str) -> pa.Table:
         raise RunError(f"'{where}' can't be read as a saved dataset: {error}", _AGAIN) from None
 
 
-def open_saved(spec: str, path: Path, *, image: str | None) -> ArrowSource:
-    """Open a folder that `save_to_disk` wrote: a Dataset (it is "train") or a DatasetDict.
+class SavedDataset(SourceKind):
+    """A folder that `save_to_disk` wrote."""
 
-    Args:
-        spec: What the user gave.
-        path: The folder.
-        image: The image column; None to find it.
+    name: Literal["saved"] = "saved"
 
-    Raises:
-        UsageError: There are no rows, or the image column isn't clear.
-        RunError: The folder is damaged, or names what can't be a split or a file of it.
-    """
-    told = path / "dataset_dict.json"
-    if told.is_file():
-        splits = _read_record(spec, told).get("splits")
-        if not isinstance(splits, list) or not splits:
-            raise _damaged(spec, f"{told} names no splits")
-        parts = {split: path / split for split in [check_split(s, str(told)) for s in splits]}
-    else:
+    def is_meant(self, given: Given) -> bool:
+        """By the records that `datasets` writes."""
+        path = given.path
+        return path is not None and (
+            (path / "dataset_dict.json").is_file()
+            or ((path / "dataset_info.json").is_file() and (path / "state.json").is_file())
+        )
+
+    def open(self, given: Given) -> ArrowSource:
+        """Open a Dataset (it is "train") or a DatasetDict.
+
+        Raises:
+            UsageError: There are no rows, or the image column isn't clear.
+            RunError: The folder is damaged, or names what can't be a split or a file of it.
+        """
+        given.refuse_config()
+        spec, path = given.spec, given.path
+        assert path is not None
+        record = path / "dataset_dict.json"
         parts = {"train": path}
-    held = {split: _read_table(spec, folder) for split, folder in parts.items()}
-    features: dict[str, JsonObject] = {}
-    for folder in parts.values():
-        noted = _read_record(spec, folder / "dataset_info.json").get("features")
-        features |= noted if isinstance(noted, dict) else {}
-    card, notes = read_card(card_folder(path))
-    origin = local_origin(spec, path, card)
-    return ArrowSource(origin, held, features, image=image, folders=[path], notes=notes)
+        if record.is_file():
+            splits = _read_record(spec, record).get("splits")
+            if not isinstance(splits, list) or not splits:
+                raise _damaged(spec, f"{record} names no splits")
+            parts = {split: path / split for split in [check_split(s, str(record)) for s in splits]}
+        held = {split: _read_table(spec, folder) for split, folder in parts.items()}
+        features: dict[str, JsonObject] = {}
+        for folder in parts.values():
+            noted = _read_record(spec, folder / "dataset_info.json").get("features")
+            features |= noted if isinstance(noted, dict) else {}
+        card, notes = read_card(card_folder(path))
+        origin = local_origin(spec, path, card)
+        return ArrowSource(origin, held, features, image=given.image, folders=[path], notes=notes)
 
 
 def _read_table(spec: str, folder: Path) -> pa.Table:

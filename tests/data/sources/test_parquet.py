@@ -222,7 +222,7 @@ def test_images_that_are_stored_by_path_are_read_inside_the_folder_alone(tmp_pat
 
 
 def test_large_images_come_in_small_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("synfill.data.sources.parquet.BATCH_BYTES", 3 * len(image_bytes(0)))
+    monkeypatch.setattr("synfill.data.sources.shards.BATCH_BYTES", 3 * len(image_bytes(0)))
     monkeypatch.setattr("synfill.data.rows.BATCH_BYTES", 3 * len(image_bytes(0)))
     make_parquet(tmp_path / "a.parquet", {"a": 10})
     parts = list(open_source(str(tmp_path / "a.parquet")).iter_rows("train"))

@@ -9,11 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from synfill.data.sources.imagefolder.metadata import plain_path
-from synfill.data.sources.imagefolder.tree import join
-
-
-class Unclear(ValueError):
-    """A value that could mean several files; its arguments are their paths."""
+from synfill.data.tree import join
 
 
 def _below_another_root(value: str) -> str | None:
@@ -54,23 +50,20 @@ class FileNames:
 
     def find(
         self, value: str, folders: Sequence[str], prefer: Callable[[str], bool] | None = None
-    ) -> str | None:
-        """The file that a value means; None where there is none.
+    ) -> list[str]:
+        """The files that a value may mean, sorted: none, one, or several where it isn't clear.
 
         Args:
             value: What the table says.
             folders: Folders that a path may start from, in the order in which they are tried.
             prefer: Which of several files of one name is meant, if exactly one of them is so.
-
-        Raises:
-            Unclear: It could be several.
         """
         plain = plain_path(value) or _below_another_root(value)
         if plain is None:
-            return None
+            return []
         for folder in folders:
             if (path := join(folder, plain)) in self._paths:
-                return path
+                return [path]
         name = plain.rpartition("/")[2]
         found = self._by_name.get(name) or self._by_stem.get(name) or []
         if "/" in plain and len(found) > 1:
@@ -78,9 +71,7 @@ class FileNames:
             found = [path for path in found if _are_alike(path, plain)] or found
         if len(found) > 1 and prefer is not None:
             found = [path for path in found if prefer(path)] or found
-        if len(found) > 1:
-            raise Unclear(*sorted(found))
-        return found[0] if found else None
+        return sorted(found)
 
     def examples(self) -> str:
         """A few of the files, for a message."""

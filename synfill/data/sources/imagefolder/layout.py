@@ -4,6 +4,7 @@ image files of each in an order that doesn't depend on the file system.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,24 +12,15 @@ from synfill.config.layouts import Rule, folder_parts, parse_layout
 from synfill.data.sources.imagefolder.levels import (
     Reading,
     describe,
-    grow,
     is_generic,
     read_levels,
     shorten,
 )
 from synfill.data.sources.imagefolder.metadata import has_metadata
-from synfill.data.sources.imagefolder.tree import Tree, join
+from synfill.data.tree import Tree, image_names, join
 from synfill.errors import UsageError
 from synfill.names import canonical_split, natural_key, sort_splits
 from synfill.wording import counted
-
-# fmt: off
-IMAGE_EXTENSIONS = frozenset({
-    "apng", "avif", "bmp", "bw", "dds", "dib", "gif", "icns", "ico", "j2c", "j2k", "jfif",
-    "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "mpo", "pbm", "pcx", "pgm", "png",
-    "pnm", "ppm", "qoi", "rgb", "rgba", "sgi", "tga", "tif", "tiff", "webp",
-})
-# fmt: on
 
 
 @dataclass(eq=False)
@@ -55,7 +47,7 @@ class Layout:
             The images have no class then.
         notes: What was passed over, as sentences.
         class_notes: Folders that a user might have taken for classes.
-        told: What was taken for what, in a sentence; "" where that goes without saying.
+        summary: What was taken for what, in a sentence; "" where that goes without saying.
     """
 
     splits: dict[str, Files]
@@ -63,7 +55,7 @@ class Layout:
     unclear: UsageError | None
     notes: tuple[str, ...]
     class_notes: tuple[str, ...]
-    told: str = ""
+    summary: str = ""
 
     @property
     def class_names(self) -> list[str]:
@@ -72,8 +64,8 @@ class Layout:
 
     @property
     def has_split_folders(self) -> bool:
-        """Whether folders tell the splits."""
-        return any(rule.tells_split for rule in self.rules)
+        """Whether folders name the splits."""
+        return any(rule.names_split for rule in self.rules)
 
     @property
     def folders(self) -> list[str]:
@@ -90,19 +82,8 @@ class Layout:
         Args:
             path: Where the file is, or would be, below the root.
         """
-        folder = path.rpartition("/")[0]
-        for rule in self.rules:
-            if (parts := _parts_below(folder, rule.root)) is not None:
-                return rule.place(parts)
-        return None
-
-
-def image_names(folders: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Those of each folder's files that are images."""
-    return {
-        folder: [name for name in names if name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS]
-        for folder, names in folders.items()
-    }
+        found = _place(path.rpartition("/")[0], self.rules)
+        return found[1:] if found is not None else None
 
 
 def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
@@ -131,7 +112,8 @@ def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
     if layout is not None:
         reading = Reading((parse_layout(layout),))
     else:
-        reading = read_levels(grow(images), marks_split)
+        folders = {tuple(folder_parts(name)): len(held) for name, held in images.items() if held}
+        reading = read_levels(folders, marks_split)
     # `datasets` leaves them out, too; but a class "..." is one that somebody may miss.
     hidden = [folder for folder, names in image_names(tree.hidden).items() if names]
     notes = [f"The hidden folder {folder} is left out, with its images." for folder in hidden]
@@ -154,7 +136,16 @@ def lay_out(spec: str, tree: Tree, layout: str | None = None) -> Layout:
     )
     if is_plain or unclear is not None:
         return found
-    return replace(found, told=describe(reading.rules, found.splits, found.class_names))
+    return replace(found, summary=describe(reading.rules, found.splits, found.class_names))
+
+
+def _place(folder: str, rules: Sequence[Rule]) -> tuple[int, str, str | None] | None:
+    """Which rule holds for a folder, the split and the class of the images in it."""
+    for number, rule in enumerate(rules):
+        parts = _parts_below(folder, rule.root)
+        if parts is not None and (place := rule.place(parts)) is not None:
+            return number, *place
+    return None
 
 
 def _parts_below(folder: str, root: str) -> list[str] | None:
@@ -174,15 +165,10 @@ def _sort(
     placed: dict[str, list[tuple[int, str | None, str]]] = {}
     passed: dict[str, int] = {}
     for folder, names in images.items():
-        if not names:
-            continue
-        for number, rule in enumerate(rules):
-            parts = _parts_below(folder, rule.root)
-            place = rule.place(parts) if parts is not None else None
-            if place is not None:
-                placed.setdefault(place[0], []).append((number, place[1], folder))
-                break
-        else:
+        if names and (place := _place(folder, rules)) is not None:
+            number, split, label = place
+            placed.setdefault(split, []).append((number, label, folder))
+        elif names:
             passed[folder] = len(names)
     splits: dict[str, Files] = {}
     for split in sort_splits(placed):
@@ -200,7 +186,7 @@ def _order(placed: tuple[int, str | None, str]) -> tuple[object, ...]:
 
 
 def _reaches(splits: Mapping[str, Files], rule: Rule) -> bool:
-    """Whether a rule gives some image what it is to tell."""
+    """Whether a rule gives some image a split, and a class where it names classes."""
     found = {label for files in splits.values() for label in files.classes}
     return bool(splits) and (rule.class_at is None or found != {None})
 
@@ -223,17 +209,16 @@ def _empty_folders(tree: Tree, images: dict[str, list[str]], root: str) -> list[
 
 def _beside(rules: Sequence[Rule]) -> str:
     """What images that no rule holds for are beside."""
-    if any(rule.tells_split for rule in rules):
+    if any(rule.names_split for rule in rules):
         return "beside the folders of the splits"
     return f"beside the folder {rules[0].root}"
 
 
 def _passed_over(passed: Mapping[str, int], beside: str, root: str) -> list[str]:
     """Notes on the images that no rule holds for, by the folder beside `root` they are in."""
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     for folder, count in passed.items():
-        top = "/".join(folder.split("/")[: root.count("/") + 1])
-        counts[top] = counts.get(top, 0) + count
+        counts["/".join(folder.split("/")[: root.count("/") + 1])] += count
     return [
         f"{counted(count, 'image')} in {f'the folder {top}' if top else 'no folder'}, {beside}, "
         f"{'is' if count == 1 else 'are'} passed over."
@@ -249,16 +234,13 @@ def _unclear(
         return None
     lines = []
     for rules in readings:
-        counts: dict[str, int] = {}
-        for files in _sort(images, rules)[0].values():
-            for label in files.classes:
-                if label is not None:
-                    counts[label] = counts.get(label, 0) + 1
+        files = _sort(images, rules)[0].values()
+        counts = Counter(label for held in files for label in held.classes if label is not None)
         named = [f"{name} ({counts[name]:,})" for name in sorted(counts, key=natural_key)]
         lines.append(f"  --layout '{rules[0].pattern()}': classes {shorten(named)}")
-    told = "\n".join(lines)
+    listed = "\n".join(lines)
     return UsageError(
-        f"The folders of '{spec}' could be classes in {len(readings)} ways:\n{told}",
+        f"The folders of '{spec}' could be classes in {len(readings)} ways:\n{listed}",
         "Choose with --layout, or give a deeper folder. A folder's own name in --layout takes "
         "only the images below it.",
     )

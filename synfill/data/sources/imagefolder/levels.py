@@ -8,11 +8,11 @@ names no class. Where several levels could name the classes, that is said, never
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from synfill.config.layouts import Rule, folder_parts
-from synfill.data.sources.imagefolder.tree import join
+from synfill.config.layouts import Rule
+from synfill.data.tree import join
 from synfill.names import canonical_split, natural_key, sort_splits, split_of_file
 
 _SEPARATORS = re.compile(r"[-._ 0-9]+")
@@ -31,7 +31,7 @@ _NEARLY_ALL = 0.95
 
 _SHOWN = 5
 _FEWEST = 2
-"""Folders that can tell classes apart."""
+"""Fewer folders than these name no classes."""
 
 
 @dataclass(frozen=True)
@@ -51,45 +51,13 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(eq=False)
-class Node:
-    """A folder on the way to images: how many are in it, and the folders below that hold some."""
-
-    images: int = 0
-    below: dict[str, Node] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        """The images in it and below."""
-        return sum(count for _, count in self.walk())
-
-    def walk(self, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
-        """Every folder that images are in: the names on the way to it, and how many."""
-        waiting = [(parts, self)]
-        while waiting:
-            path, node = waiting.pop()
-            if node.images:
-                yield path, node.images
-            waiting += [((*path, name), child) for name, child in node.below.items()]
+Folders = Mapping[tuple[str, ...], int]
+"""How many images are directly in a folder, for each that holds some: by the names on the way to
+it from the folder that is looked at.
+"""
 
 
-def grow(images: Mapping[str, Collection[str]]) -> Node:
-    """The tree of the folders that hold images, however deep.
-
-    Args:
-        images: For each folder the names of the images in it.
-    """
-    top = Node()
-    for folder, names in images.items():
-        if names:
-            node = top
-            for name in folder_parts(folder):
-                node = node.below.setdefault(name, Node())
-            node.images = len(names)
-    return top
-
-
-def read_levels(top: Node, marks_split: Callable[[str], bool]) -> Reading:
+def read_levels(top: Folders, marks_split: Callable[[str], bool]) -> Reading:
     """Find out what each level of folders names.
 
     Args:
@@ -105,7 +73,8 @@ def read_levels(top: Node, marks_split: Callable[[str], bool]) -> Reading:
         mixed = _mixed(node, base)
         if mixed is not None:
             return mixed
-    roots = {join(base, name): node.below[name] for name in folders} or {base: node}
+    children: Mapping[str, Folders] = _children(node)
+    roots = {join(base, name): children[name] for name in folders} or {base: node}
     splits = {join(base, name): split for name, split in folders.items()} or {base: "train"}
     found = {root: _class_levels(below) for root, below in roots.items()}
     unclear = [levels for levels in found.values() if len(levels) > 1]
@@ -148,47 +117,57 @@ def shorten(names: Iterable[str], shown: int = _SHOWN) -> str:
     return ", ".join(listed[:shown]) + more
 
 
+def _children(node: Folders) -> dict[str, dict[tuple[str, ...], int]]:
+    """The folders directly below one, each with what is below it in turn."""
+    found: dict[str, dict[tuple[str, ...], int]] = {}
+    for path, images in node.items():
+        if path:
+            found.setdefault(path[0], {})[path[1:]] = images
+    return found
+
+
 def _flat(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The same splits without classes."""
     return tuple(Rule(rule.root, rule.split, rule.split_at) for rule in rules)
 
 
-def _unwrap(top: Node) -> tuple[Node, str]:
+def _unwrap(top: Folders) -> tuple[Folders, str]:
     """The first folder that holds more than one folder, a split's, or images of its own."""
     node, path = top, ""
-    while len(node.below) == 1:
-        ((name, child),) = node.below.items()
-        whole = child.total
-        few = (1 - _NEARLY_ALL) * whole
-        is_class = not child.below or child.images > (few if len(child.below) > 1 else 0)
-        if is_class or canonical_split(name) or node.images > few:
+    while len(children := _children(node)) == 1:
+        ((name, child),) = children.items()
+        few = (1 - _NEARLY_ALL) * sum(child.values())
+        below = _children(child)
+        is_class = not below or child.get((), 0) > (few if len(below) > 1 else 0)
+        if is_class or canonical_split(name) or node.get((), 0) > few:
             break
         node, path = child, join(path, name)
     return node, path
 
 
-def _split_folders(node: Node, base: str, marks_split: Callable[[str], bool]) -> dict[str, str]:
+def _split_folders(node: Folders, base: str, marks_split: Callable[[str], bool]) -> dict[str, str]:
     """Which of a folder's folders stand for splits: name -> split; empty where none does."""
-    top = sorted(node.below)
-    told = {name: split for name in top if (split := canonical_split(name))}
-    if told:
+    children = _children(node)
+    top = sorted(children)
+    splits = {name: split for name in top if (split := canonical_split(name))}
+    if splits:
         # Of vehicles, "train" is a class: a split's folder holds folders or metadata of its own,
         # where it stands beside folders that are no splits.
-        train = [join(base, name) for name, split in told.items() if split == "train"]
-        if len(told) == len(top):
-            return told
+        train = [join(base, name) for name, split in splits.items() if split == "train"]
+        if len(splits) == len(top):
+            return splits
         if any(map(marks_split, train)):
             # "test1" beside "train": no other is the test split.
-            more = {name: split_of_file(name) for name in top if name not in told}
-            return told | {n: s for n, s in more.items() if s and s not in told.values()}
-    told = {name: split for name in top if (split := split_of_file(name))}
-    if "train" not in told.values() or len(set(told.values())) < 2:
+            more = {name: split_of_file(name) for name in top if name not in splits}
+            return splits | {n: s for n, s in more.items() if s and s not in splits.values()}
+    splits = {name: split for name in top if (split := split_of_file(name))}
+    if "train" not in splits.values() or len(set(splits.values())) < 2:
         return {}
-    is_above = all(node.below[name].below and not node.below[name].images for name in told)
-    return told if is_above or len(told) == len(top) else {}
+    is_above = all(() not in children[name] for name in splits)
+    return splits if is_above or len(splits) == len(top) else {}
 
 
-def _levels(node: Node) -> list[dict[str, int]]:
+def _levels(node: Folders) -> list[dict[str, int]]:
     """For each level that (nearly) all images lie below, its names and the images of each.
 
     That holds for each of the first level's folders by itself, however few images it has.
@@ -196,7 +175,7 @@ def _levels(node: Node) -> list[dict[str, int]]:
     levels: list[dict[str, int]] = []
     wholes: dict[str, int] = {}
     deep: list[dict[str, int]] = []
-    for path, count in node.walk():
+    for path, count in node.items():
         first = path[0] if path else ""
         wholes[first] = wholes.get(first, 0) + count
         for level, name in enumerate(path):
@@ -215,20 +194,20 @@ def _levels(node: Node) -> list[dict[str, int]]:
     ]
 
 
-def _names_at(node: Node, level: int) -> set[str]:
-    return {path[level] for path, _ in node.walk() if len(path) > level}
+def _names_at(node: Folders, level: int) -> set[str]:
+    return {path[level] for path in node if len(path) > level}
 
 
-def _class_levels(node: Node, left_out: int | None = None) -> list[int]:
+def _class_levels(node: Folders, left_out: int | None = None) -> list[int]:
     """The levels that could name the classes: those in which several folders differ.
 
     Args:
         node: The folder that the levels are below.
-        left_out: A level that tells something else.
+        left_out: A level that names something else.
     """
     levels = _levels(node)
     if not levels:
-        return [0] if not all(map(is_generic, node.below)) else []
+        return [0] if not all(map(is_generic, _children(node))) else []
     kept: list[int] = []
     for level, names in enumerate(levels):
         if level == left_out or len(names) < _FEWEST or all(map(is_generic, names)):
@@ -238,7 +217,7 @@ def _class_levels(node: Node, left_out: int | None = None) -> list[int]:
     return kept
 
 
-def _other_words(rules: Iterable[Rule], roots: Mapping[str, Node]) -> list[str]:
+def _other_words(rules: Iterable[Rule], roots: Mapping[str, Folders]) -> list[str]:
     """A note where folders one level below call the same classes otherwise: n01440764/tench."""
     for rule in rules:
         if rule.class_at is None or (below := rule.class_at + 1) >= len(_levels(roots[rule.root])):
@@ -251,14 +230,14 @@ def _other_words(rules: Iterable[Rule], roots: Mapping[str, Node]) -> list[str]:
     return []
 
 
-def _divide_alike(node: Node, first: int, second: int) -> bool:
-    """Whether two levels tell the same images apart: then they differ in their words alone."""
-    pairs = {(path[first], path[second]) for path, _ in node.walk() if len(path) > second}
+def _divide_alike(node: Folders, first: int, second: int) -> bool:
+    """Whether two levels divide the images alike: then they differ in their words alone."""
+    pairs = {(path[first], path[second]) for path in node if len(path) > second}
     return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
 
 
 def _level_of_one(
-    root: str, node: Node, roots: Mapping[str, Node], decided: Mapping[str, int]
+    root: str, node: Folders, roots: Mapping[str, Folders], decided: Mapping[str, int]
 ) -> tuple[int | None, str]:
     """The class level of a split that has folders of one name only; and a note."""
     levels = _levels(node)
@@ -268,7 +247,7 @@ def _level_of_one(
         return level, ""
     fitting = [level for level, names in enumerate(levels) if not any(map(is_generic, names))]
     if not fitting:
-        named = ", ".join(join(root, name) for name in sorted(node.below))
+        named = ", ".join(join(root, name) for name in sorted(_children(node)))
         return None, f"{named}: that name is taken for no class." if levels else ""
     if len(known) > 1:
         name = next(iter(levels[fitting[-1]]))
@@ -277,15 +256,15 @@ def _level_of_one(
     return fitting[-1], ""
 
 
-def _split_level(node: Node) -> int | None:
+def _split_level(node: Folders) -> int | None:
     """The level below the first in which all folders are named after splits."""
     for level, names in enumerate(_levels(node)):
-        if level and not node.images and all(map(canonical_split, names)):
+        if level and () not in node and all(map(canonical_split, names)):
             return level
     return None
 
 
-def _with_split_level(node: Node, base: str, split_at: int) -> Reading:
+def _with_split_level(node: Folders, base: str, split_at: int) -> Reading:
     """Splits within classes: cat/train, cat/test, dog/train, ..."""
     found = _class_levels(node, split_at)
     rules = [(Rule(base, None, split_at, level),) for level in found]
@@ -294,14 +273,12 @@ def _with_split_level(node: Node, base: str, split_at: int) -> Reading:
     return Reading((Rule(base, None, split_at),), tuple(rules), is_plain=False)
 
 
-def _mixed(node: Node, base: str) -> Reading | None:
+def _mixed(node: Folders, base: str) -> Reading | None:
     """Some of the folders hold splits and others don't: both readings; None where none does."""
-    if any(
-        not child.images
-        and len(child.below) > 1
-        and all(map(canonical_split, child.below))
-        for child in node.below.values()
-    ):  # fmt: skip
+    for child in _children(node).values():
+        below = _children(child)
+        if () in child or len(below) < _FEWEST or not all(map(canonical_split, below)):
+            continue
         readings = ((Rule(base, class_at=0),), (Rule(base, None, split_at=1, class_at=0),))
         return Reading((Rule(base),), readings, is_plain=False)
     return None
@@ -312,7 +289,7 @@ def describe(rules: Iterable[Rule], splits: Collection[str], classes: Collection
     patterns = list(dict.fromkeys(rule.pattern() for rule in rules))
     shown = ", ".join(sort_splits(splits))
     named = shorten(sorted(classes, key=natural_key))
-    told = f"classes: {named}" if classes else "no classes"
+    what = f"classes: {named}" if classes else "no classes"
     return f"Read as {' and '.join(patterns) or 'images'}: split{'s' * (len(splits) > 1)} " + (
-        f"{shown}; {told}. If that isn't meant: --layout."
+        f"{shown}; {what}. If that isn't meant: --layout."
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from synfill.data.sources.imagefolder.tablefiles import read_table, typed
-from synfill.data.sources.imagefolder.tree import Tree, join
+from synfill.data.sources.imagefolder.tablefiles import Labels, join_tables, read_table
+from synfill.data.tree import Tree, join
 from synfill.errors import RunError, UsageError
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -23,25 +22,12 @@ class NoFileColumn(UsageError):
     """No column of a metadata file holds the paths of its images."""
 
 
-@dataclass(frozen=True, eq=False)
-class Metadata:
-    """What the metadata files of an ImageFolder, or other tables of its files, say.
-
-    Attributes:
-        table: Their columns without the one that names the files; one row a file.
-        rows: Path below the root -> row of the table.
-    """
-
-    table: pa.Table
-    rows: dict[str, int]
-
-
 def has_metadata(tree: Tree, folders: Sequence[str]) -> bool:
     """Whether a metadata file stands in one of the folders."""
     return any(name in tree.folders[folder] for folder in folders for name in METADATA_NAMES)
 
 
-def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -> Metadata:
+def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -> Labels:
     """Read the metadata files that stand in some folders.
 
     Args:
@@ -72,14 +58,8 @@ def read_metadata(tree: Tree, folders: Sequence[str], images: Collection[str]) -
         column = _file_column(path, table, folder, images)
         _collect_rows(path, table.column(column), folder, rows)
         tables.append(table.drop_columns([column]))
-    try:
-        whole = pa.concat_tables(tables, promote_options="default")
-    except pa.ArrowException as error:
-        raise RunError(
-            f"The metadata files in {tree.root} don't fit together: {error}",
-            "A column needs the same type in every split.",
-        ) from error
-    return Metadata(typed(whole), rows)
+    what = f"The metadata files in {tree.root}"
+    return Labels(join_tables(tables, what, "every split"), rows)
 
 
 def _file_column(path: Path, table: pa.Table, folder: str, images: Collection[str]) -> str:
@@ -95,9 +75,9 @@ def _file_column(path: Path, table: pa.Table, folder: str, images: Collection[st
                 found.append(field.name)
     if len(found) == 1:
         return str(found[0])
-    told = f"several could: {', '.join(found)}" if found else "none holds paths of files in it"
+    why = f"several could: {', '.join(found)}" if found else "none holds paths of files in it"
     raise NoFileColumn(
-        f"{path} has no column '{_FILE_COLUMN}', and of its other columns {told}.",
+        f"{path} has no column '{_FILE_COLUMN}', and of its other columns {why}.",
         f"Name the column that holds each image's path '{_FILE_COLUMN}'; paths start from the "
         f"folder that {path.name} is in.",
     )

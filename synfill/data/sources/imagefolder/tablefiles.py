@@ -1,12 +1,11 @@
-"""Tables in files (CSV, TSV, JSON lines, Parquet): read whole, with limits, and typed.
-
-Knows nothing of what the rows are about.
-"""
+"""Tables in files (CSV, TSV, JSON lines, Parquet): read whole, with limits, and typed."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +25,25 @@ _BOOLEAN = r"^(True|False|true|false|TRUE|FALSE)$"
 _SEPARATORS = ",;\t|"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _HEADER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What the metadata files of an ImageFolder, or other tables of its files, say of the images.
+
+    Attributes:
+        table: Their columns without the one that names the files; one row a file.
+        rows: Path below the root -> row of the table.
+        splits: The split of each image whose table's name says one: train.csv.
+        is_whole: Whether images that no table names are left out.
+        notes: What was taken, and what was left out, as sentences.
+    """
+
+    table: pa.Table
+    rows: Mapping[str, int]
+    splits: Mapping[str, str] = field(default_factory=dict)
+    is_whole: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def read_table(path: Path, names: list[str] | None = None) -> pa.Table:
@@ -89,10 +107,29 @@ def _separator(header: str) -> str:
     return max(_SEPARATORS, key=bare.count)
 
 
-def typed(table: pa.Table) -> pa.Table:
+def join_tables(tables: Sequence[pa.Table], what: str, where: str) -> pa.Table:
+    """Several tables as one, its columns typed.
+
+    Args:
+        tables: At least one.
+        what: What they are, for the message.
+        where: What a column needs the same type in, for the message.
+
+    Raises:
+        RunError: A column has different types.
+    """
+    try:
+        return _typed(pa.concat_tables(tables, promote_options="default"))
+    except pa.ArrowException as error:
+        raise RunError(
+            f"{what} don't fit together: {error}", f"A column needs the same type in {where}."
+        ) from error
+
+
+def _typed(table: pa.Table) -> pa.Table:
     """The table with integers, numbers and booleans that were written as text as such."""
-    for number, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
+    for number, column_field in enumerate(table.schema):
+        if pa.types.is_string(column_field.type):
             column = table.column(number)
             if _all_match(column, _INTEGER):
                 column = column.cast(pa.float64()).cast(pa.int64())
@@ -100,7 +137,7 @@ def typed(table: pa.Table) -> pa.Table:
                 column = column.cast(pa.float64())
             elif _all_match(column, _BOOLEAN):
                 column = pc.equal(pc.utf8_lower(column), "true")
-            table = table.set_column(number, field.name, column)
+            table = table.set_column(number, column_field.name, column)
     return table
 
 

@@ -4,24 +4,32 @@ image each row is about.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synfill.data.sources.imagefolder.filenames import FileNames, Unclear
-from synfill.data.sources.imagefolder.layout import IMAGE_EXTENSIONS, Layout
+from synfill.config.layouts import folder_parts
+from synfill.data.sources.imagefolder.filenames import FileNames
+from synfill.data.sources.imagefolder.layout import Layout
 from synfill.data.sources.imagefolder.levels import shorten
-from synfill.data.sources.imagefolder.metadata import Metadata
 from synfill.data.sources.imagefolder.onehot import join_classes
-from synfill.data.sources.imagefolder.tablefiles import TABLE_SUFFIXES, read_table, typed
-from synfill.data.sources.imagefolder.tree import Tree, join
+from synfill.data.sources.imagefolder.tablefiles import (
+    TABLE_SUFFIXES,
+    Labels,
+    join_tables,
+    read_table,
+)
+from synfill.data.tree import IMAGE_EXTENSIONS, Tree, join
 from synfill.errors import RunError, UsageError
 from synfill.names import natural_key, split_of_file
 from synfill.wording import counted
+
+_Find = Callable[[str], list[str]]
+"""The files that a value may mean."""
 
 _SAMPLE = 300
 _MOST_TABLES = 50
@@ -45,25 +53,8 @@ class TableFile:
 
     @property
     def split(self) -> str | None:
-        """The split that its name tells."""
+        """The split that its name says."""
         return split_of_file(self.path.stem)
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """What tables say of images.
-
-    Attributes:
-        metadata: Their columns, and each image's row.
-        splits: The split of each image whose table's name tells one: train.csv.
-        is_whole: Whether images that no table names are left out.
-        notes: What was taken, and what was left out, as sentences.
-    """
-
-    metadata: Metadata
-    splits: dict[str, str]
-    is_whole: bool
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +66,7 @@ class _Read:
     table: pa.Table
     paths: list[str | None]
 
-    @property
+    @cached_property
     def found(self) -> set[str]:
         return {path for path in self.paths if path is not None}
 
@@ -93,22 +84,17 @@ def table_files(tree: Tree, root: Tree, folders: Sequence[str] | None = None) ->
         folders: The folders to look in; None for all.
     """
     found = []
-    for folder in sorted(tree.folders if folders is None else folders, key=_depth):
+    where = sorted(tree.folders if folders is None else folders)
+    for folder in sorted(where, key=lambda name: len(folder_parts(name))):
         # There may be a million images beside them.
         names = [name for name in tree.folders.get(folder, ()) if _could_be_table(name.lower())]
-        for name in sorted(names, key=natural_key):
-            where = folder if tree is root else None
-            path = join(folder, name)
-            found.append(TableFile(tree.root / path, path, where))
+        for path in (join(folder, name) for name in sorted(names, key=natural_key)):
+            found.append(TableFile(tree.root / path, path, folder if tree is root else None))
     return found[:_MOST_TABLES]
 
 
 def _could_be_table(name: str) -> bool:
     return name.endswith(TABLE_SUFFIXES) and not any(word in name for word in _NO_TABLE)
-
-
-def _depth(folder: str) -> tuple[int, str]:
-    return (folder.count("/") + 1 if folder else 0), folder
 
 
 def read_labels(
@@ -161,7 +147,7 @@ def read_labels(
             for read in with_labels
         ]
         return None, tuple(reasons)
-    # A list of test images without labels still tells their split.
+    # A list of test images without labels still says their split.
     taken = [read for read in taken if read.has_labels or read.file.split is not None]
     reasons += [f"{error.message.rstrip('.')}: passed over." for error in errors]
     _refuse_overlap(taken)
@@ -172,8 +158,15 @@ def _read(
     file: TableFile, names: FileNames, layout: Layout, file_column: str | None
 ) -> _Read | str:
     """A table, with each row's file; or why it isn't one of these images."""
+
+    def is_of_split(path: str) -> bool:
+        place = layout.place(path)
+        return place is not None and place[0] == file.split
+
+    folders = [file.folder, ""] if file.folder else [""]
+    find = partial(names.find, folders=folders, prefer=is_of_split if file.split else None)
     table = read_table(file.path)
-    if file_column is None and _finds_any(names, file, layout, table.column_names):
+    if file_column is None and any(map(find, table.column_names)):
         # The first line is no header: it names a file itself.
         width = table.num_columns
         made = ["file", "label"] if width == 2 else [f"column_{k + 1}" for k in range(width)]
@@ -181,15 +174,15 @@ def _read(
     if file_column is not None and file_column not in table.column_names:
         return f"{file.shown} has no column '{file_column}' ({shorten(table.column_names)})"
     if file_column is not None:
-        return _with_paths(file, names, layout, table, file_column)
-    looks = [_look(file, names, layout, table, f.name) for f in table.schema if _can_name(f.type)]
+        return _with_paths(file, find, table, file_column)
+    looks = [_look(names, find, table, field.name) for field in table.schema if _can_name(field)]
     best = max(looks, key=lambda look: look.found, default=None)
     # What repeats are classes that happen to be called as files are: "0", "1".
     if best is not None and (2 * best.found > best.rows or (best.found and best.are_images)):
-        return _with_paths(file, names, layout, table, best.column)
-    unclear = next((look for look in looks if look.unclear), None)
-    if unclear is not None:
-        return f"{file.shown}, column '{unclear.column}': {unclear.unclear}"
+        return _with_paths(file, find, table, best.column)
+    for look in looks:
+        if look.unclear:
+            return f"{file.shown}, column '{look.column}': {look.unclear}"
     for look in looks:
         if 2 * look.folders > look.rows:
             return (
@@ -213,19 +206,19 @@ class _Look:
     unclear: str
 
 
-def _look(file: TableFile, names: FileNames, layout: Layout, table: pa.Table, column: str) -> _Look:
+def _look(names: FileNames, find: _Find, table: pa.Table, column: str) -> _Look:
     values = [str(v) for v in table.column(column).slice(0, _SAMPLE).to_pylist() if v is not None]
-    found = set()
-    unclear = ""
-    for value in values:
-        try:
-            found.add(_find(names, file, layout, value))
-        except Unclear as error:
-            unclear = unclear or f"'{value}' could be {shorten(error.args, 2)}"
+    found = [find(value) for value in values]
+    several = (pair for pair in zip(values, found, strict=True) if len(pair[1]) > 1)
+    unclear = (f"'{value}' could be {shorten(paths, 2)}" for value, paths in several)
     endings = sum(value.rpartition(".")[2].lower() in IMAGE_EXTENSIONS for value in values)
-    folders = len(set(values) & names.folders)
     return _Look(
-        column, len(values), len(found - {None}), folders, 2 * endings > len(values), unclear
+        column,
+        rows=len(values),
+        found=len({paths[0] for paths in found if len(paths) == 1}),
+        folders=len(names.folders.intersection(values)),
+        are_images=2 * endings > len(values),
+        unclear=next(unclear, ""),
     )
 
 
@@ -233,67 +226,37 @@ class DamagedTable(RunError):
     """A table is about the images, but can't be used."""
 
 
-def _with_paths(
-    file: TableFile, names: FileNames, layout: Layout, table: pa.Table, column: str
-) -> _Read:
+def _with_paths(file: TableFile, find: _Find, table: pa.Table, column: str) -> _Read:
+    values = table.column(column).to_pylist()
     paths: list[str | None] = []
     first: dict[str, int] = {}
-    for number, value in enumerate(table.column(column).to_pylist(), start=1):
-        try:
-            path = _find(names, file, layout, value)
-        except Unclear as error:
+    for number, value in enumerate(values, start=1):
+        found = find(str(value)) if value is not None else []
+        if len(found) > 1:
             raise DamagedTable(
-                f"{file.shown}: '{value}' in row {number} could be {shorten(error.args, 2)}.",
+                f"{file.shown}: '{value}' in row {number} could be {shorten(found, 2)}.",
                 f"Write it with its folder in the column '{column}', or name the folder that is "
                 "meant with --image-root.",
-            ) from None
-        if path is not None and path in first:
+            )
+        paths += found or [None]
+        if found and first.setdefault(found[0], number) != number:
             raise DamagedTable(
-                f"{file.shown} names {path} twice, in rows {first[path]} and {number}.",
+                f"{file.shown} names {found[0]} twice, in rows {first[found[0]]} and {number}.",
                 "Each image needs one row.",
             )
-        if path is not None:
-            first[path] = number
-        paths.append(path)
     missing = len(paths) - len(first)
     if 2 * missing > len(paths):
-        example = next(
-            value
-            for value, path in zip(table.column(column).to_pylist(), paths, strict=True)
-            if path is None
-        )
         raise DamagedTable(
             f"{missing:,} of the {len(paths):,} rows of {file.shown} name no image that is there, "
-            f"such as {example!r} in its column '{column}'.",
+            f"such as {values[paths.index(None)]!r} in its column '{column}'.",
             "Say where the images are with --image-root, or which column names them with "
             "--file-column.",
         )
     return _Read(file, column, table, paths)
 
 
-def _find(names: FileNames, file: TableFile, layout: Layout, value: object) -> str | None:
-    if value is None:
-        return None
-
-    def is_of_split(path: str) -> bool:
-        place = layout.place(path)
-        return place is not None and place[0] == file.split
-
-    folders = [file.folder] if file.folder else []
-    return names.find(str(value), [*folders, ""], is_of_split if file.split else None)
-
-
-def _finds_any(names: FileNames, file: TableFile, layout: Layout, values: Sequence[str]) -> bool:
-    for value in values:
-        try:
-            if _find(names, file, layout, value) is not None:
-                return True
-        except Unclear:
-            return True
-    return False
-
-
-def _can_name(kind: pa.DataType) -> bool:
+def _can_name(column: pa.Field | pa.ChunkedArray) -> bool:
+    kind = column.type
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)
     )
@@ -318,9 +281,9 @@ def _nothing_fits(
             + " means nothing.",
             "Give the table itself as SOURCE.",
         )
-    told = " ".join(reasons) or f"{files[0].shown} has no column beside the files' names."
+    why = " ".join(reasons) or f"{files[0].shown} has no column beside the files' names."
     return UsageError(
-        told.replace(": passed over.", "."),
+        why.replace(": passed over.", "."),
         f"Images there: {names.examples()}. --file-column names the column of files, "
         "--image-root the folder that they start from.",
     )
@@ -347,34 +310,25 @@ def _put_together(taken: Sequence[_Read], is_whole: bool) -> Labels:
     splits: dict[str, str] = {}
     for read in taken:
         notes.append(f"Labels come from {read.file.shown}, files from its column '{read.column}'.")
-        held = np.array([path is not None for path in read.paths], dtype=bool)
-        if missing := len(held) - int(held.sum()):
-            gone = read.table.column(read.column)[int(np.flatnonzero(~held)[0])].as_py()
+        held = [row for row, path in enumerate(read.paths) if path is not None]
+        if missing := len(read.paths) - len(held):
+            gone = read.table.column(read.column)[read.paths.index(None)].as_py()
             notes.append(
                 f"{counted(missing, 'row')} of {read.file.shown} "
                 f"name{'s' * (missing == 1)} no image that is there, such as {gone!r}: left out."
             )
-        for path in read.paths:
-            if path is not None:
-                rows[path] = len(rows)
-                if read.file.split is not None:
-                    splits[path] = read.file.split
-        kept = read.table.take(pa.array(np.flatnonzero(held)))
-        tables.append(kept.drop_columns([read.column]))
+        paths = [path for path in read.paths if path is not None]
+        rows |= {path: row for row, path in enumerate(paths, start=len(rows))}
+        splits |= dict.fromkeys(paths, read.file.split) if read.file.split is not None else {}
+        tables.append(read.table.take(pa.array(held, pa.int64())).drop_columns([read.column]))
     columns = {name for table in tables for name in table.column_names}
     for read, table in zip(taken, tables, strict=True):
         if lacking := sorted(columns - set(table.column_names)):
             notes.append(f"{read.file.shown} has no column {shorten(lacking)}: null there.")
-    try:
-        whole = pa.concat_tables(tables, promote_options="default")
-    except pa.ArrowException as error:
-        listed = ", ".join(read.file.shown for read in taken)
-        raise RunError(
-            f"The tables {listed} don't fit together: {error}",
-            "A column needs the same type in each. Or give one of them as SOURCE.",
-        ) from error
-    whole, told = join_classes(_without_image(typed(whole)))
-    return Labels(Metadata(whole, rows), splits, is_whole, (*notes, *told))
+    what = f"The tables {', '.join(read.file.shown for read in taken)}"
+    whole = join_tables(tables, what, "each. Or give one of them as SOURCE")
+    whole, found = join_classes(_without_image(whole))
+    return Labels(whole, rows, splits, is_whole, (*notes, *found))
 
 
 def _without_image(table: pa.Table) -> pa.Table:
@@ -391,10 +345,10 @@ def agrees(labels: Labels, layout: Layout) -> bool:
         for held in layout.splits.values()
         for path, label in zip(held.paths, held.classes, strict=True)
     }
-    paths = list(labels.metadata.rows)
+    paths = list(labels.rows)
     named = [folders.get(path) for path in paths]
-    for column in labels.metadata.table.columns:
-        if not _can_name(column.type):
+    for column in labels.table.columns:
+        if not _can_name(column):
             continue
         values = pc.cast(column, pa.string()).to_pylist()
         same = sum(

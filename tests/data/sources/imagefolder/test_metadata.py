@@ -6,7 +6,7 @@ import pytest
 from datasets_fixtures import image_bytes
 
 from synfill.data.sources.imagefolder.metadata import read_metadata
-from synfill.data.sources.imagefolder.tree import read_tree
+from synfill.data.tree import read_tree
 from synfill.errors import RunError, UsageError
 
 

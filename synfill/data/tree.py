@@ -2,11 +2,19 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from synfill.errors import RunError
 
+# fmt: off
+IMAGE_EXTENSIONS = frozenset({
+    "apng", "avif", "bmp", "bw", "dds", "dib", "gif", "icns", "ico", "j2c", "j2k", "jfif",
+    "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx", "mpo", "pbm", "pcx", "pgm", "png",
+    "pnm", "ppm", "qoi", "rgb", "rgba", "sgi", "tga", "tif", "tiff", "webp",
+})
+# fmt: on
 # What macOS, Windows and storage boxes leave in folders.
 _IGNORED = frozenset(
     {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information"}
@@ -32,6 +40,11 @@ class Tree:
     hidden: dict[str, list[str]]
     notes: tuple[str, ...]
 
+    @property
+    def holds_images(self) -> bool:
+        """Whether there is an image file in it."""
+        return any(image_names(self.folders).values())
+
     def children(self, folder: str) -> list[str]:
         """The folders directly below one, sorted: their names without the path."""
         prefix = f"{folder}/" if folder else ""
@@ -51,6 +64,14 @@ class Tree:
             for name in names
             if name.lower().endswith(suffix)
         ]
+
+
+def image_names(folders: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Those of each folder's files that are images."""
+    return {
+        folder: [name for name in names if name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS]
+        for folder, names in folders.items()
+    }
 
 
 def join(folder: str, name: str) -> str:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from synfill.data.sources.imagefolder.tree import read_tree
+from synfill.data.tree import read_tree
 from synfill.errors import RunError
 
 
