@@ -33,7 +33,8 @@ from synfill.generation.models.presets import (
 )
 from synfill.generation.models.schedulers import check_scheduler, is_flow_family, is_flow_matching
 from synfill.generation.pipeline.precision import find_dtype
-from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, Unreachable, snapshot
+from synfill.hub.errors import Unreachable
+from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, snapshot
 from synfill.records import ModelInfo
 
 

@@ -19,7 +19,7 @@ from torchvision import models
 from synfill.config.training import ModelSettings
 from synfill.errors import RunError, UsageError, suggest
 from synfill.hub.client import prepare_client
-from synfill.hub.retry import transport_error
+from synfill.hub.failures import transport_error
 from synfill.training.augment.augmenter import Channels
 from synfill.training.network.cifar_resnet import CifarResNet
 from synfill.training.network.names import TIMM, cifar_depth, network_problem
