@@ -166,7 +166,8 @@ def _find_outage(error: BaseException) -> BaseException | None:
     if response_of(error) is not None:
         return None
     kinds = BadAnswer | GaveUp | FileMetadataError
-    return next((one for one in causes(error) if isinstance(one, kinds)), None)
+    found = (one for one in causes(error) if isinstance(one, kinds))
+    return next((one for one in found if not isinstance(one, GaveUp) or one.outage), None)
 
 
 def explain_push(error: BaseException, what: str, kind: str, card_hint: str) -> SynfillError:

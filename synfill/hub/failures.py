@@ -44,6 +44,7 @@ class GaveUp(ConnectionError):
             if outage
             else "the connection to the Hub failed"
         )
+        self.outage = outage
 
 
 class BadAnswer(ConnectionError):

@@ -202,8 +202,11 @@ def send(send_once: Callable[..., Any], request: Any, options: dict[str, Any]) -
             outage = _STATE.fail(began)
             if outage > allowed.longest_outage:
                 raise GaveUp(outage) from error
-            is_cut_off = is_unreachable(error) and not _STATE.has_answered
-            if not _may_repeat(request) or (is_cut_off and not allowed.needs_hub):
+            # As it came, as libraries then take what is in the cache. From now on they do at once.
+            is_cut_off = is_unreachable(error) and not allowed.needs_hub
+            if is_cut_off and is_last:
+                _STATE.has_answered = False
+            if not _may_repeat(request) or (is_cut_off and not _STATE.has_answered):
                 raise
             if is_last:
                 raise GaveUp from error

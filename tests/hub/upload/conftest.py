@@ -4,22 +4,14 @@ from pathlib import Path
 
 import pytest
 from finished import make_finished
-from hub_client import HubClient
 from hub_here import HereClient
-from hub_server import HubServer
 
 
 @pytest.fixture
-def alice(
-    hub: HubServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> HereClient:
-    """The command line as a user runs it, in this process."""
-    return HereClient(hub, tmp_path / "alice", monkeypatch=monkeypatch, capsys=capsys)
+def alice(alice_here: HereClient) -> HereClient:
+    return alice_here
 
 
 @pytest.fixture
-def finished(alice: HubClient) -> Path:
+def finished(alice: HereClient) -> Path:
     return make_finished(alice.folder / "pets-balanced")
