@@ -18,13 +18,13 @@ import os
 import re
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = next((f for f in hub.faults if f.strikes(request)), None)
         kind = fault.kind if fault else ""
         if kind == "slow" and fault:
-            time.sleep(fault.seconds)
+            sleep(fault.seconds)
         if kind == "cut":
             self._cut(request)
             return

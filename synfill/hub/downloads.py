@@ -6,15 +6,13 @@ flipped byte in an image or in weights would stay unseen.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from synfill.errors import RunError
-from synfill.hub.retry import READING, BadAnswer, ask
+from synfill.hub.repository import hash_like
 
 _THREADS = 4
 _LOG = logging.getLogger("synfill")
@@ -28,7 +26,7 @@ def fetch_checked(
     repo: str,
     repo_type: str,
     fetch: Callable[[], Path],
-    hashes: Callable[[Path], Mapping[str, str]],
+    list_hashes: Callable[[Path], Mapping[str, str]],
 ) -> Path:
     """Download into huggingface_hub's cache, and compare what wasn't there before.
 
@@ -38,99 +36,53 @@ def fetch_checked(
         repo: owner/name.
         repo_type: "dataset" or "model".
         fetch: Downloads what is missing; gives the snapshot's folder.
-        hashes: For that folder, every file's path in it -> its hash, as of `listed_hash`. Asked
-            only where something was downloaded; a file that it doesn't have isn't compared.
+        list_hashes: For that folder, every file's path in it -> its hash (`RemoteFile.hash`).
+            Called only where something was downloaded; a file that it doesn't have isn't compared.
 
     Raises:
         DamagedDownload: A file arrived damaged twice.
         Exception: What the two functions raise.
     """
-    before = _cached_files(repo, repo_type)
-    known: Mapping[str, str] | None = None
+    before = _list_cached(repo, repo_type)
+    hashes: Mapping[str, str] = {}
     bad: list[str] = []
     for _ in range(2):
         folder = fetch()
-        fresh = {
-            path.relative_to(folder).as_posix(): path
-            for path in _files(folder)
-            if path not in before
-        }
-        if known is None:
-            known = hashes(folder) if fresh else {}
-        bad = damaged({name: path for name, path in fresh.items() if name in known}, known)
+        fresh = [
+            path.relative_to(folder).as_posix() for path in _walk(folder) if path not in before
+        ]
+        if fresh and not hashes:
+            hashes = list_hashes(folder)
+        bad = _find_damaged(folder, [name for name in fresh if name in hashes], hashes)
         if not bad:
             return folder
         for name in bad:
             _remove(folder / name)
-        _LOG.warning("%s: %s arrived damaged.", repo, _few(bad))
+        _LOG.warning("%s: %s arrived damaged.", repo, _shorten(bad))
     raise DamagedDownload(
-        f"What was downloaded of {repo} isn't what the Hub lists: {_few(bad)}, twice. It was taken "
-        "out of the cache.",
+        f"What was downloaded of {repo} isn't what the Hub lists: {_shorten(bad)}, twice. It was "
+        "taken out of the cache.",
         "Something on the way (a proxy, a mirror) or the disk changes it. Check these, then run "
         "the same command again.",
     )
 
 
-def damaged(files: Mapping[str, Path], known: Mapping[str, str]) -> list[str]:
-    """Those of some files whose content has another hash than the Hub lists.
-
-    Args:
-        files: Name -> file.
-        known: Name -> hash.
-    """
+def _find_damaged(folder: Path, names: list[str], hashes: Mapping[str, str]) -> list[str]:
     with ThreadPoolExecutor(_THREADS) as pool:
-        good = pool.map(lambda name: content_hash(files[name], known[name]) == known[name], files)
-        return [name for name, is_good in zip(files, good, strict=True) if not is_good]
+        found = list(pool.map(lambda name: hash_like(folder / name, hashes[name]), names))
+    return [name for name, hash in zip(names, found, strict=True) if hash != hashes[name]]
 
 
-def content_hash(path: Path, like: str) -> str:
-    """The hash of a file's content: SHA-256, or git's of a blob where `like` is one (40 digits)."""
-    with path.open("rb") as file:
-        if len(like) != 40:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-        while block := file.read(1 << 20):
-            digest.update(block)
-        return digest.hexdigest()
-
-
-def list_hashes(repo: str, repo_type: str, commit: str) -> dict[str, str]:
-    """Ask the Hub for the hashes of a repository's files: path -> as of `listed_hash`.
-
-    Raises:
-        Exception: What huggingface_hub raises; BadAnswer where the answer makes no sense.
-    """
-    from huggingface_hub import HfApi, RepoFile
-
-    def question() -> dict[str, str]:
-        tree = HfApi().list_repo_tree(repo, repo_type=repo_type, revision=commit, recursive=True)
-        return {entry.path: listed_hash(entry) for entry in tree if isinstance(entry, RepoFile)}
-
-    return ask(f"Listing the files of {repo}", question, _LOG.warning, READING)
-
-
-def listed_hash(entry: Any) -> str:
-    """The hash of a file in a listing of huggingface_hub: of its content, not of an LFS pointer.
-
-    Raises:
-        BadAnswer: It has none.
-    """
-    found = entry.lfs.sha256 if entry.lfs is not None else entry.blob_id
-    if not isinstance(found, str) or len(found) not in (40, 64):
-        raise BadAnswer("the Hub lists a file without its hash")
-    return found.lower()
-
-
-def _cached_files(repo: str, repo_type: str) -> set[Path]:
+def _list_cached(repo: str, repo_type: str) -> set[Path]:
     """What is in the cache of a repository: all its snapshots."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
     folder = repo_folder_name(repo_id=repo, repo_type=repo_type)
-    return set(_files(Path(constants.HF_HUB_CACHE).resolve() / folder / "snapshots"))
+    return set(_walk(Path(constants.HF_HUB_CACHE).resolve() / folder / "snapshots"))
 
 
-def _files(folder: Path) -> Iterable[Path]:
+def _walk(folder: Path) -> Iterable[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
@@ -143,5 +95,5 @@ def _remove(path: Path) -> None:
         one.unlink(missing_ok=True)
 
 
-def _few(names: list[str]) -> str:
+def _shorten(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from synfill.hub.retry import BadAnswer
+from synfill.hub.failures import BadAnswer
 
 _FOOTER_END = 8
 """A Parquet file ends with the length of its footer, in four bytes, and four that say PAR1."""
@@ -33,9 +33,9 @@ def fetch_range(url: str, size: int, first: int, end: int) -> bytes:
         BadAnswer: The answer is something else than this part.
         Exception: What huggingface_hub raises.
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, get_session
     from huggingface_hub.utils._headers import build_hf_headers
-    from huggingface_hub.utils._http import hf_raise_for_status, http_stream_backoff
+    from huggingface_hub.utils._http import hf_raise_for_status
 
     headers = {
         **build_hf_headers(),
@@ -44,7 +44,7 @@ def fetch_range(url: str, size: int, first: int, end: int) -> bytes:
         "accept-encoding": "identity",
     }
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    with http_stream_backoff("GET", url, headers=headers, timeout=timeout) as response:
+    with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
         hf_raise_for_status(response)
         is_whole = response.status_code == 200 and (first, end) == (0, size)
         if response.status_code != 206 and not is_whole:
@@ -52,9 +52,9 @@ def fetch_range(url: str, size: int, first: int, end: int) -> bytes:
                 f"the Hub answered with status {response.status_code} and something else where a "
                 "part of a file was asked for"
             )
-        told = response.headers.get("content-range", "").rpartition("/")[2]
-        if told.isdigit() and int(told) != size:
-            raise BadAnswer(f"the Hub sends a file of {int(told):,} bytes, and lists {size:,}")
+        total = response.headers.get("content-range", "").rpartition("/")[2]
+        if total.isdigit() and int(total) != size:
+            raise BadAnswer(f"the Hub sends a file of {int(total):,} bytes, and lists {size:,}")
         data = bytearray()
         for block in response.iter_bytes():
             data += block
@@ -98,7 +98,7 @@ def fetch_footer(fetch: Fetch, size: int, guess: FooterGuess) -> bytes:
     return end[-wanted:]
 
 
-class RemoteFile(io.RawIOBase):
+class RangedFile(io.RawIOBase):
     """A file of which exactly what is read is fetched; nothing is kept, nothing read ahead.
 
     Args:

@@ -1,52 +1,48 @@
-"""Asking the Hub again where what failed may pass by itself.
+"""Asking the Hub again, in one place: `send` repeats requests, for all that huggingface_hub does.
 
-huggingface_hub asks again by itself for some requests; whoami, create_repo, repo_info, refs,
-validate-yaml and commit end at the first 503, 429 or cut connection. Asking again is safe for all
-of these: what was made already is found to be there.
+A request that `send` gave up on is never sent again, neither by huggingface_hub nor by `ask`. What
+no single request shows (an answer that makes no sense, a download that is damaged or broke off)
+`ask` repeats as a whole.
 """
 
 from __future__ import annotations
 
-import email.utils
-import json
+import logging
 import random
-import re
+import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from synfill.masking import is_signed, mask
-from synfill.wording import format_duration
+from synfill.hub.failures import (
+    PASSING,
+    GaveUp,
+    failures,
+    has_expired,
+    is_unreachable,
+    may_pass,
+    reason,
+    requested_wait,
+    response_of,
+    transport_error,
+    understand,
+)
+from synfill.masking import mask
 
 Result = TypeVar("Result")
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 """Takes a line for the user."""
 
-# 412: another commit was made meanwhile, which may be one whose answer was lost.
-PASSING = frozenset({408, 412, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-
-
-class GaveUp(ConnectionError):
-    """Nothing that the Hub was asked has succeeded for a long time.
-
-    Args:
-        seconds: How long.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"nothing succeeded for {format_duration(seconds)}")
-        self.seconds = seconds
-
-
-class BadAnswer(ConnectionError):
-    """The Hub answered, but with what can't be: no JSON, other fields, another type, old hashes.
-
-    A server in between may have answered, so that asking again may help. Its text says what is
-    wrong, in words that may follow "failed: ".
-    """
+FIRST_WAIT = 1.0
+"""Seconds before the second try; each further wait is twice as long, give or take a half."""
+_LONGEST_WAIT = 60.0
+_NOTE_EVERY = 5.0
+_ANOTHER_OUTAGE = 120.0
+"""Seconds without any request after which a failure has nothing to do with the last one."""
+# Not 412: another commit was made, which sending the same again doesn't undo.
+_REPEATED = PASSING - {412}
 
 
 @dataclass(frozen=True)
@@ -55,245 +51,225 @@ class Patience:
 
     Attributes:
         tries: How often to ask in all.
-        first_wait: Seconds before the second try; each further wait is twice as long.
-        longest_wait: Seconds to wait at most, unless the Hub itself says more.
-        longest_told: Seconds that the Hub may tell to wait; if it says more, the call fails.
-        unreachable: Whether to go on too where no connection can be made at all.
+        longest_request: Seconds that the Hub may say to wait; if it says more, the call fails.
+        longest_outage: Seconds in which no request succeeds after which the next failure is final.
+        needs_hub: Whether to go on where the Hub could never be reached; a cache may do else.
     """
 
-    tries: int = 7
-    first_wait: float = 2.0
-    longest_wait: float = 60.0
-    longest_told: float = 900.0
-    unreachable: bool = True
+    tries: int
+    longest_request: float
+    longest_outage: float
+    needs_hub: bool
 
 
-PATIENCE = Patience()
-READING = Patience(tries=4, first_wait=1, longest_told=300, unreachable=False)
-"""Where nothing is lost by giving up, and a cache may do without any connection."""
-_LONGEST_LINE = 400
-# In huggingface_hub's own words; the last: a download has another size than the Hub said.
-_OF_ANSWERS = re.compile(
-    r"improperly formatted|malformed response|invalid server response|consistency check failed",
-    re.IGNORECASE,
-)
+READING = Patience(tries=6, longest_request=300, longest_outage=120, needs_hub=False)
+"""Half a minute, as nothing is lost by giving up."""
+PUSHING = Patience(tries=9, longest_request=900, longest_outage=600, needs_hub=True)
+"""Three minutes: hours of work are at stake."""
+ONCE_MORE = replace(PUSHING, tries=2)
+"""For a look at what is there, after something else has failed already."""
 
 
-def ask(
-    what: str,
-    question: Callable[[], Result],
-    tell: Tell,
-    patience: Patience = PATIENCE,
-) -> Result:
+@dataclass
+class _State:
+    """What the threads of this process know of the Hub.
+
+    Attributes:
+        patience: How long to go on.
+        notify: Takes a note before each wait.
+        has_answered: Whether it ever did: if not, there may be no connection at all.
+        failing_since: When the first request failed after the last that didn't; None for now.
+        last_failed: When the last one did.
+        last_noted: When a note went out.
+    """
+
+    patience: Patience = READING
+    notify: Notify = logging.getLogger("synfill").warning
+    has_answered: bool = False
+    failing_since: float | None = None
+    last_failed: float = float("-inf")
+    last_noted: float = float("-inf")
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def succeed(self) -> None:
+        """Take in that a request was answered."""
+        self.has_answered, self.failing_since = True, None
+
+    def fail(self, began: float) -> float:
+        """Take in that a request failed that began at a time; since when nothing succeeds, in s."""
+        with self.lock:
+            if self.failing_since is None or began - self.last_failed > _ANOTHER_OUTAGE:
+                self.failing_since = began
+            self.last_failed = time.monotonic()
+            return self.last_failed - self.failing_since
+
+    def note(self, text: str) -> None:
+        """Say it, unless something was said a moment ago: threads fail together."""
+        with self.lock:
+            now = time.monotonic()
+            if now - self.last_noted < _NOTE_EVERY:
+                return
+            self.last_noted = now
+        self.notify(mask(text))
+
+
+_STATE = _State()
+
+
+@contextmanager
+def patience(allowed: Patience, notify: Notify | None = None) -> Iterator[None]:
+    """Have another patience than usual.
+
+    Args:
+        allowed: How long to go on.
+        notify: Takes a note before each wait; None for whatever does already.
+    """
+    before = _STATE.patience, _STATE.notify
+    _STATE.patience, _STATE.notify = allowed, notify or _STATE.notify
+    try:
+        yield
+    finally:
+        _STATE.patience, _STATE.notify = before
+
+
+def ask(what: str, question: Callable[[], Result]) -> Result:
     """Call the Hub, and call again while what fails may pass by itself.
 
     Args:
-        what: What is asked, for the message ("the upload").
+        what: What is asked, for the message ("The upload").
         question: The call; calling it again must do no harm.
-        tell: Where a note goes before each wait.
-        patience: How long to go on.
 
     Raises:
-        Exception: What the last call raised.
+        Exception: What the last call raised; BadAnswer where that was nonsense.
     """
-    for attempt in range(1, patience.tries + 1):
+    allowed = _STATE.patience
+    for attempt in range(1, allowed.tries + 1):
         try:
-            return understood(question)
+            return understand(question)
         except failures() as error:
             response = response_of(error)
-            told = told_wait(response) if response is not None else None
-            longest = patience.longest_told
-            hopeless = not may_pass(error) or (_is_unreachable(error) and not patience.unreachable)
-            if hopeless or attempt == patience.tries or (told or 0) > longest:
+            requested = requested_wait(response) if response is not None else None
+            is_final = (
+                attempt == allowed.tries
+                or not may_pass(error)
+                or (requested or 0) > allowed.longest_request
+                or (is_unreachable(error) and not allowed.needs_hub)
+            )
+            if is_final:
                 raise
-            # Jitter, so that many clients that failed together don't come back together.
-            grown = min(patience.longest_wait, patience.first_wait * 2 ** (attempt - 1))
-            wait = told if told is not None else grown * random.uniform(0.5, 1.5)
-            tell(
+            wait = _choose_wait(attempt, requested)
+            _STATE.notify(
                 f"{what}: {reason(error)}. Trying again in {wait:.0f} s "
-                f"({attempt} of {patience.tries - 1})."
+                f"({attempt} of {allowed.tries - 1})."
             )
         time.sleep(wait)
     raise AssertionError("unreachable")
 
 
-def understood(question: Callable[[], Result]) -> Result:
-    """Call the Hub once.
+def _choose_wait(attempt: int, requested: float | None) -> float:
+    # Jitter, so that many clients that failed together don't come back together.
+    grown = min(_LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+    return grown if requested is None else requested
+
+
+def send(send_once: Callable[..., Any], request: Any, options: dict[str, Any]) -> Any:
+    """Send a request; again, where what failed may pass by itself.
+
+    Args:
+        send_once: The HTTP client's own method.
+        request: The client's request.
+        options: What else the client was asked for.
+
+    Returns:
+        The answer. One that says to come back, only where the request can't be repeated.
 
     Raises:
-        BadAnswer: A library can't make sense of the answer: a page, null, [], {}, other types.
-        Exception: Whatever else it raises.
+        GaveUp: No connection held, the last time as the first.
+        HfHubHTTPError: The Hub says to come back, the last time too, or to wait for longer than
+            anyone would. Caused by GaveUp, and no answer, so that nobody sends the request again.
+        Exception: What the client raises, where the request can't be repeated, or nothing could
+            ever be reached.
     """
-    try:
-        return question()
-    except json.JSONDecodeError as error:
-        raise BadAnswer("the Hub's answer is no JSON but something else, a page perhaps") from error
-    except (
-        AttributeError, AssertionError, LookupError, TypeError, ValueError, OSError
-    ) as error:  # fmt: skip
-        if not _trips_over_an_answer(error):
-            raise
-        raise bad_answer() from error
+    allowed, start = _STATE.patience, _find_start(request)
+    for attempt in range(1, allowed.tries + 1):
+        if start is not None and attempt > 1:
+            _body_of(request).seek(start)
+        is_last = attempt == allowed.tries
+        began, requested = time.monotonic(), None
+        try:
+            response = send_once(request, **options)
+        except transport_error() as error:
+            outage = _STATE.fail(began)
+            if outage > allowed.longest_outage:
+                raise GaveUp(outage) from error
+            # As it came, as libraries then take what is in the cache. From now on they do at once.
+            is_cut_off = is_unreachable(error) and not allowed.needs_hub
+            if is_cut_off and is_last:
+                _STATE.has_answered = False
+            if not _may_repeat(request) or (is_cut_off and not _STATE.has_answered):
+                raise
+            if is_last:
+                raise GaveUp from error
+            what = _describe(error)
+        else:
+            expired = has_expired(response) and bool(response.history)
+            if response.status_code not in _REPEATED and not expired:
+                _STATE.succeed()
+                return response
+            what = f"the Hub answered with status {response.status_code}"
+            requested = requested_wait(response)
+            outage = _STATE.fail(began)
+            is_too_long = (requested or 0) > allowed.longest_request
+            if is_too_long or outage > allowed.longest_outage:
+                _give_up(response)
+            if not _may_repeat(request):
+                return response
+            if is_last:
+                _give_up(response)
+            response.close()
+        wait = _choose_wait(attempt, requested)
+        _STATE.note(f"{request.url.path}: {what}. Asking again in {wait:.0f} s.")
+        time.sleep(wait)
+    raise AssertionError("unreachable")
 
 
-def bad_answer() -> BadAnswer:
-    """The error for an answer that has another form than it should have."""
-    return BadAnswer("the Hub's answer has not the form that it should have")
-
-
-def _trips_over_an_answer(error: Exception) -> bool:
-    """Whether huggingface_hub raised it while it read an answer, not anyone a mistake of theirs."""
-    where, _ = list(traceback.walk_tb(error.__traceback__))[-1]
-    module = str(where.f_globals.get("__name__", ""))
-    library = module.partition(".")[0]
-    if isinstance(error, UnicodeDecodeError):
-        return library in ("json", "huggingface_hub", "httpx", "httpx2")
-    if response_of(error) is not None:
-        return False
-    if isinstance(error, ValueError | OSError):
-        # Most of them say what is wrong with what it was asked; not those on dates.
-        is_of_date = module == "huggingface_hub.utils._datetime"
-        return is_of_date or (library == "huggingface_hub" and bool(_OF_ANSWERS.search(str(error))))
-    return library in ("huggingface_hub", "httpx", "httpx2")
-
-
-def failures() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when something is wrong: with the way, the Hub, or a value.
-
-    Errors while a file is sent come as RuntimeError, a bad answer or a bad card as ValueError.
-    """
-    return (transport_error(), OSError, ValueError, RuntimeError)
-
-
-def transport_error() -> type[Exception]:
-    """The base of all errors of the HTTP client, which differs between releases."""
-    from huggingface_hub import errors
-
-    base: type[Exception] = vars(errors)["HTTPError"]
-    return base
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether asking again may help: the Hub is busy, or the connection broke."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.OfflineModeIsEnabled | GaveUp):
-        return False
-    if isinstance(error, errors.HfHubHTTPError):
-        return error.response.status_code in PASSING or has_expired(error.response)
-    if isinstance(error, transport_error() | ConnectionError | TimeoutError):
-        return True
-    if _is_page(error):
-        return True
-    return error.__cause__ is not None and may_pass(error.__cause__)
-
-
-def reason(error: BaseException) -> str:
-    """Why it failed, in a few words, without tokens and addresses."""
-    if isinstance(error, BadAnswer):
-        return plain(str(error))
-    response = response_of(error)
-    if response is not None:
-        said = f"the Hub answered with status {response.status_code}"
-        if response.status_code == 429:
-            said = "the Hub says that there were too many requests"
-        elif response.status_code == 412:
-            said = "another commit was made meanwhile"
-        elif has_expired(response):
-            said = (
-                f"the Hub's storage answered with status {response.status_code}: the address that "
-                "the Hub gave has expired, or isn't accepted"
-            )
-        told = told_wait(response) or 0
-        return f"{said}, and to wait {format_duration(told)}" if told >= 60 else said
-    found = next((e for e in _chain(error) if isinstance(e, GaveUp)), None)
-    if found is not None:
-        return f"nothing that the Hub was asked has succeeded for {format_duration(found.seconds)}"
-    if any(_is_page(e) for e in _chain(error)):
-        return str(bad_answer())
-    if may_pass(error):
-        return "the connection to the Hub failed"
-    text = next((line for line in str(error).splitlines() if line.strip()), "")
-    return plain(text.strip()) or type(error).__name__
-
-
-def plain(text: str) -> str:
-    """The text in one line of bearable length, without tokens and the like."""
-    line = " ".join(mask(text).split())
-    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
-
-
-def is_of_storage(response: Any) -> bool:
-    """Whether an answer is one of the storage behind the Hub, not of the Hub itself.
-
-    It knows nothing of anyone's rights: the address that the Hub gave is the permission, for some
-    minutes.
-    """
-    from huggingface_hub import constants
-
-    url = str(response.request.url)
-    return is_signed(url) or urlsplit(url).hostname != urlsplit(constants.ENDPOINT).hostname
-
-
-def has_expired(response: Any) -> bool:
-    """Whether the storage refused an address, so that asking the Hub for another one helps.
-
-    What is read may be refused for nothing else. What is sent there may be, so that it must say so.
-    """
-    if response.status_code not in (400, 401, 403, 410) or not is_of_storage(response):
-        return False
-    is_read = response.request.method in ("GET", "HEAD")
-    return is_read or "expired" in text_of(response).lower()
-
-
-def text_of(response: Any) -> str:
-    """The body of an answer, where it can still be had."""
-    try:
-        return str(response.text)
-    except Exception:  # A streamed answer that wasn't read: the class differs between releases.
-        return ""
-
-
-def _is_page(error: BaseException) -> bool:
-    """Whether an answer isn't JSON, or hasn't the Hub's headers: a server in between made it."""
-    from huggingface_hub.errors import FileMetadataError
-
-    return isinstance(error, json.JSONDecodeError | FileMetadataError)
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    # By its name, as the class belongs to one of two libraries, depending on the release.
-    return any(type(e).__name__ in ("ConnectError", "ConnectTimeout") for e in _chain(error))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__
-
-
-def response_of(error: BaseException) -> Any:
-    """The Hub's answer that an error comes from; None where there was none."""
+def _give_up(response: Any) -> None:
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils._http import hf_raise_for_status
 
-    return next((e.response for e in _chain(error) if isinstance(e, HfHubHTTPError)), None)
-
-
-def told_wait(response: Any) -> float | None:
-    """How many seconds the Hub says to wait, in an answer; None where it doesn't."""
-    told = response.headers.get("Retry-After", "").strip()
-    if told.isdigit():
-        return float(told)
-    if told and (when := _date(told)) is not None:
-        return max(0.0, when - time.time())
-    # The Hub's own header: "api";r=0;t=55 has 0 requests left, and new ones in 55 seconds.
-    limit = re.search(r"r=0;\s*t=(\d+)", response.headers.get("ratelimit", ""))
-    return float(limit[1]) if limit and response.status_code == 429 else None
-
-
-def _date(text: str) -> float | None:
+    # Its body says why, where it can still be had.
+    with suppress(transport_error()):
+        response.read()
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return None
+        hf_raise_for_status(response)
+    except HfHubHTTPError as error:
+        raise error from GaveUp()
+
+
+def _may_repeat(request: Any) -> bool:
+    """Whether a request can be sent a second time, and does no harm then."""
+    # A commit whose answer was lost is refused the second time, as its parent isn't the newest
+    # any more. A second pull request would be opened.
+    if "create_pr" in request.url.params:
+        return False
+    has_all = request.method in ("GET", "HEAD") or isinstance(_body_of(request), bytes)
+    return has_all or _find_start(request) is not None
+
+
+def _body_of(request: Any) -> Any:
+    """What a request sends: bytes, a file, or what is used up when it is sent."""
+    return vars(request.stream).get("_stream")
+
+
+def _find_start(request: Any) -> int | None:
+    """Where in a file the content of a request begins; None where it is no file's."""
+    body = _body_of(request)
+    return body.tell() if hasattr(body, "seek") else None
+
+
+def _describe(error: BaseException) -> str:
+    if type(error).__name__ == "ConnectError":
+        return "no connection could be made"
+    if "Timeout" in type(error).__name__:
+        return "there was no answer"
+    return "the connection failed"

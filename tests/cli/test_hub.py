@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets_fixtures import IMAGE_TYPE, make_imagefolder, make_parquet, make_table
-from hub_client import HubClient
 from hub_server import Fault
 
 ID = "bob/pets"
@@ -40,6 +40,11 @@ def put(hub, folder: Path, id=ID, **options):
 def analyzed(ran):
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
+
+
+@pytest.fixture
+def alice(alice_here):
+    return alice_here
 
 
 @pytest.fixture
@@ -144,7 +149,7 @@ def test_the_conversion_is_read_where_there_is_one(alice, hub, tmp_path):
 def test_what_is_not_parquet_is_loaded_whole_and_says_so(alice, hub, tmp_path):
     folder = make_imagefolder(tmp_path / "folder", {"train": {"cat": 3, "dog": 1}})
     put(hub, folder)
-    ran = alice("analyze", ID, "--json")
+    ran = alice.apart("analyze", ID, "--json")
     assert analyzed(ran)["splits"]["train"]["class_counts"] == {"cat": 3, "dog": 1}
     assert "isn't stored as Parquet: all of it is downloaded (3." in ran.err
 
@@ -157,17 +162,17 @@ def test_a_card_that_names_other_files_than_the_parquet_ones(alice, hub, tmp_pat
         "    path: train/**\n---\n"
     )
     put(hub, folder)
-    found = analyzed(alice("analyze", ID, "--json"))
+    found = analyzed(alice.apart("analyze", ID, "--json"))
     assert found["splits"]["train"]["class_counts"] == {"cat": 3, "dog": 1}
 
 
 def test_private_datasets(alice, hub, pets, tmp_path):
     pets.private = True
-    for client in (alice, HubClient(hub, alice.folder, None)):
+    for client in (alice, replace(alice, token=None)):
         ran = client("analyze", ID)
         assert ran.code == 1
         assert "or it is private" in ran.err and "hf auth login" in ran.err
-    bob = HubClient(hub, tmp_path / "bob", "hf_secretOfBob")
+    bob = replace(alice, folder=tmp_path / "bob", token="hf_secretOfBob")
     assert bob("analyze", ID).code == 0
 
 
@@ -182,7 +187,7 @@ def test_what_is_not_there(alice, hub):
     ran = alice("analyze", "bob/cats")
     assert ran.code == 1
     assert "There is no dataset 'bob/cats'" in ran.err
-    ran = HubClient(hub, alice.folder, "hf_oldToken")("analyze", ID)
+    ran = replace(alice, token="hf_oldToken")("analyze", ID)
     assert ran.code == 1
     assert "doesn't accept the token" in ran.err
 
@@ -313,7 +318,7 @@ def test_the_whole_session(alice, hub, sd_model, tmp_path):
 
 
 def test_a_bad_token_is_found_before_anything_is_made(hub, alice, pets, sd_model):
-    reader = HubClient(hub, alice.folder, "hf_oldToken")
+    reader = replace(alice, token="hf_oldToken")
     source = make_imagefolder(alice.folder / "photos", {"cat": 3, "dog": 1})
     command = ("balance", source, "--model", sd_model, "--push-to-hub")
     ran = reader(*command)

@@ -16,6 +16,11 @@ COUNTS = {"cat": 5, "dog": 3}
 
 
 @pytest.fixture
+def alice(alice_here):
+    return alice_here
+
+
+@pytest.fixture
 def pets(hub, tmp_path):
     folder = tmp_path / "pets"
     for number, classes in enumerate([{"cat": 5, "dog": 0}, {"cat": 0, "dog": 3}]):
@@ -55,12 +60,12 @@ def test_a_flipped_byte_in_a_dataset_that_is_loaded_whole(alice, hub, tmp_path):
     put(ID, make_imagefolder(tmp_path / "folder", {"train": {"cat": 5, "dog": 3}}))
     hub.faults.append(Fault(r"GET .*\.png", "damage", body=flipped, every=3))
     hub.faults.append(Fault(r"GET .*\.png", "body", body=b"<html>", times=1))
-    err = is_clear(alice("analyze", ID))
+    err = is_clear(alice.apart("analyze", ID))
     assert "isn't what the Hub lists" in err
     hub.faults[0].times = hub.faults[0].done + 1
-    assert counts(alice("analyze", ID, "--json")) == COUNTS
+    assert counts(alice.apart("analyze", ID, "--json")) == COUNTS
     hub.faults.clear()
-    assert counts(alice("analyze", ID, "--json", HF_HUB_OFFLINE="1")) == COUNTS
+    assert counts(alice.apart("analyze", ID, "--json", HF_HUB_OFFLINE="1")) == COUNTS
 
 
 def test_many_shards_transfer_at_most_two_percent(alice, hub, tmp_path):
@@ -91,7 +96,7 @@ def test_a_password_in_the_hubs_address_is_nowhere(hub, alice, pets, balance, sd
     hub.store.users["Gehe1m-Wort"] = User("alice")
     host = hub.url.removeprefix("http://")
     inside = {"HF_ENDPOINT": f"http://alice:Gehe1m-Wort@{host}"}
-    assert counts(alice("analyze", ID, "--json", **inside)) == COUNTS
+    assert counts(alice.apart("analyze", ID, "--json", **inside)) == COUNTS
     shown = [
         balance(**inside),
         alice("push", "pets-balanced", "alice/pets", **inside),
@@ -130,7 +135,7 @@ def test_debugging_shows_neither_password_nor_token_nor_signed_address(hub, alic
 def test_no_bars_off_a_terminal(alice, hub, tmp_path):
     hub.store.put_folder(ID, make_imagefolder(tmp_path / "f", {"train": {"cat": 5, "dog": 3}}))
     on = {"HF_HUB_DISABLE_PROGRESS_BARS": "", "HF_DATASETS_DISABLE_PROGRESS_BARS": ""}
-    ran = alice("analyze", ID, "--quiet", "--json", **on)
+    ran = alice.apart("analyze", ID, "--quiet", "--json", **on)
     assert counts(ran) == COUNTS
     assert "%|" not in ran.err and "examples/s" not in ran.err and "Downloading" not in ran.err
 

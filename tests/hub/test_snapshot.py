@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from synfill.errors import RunError, UsageError
 from synfill.generation.models.resolve import GeneratorSettings, resolve_model
 from synfill.generation.pipeline.generator import load_generator
-from synfill.hub.snapshot import Unreachable
+from synfill.hub.errors import Unreachable
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -75,7 +75,7 @@ def resolve(model, **settings):
     [
         ("owner/is-missing", "no model owner/is-missing on the Hub", "spelling"),
         ("owner/is-private", "private and you are not logged in", "hf auth login"),
-        ("owner/is-gated", "is gated", "https://huggingface.co/owner/is-gated"),
+        ("owner/is-gated", "is gated", "/owner/is-gated"),
         ("owner/is-old", "no revision 'v9'", "commits/main"),
     ],
 )
@@ -83,6 +83,8 @@ def test_each_refusal_is_told_apart(hub, model, message, hint):
     with pytest.raises(RunError, match=message) as caught:
         resolve(model, revision="v9")
     assert hint in caught.value.hint
+    if hint.startswith("/"):
+        assert f"{constants.ENDPOINT}{hint}" in caught.value.hint
     assert not isinstance(caught.value, Unreachable)
 
 

@@ -20,9 +20,8 @@ from synfill.data.sources.configs import NamesNoParquet, check_configs, split_fi
 from synfill.data.sources.hub_files import (
     HubFiles,
     Listing,
-    ask_hub,
     download_card,
-    list_files,
+    list_dataset,
     remembered_files,
 )
 from synfill.data.sources.parquet import make_source, parquet_names
@@ -30,8 +29,9 @@ from synfill.errors import UsageError
 from synfill.files import format_bytes
 from synfill.hub.client import prepare_client
 from synfill.hub.downloads import DamagedDownload, fetch_checked
-from synfill.hub.errors import explain_hub, is_offline
-from synfill.hub.retry import transport_error
+from synfill.hub.errors import explain_read
+from synfill.hub.failures import is_offline, transport_error
+from synfill.hub.retry import ask
 from synfill.hub.revisions import is_revision
 from synfill.names import origin_name
 from synfill.records import JsonObject
@@ -98,7 +98,7 @@ def open_hub(id: str, *, revision: str | None, config: str | None, image: str | 
             layout = _converted_layout(names)
             return _open_parquet(converted, names, layout, card, config, image)
     except (transport_error(), OSError) as error:
-        raise explain_hub(id, revision, error) from error
+        raise explain_read(id, revision, error) from error
     size = format_bytes(sum(listing.sizes.values()))
     # `datasets` follows patterns to files of this machine, too.
     check_configs(id, card)
@@ -109,7 +109,7 @@ def open_hub(id: str, *, revision: str | None, config: str | None, image: str | 
 def _list(id: str, revision: str | None) -> Listing | None:
     """What is in the repository; None if that is only known to the caches of `datasets`."""
     try:
-        return list_files(id, revision)
+        return list_dataset(id, revision)
     except (transport_error(), OSError) as error:
         if not is_offline(error):
             raise
@@ -169,9 +169,9 @@ def _converted(id: str) -> Listing | None:
 
     listing: Listing | None
     try:
-        if not ask_hub("Looking for a conversion", find):
+        if not ask("Looking for a conversion", find):
             return None
-        listing = list_files(id, CONVERTED)
+        listing = list_dataset(id, CONVERTED)
     except (transport_error(), OSError) as error:
         listing = remembered_files(id, CONVERTED) if is_offline(error) else None
         if listing is None:
@@ -209,7 +209,7 @@ def _load(
     from synfill.data.sources.saved import ArrowSource
 
     try:
-        builder = ask_hub(
+        builder = ask(
             "Loading the dataset",
             lambda: datasets.load_dataset_builder(id, name=config, revision=revision),
         )
@@ -222,7 +222,7 @@ def _load(
         ValueError,
         RuntimeError,
     ) as error:
-        raise explain_hub(id, revision, error) from error
+        raise explain_read(id, revision, error) from error
     commit = builder.hash if builder.hash and _COMMIT.fullmatch(builder.hash) else ""
     origin = Origin(
         origin_name(id.split("/")[1]),
@@ -255,7 +255,7 @@ def _prepare(id: str, builder: datasets.DatasetBuilder, hashes: Mapping[str, str
 
     def fetch() -> Path:
         mode = next(modes)
-        ask_hub("The download", lambda: builder.download_and_prepare(download_mode=mode))
+        ask("The download", lambda: builder.download_and_prepare(download_mode=mode))
         return folder / str(builder.hash)
 
     try:

@@ -7,15 +7,13 @@ from __future__ import annotations
 import glob
 import io
 import json
-import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import pyarrow.parquet as pq
 
@@ -23,16 +21,15 @@ from synfill.data.sources.shards import reading_parquet
 from synfill.data.stamp import FileStates
 from synfill.errors import SynfillError
 from synfill.files import atomic_write, safe_name
-from synfill.hub.downloads import fetch_checked, listed_hash
-from synfill.hub.errors import explain_hub
-from synfill.hub.ranges import FooterGuess, RemoteFile, fetch_footer, fetch_range
-from synfill.hub.retry import READING, BadAnswer, ask, transport_error
+from synfill.hub.downloads import fetch_checked
+from synfill.hub.errors import explain_read
+from synfill.hub.failures import transport_error
+from synfill.hub.ranges import FooterGuess, RangedFile, fetch_footer, fetch_range
+from synfill.hub.repository import look_at
+from synfill.hub.retry import ask
 from synfill.reading import parse_json, read_regular
 
-Result = TypeVar("Result")
-_LOG = logging.getLogger("synfill")
 _THREADS = 8
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class HubFiles:
         cached = self._cached(name)
         if cached is not None:
             return cached
-        file: Any = RemoteFile(self.listing.sizes[name], partial(self._fetch, name))
+        file: Any = RangedFile(self.listing.sizes[name], partial(self._fetch, name))
         return file  # type: ignore[no-any-return]
 
     def footer(self, name: str) -> pq.FileMetaData:
@@ -100,12 +97,12 @@ class HubFiles:
             with reading_parquet(f"{self.listing.id}/{name}"):
                 yield
         except transport_error() as error:
-            raise explain_hub(self.listing.id, self.listing.commit, error) from error
+            raise explain_read(self.listing.id, self.listing.commit, error) from error
         except SynfillError as error:
             # What the net raises is an OSError too, and no damage of the file.
             cause = error.__cause__
             if isinstance(cause, transport_error() | ConnectionError | FileNotFoundError):
-                raise explain_hub(self.listing.id, self.listing.commit, cause) from cause
+                raise explain_read(self.listing.id, self.listing.commit, cause) from cause
             raise
 
     def _fetch(self, name: str, first: int, end: int) -> bytes:
@@ -114,12 +111,12 @@ class HubFiles:
         listing = self.listing
         url = hf_hub_url(listing.id, name, repo_type="dataset", revision=listing.commit)
         size = listing.sizes[name]
-        return ask_hub(f"Reading {name}", lambda: fetch_range(url, size, first, end))
+        return ask(f"Reading {name}", lambda: fetch_range(url, size, first, end))
 
     def stamp(self, names: Sequence[str]) -> str:
         """The commit, at which no file changes, and the files."""
-        told = json.dumps([self.listing.id, self.listing.commit, list(names)])
-        return blake2b(told.encode(), digest_size=16).hexdigest()
+        content = json.dumps([self.listing.id, self.listing.commit, list(names)])
+        return blake2b(content.encode(), digest_size=16).hexdigest()
 
     def look_around(self) -> FileStates | None:
         """All files of the repository."""
@@ -135,11 +132,6 @@ class HubFiles:
         return Path(found) if isinstance(found, str) else None
 
 
-def ask_hub(what: str, question: Callable[[], Result]) -> Result:
-    """Call the Hub, and call again if it is busy; not if there is no connection at all."""
-    return ask(what, question, _LOG.warning, READING)
-
-
 def download(listing: Listing, names: Sequence[str]) -> Path:
     """Download files of a dataset into the cache, compared with the Hub's listing.
 
@@ -152,22 +144,19 @@ def download(listing: Listing, names: Sequence[str]) -> Path:
     """
     from huggingface_hub import snapshot_download
 
+    patterns = [glob.escape(name) for name in names]
+
     def fetch() -> Path:
         return Path(
             snapshot_download(
                 listing.id,
                 repo_type="dataset",
                 revision=listing.commit,
-                allow_patterns=[glob.escape(name) for name in names],
+                allow_patterns=patterns,
             )
         )
 
-    return fetch_checked(
-        listing.id,
-        "dataset",
-        lambda: ask_hub("The download", fetch),
-        lambda folder: listing.hashes,
-    )
+    return _download_checked(listing, "The download", fetch)
 
 
 def download_card(listing: Listing) -> Path:
@@ -185,59 +174,36 @@ def download_card(listing: Listing) -> Path:
         )
         return Path(path).parent
 
+    return _download_checked(listing, "Reading the dataset's card", fetch)
+
+
+def _download_checked(listing: Listing, what: str, fetch: Callable[[], Path]) -> Path:
     return fetch_checked(
-        listing.id,
-        "dataset",
-        lambda: ask_hub("Reading the dataset's card", fetch),
-        lambda folder: listing.hashes,
+        listing.id, "dataset", lambda: ask(what, fetch), lambda folder: listing.hashes
     )
 
 
-def list_files(id: str, revision: str | None) -> Listing:
-    """Ask the Hub what is in a repository, and remember it for when there is no connection.
+def list_dataset(id: str, revision: str | None) -> Listing:
+    """Ask the Hub what is in a dataset, and remember it for when there is no connection.
 
     Raises:
         BadAnswer: Again and again its answers are something else.
         Exception: What huggingface_hub raises.
     """
-    from huggingface_hub import HfApi, RepoFile
-
-    def look() -> Any:
-        info = HfApi().dataset_info(id, revision=revision, timeout=30)
-        if not _COMMIT.fullmatch(str(info.sha)):
-            raise BadAnswer("the Hub's answer names no commit")
-        return info
-
-    info = ask_hub("Looking for the dataset", look)
-
-    def list_tree() -> list[Any]:
-        tree = HfApi().list_repo_tree(id, repo_type="dataset", revision=info.sha, recursive=True)
-        found = [entry for entry in tree if isinstance(entry, RepoFile)]
-        for entry in found:
-            if not isinstance(entry.path, str) or not _is_size(entry.size):
-                raise BadAnswer("the Hub lists a file without its name or size")
-        if info.siblings and not found:
-            raise BadAnswer("the Hub lists no files where it says that there are some")
-        return found
-
-    found = ask_hub("Listing its files", list_tree)
+    found = look_at(id, "dataset", revision)
     listing = Listing(
         id,
-        info.sha,
-        {entry.path: entry.size for entry in found},
-        {entry.path: listed_hash(entry) for entry in found},
+        found.commit,
+        {name: file.size for name, file in found.files.items()},
+        {name: file.hash for name, file in found.files.items()},
     )
     with atomic_write(_memory(id, revision)) as file:
         file.write(json.dumps(asdict(listing)).encode())
     return listing
 
 
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def remembered_files(id: str, revision: str | None) -> Listing | None:
-    """The last answer of `list_files`; None where there is none."""
+    """The last answer of `list_dataset`; None where there is none."""
     try:
         content = parse_json(read_regular(_memory(id, revision)))
         sizes = {str(name): int(size) for name, size in content["sizes"].items()}

@@ -27,7 +27,8 @@ from synfill.generation.models.presets import (
     short_names,
 )
 from synfill.generation.models.schedulers import check_scheduler, is_flow_matching
-from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, Unreachable, snapshot
+from synfill.hub.errors import Unreachable
+from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, snapshot
 from synfill.records import ModelInfo
 
 DISTILLED_STEPS: Final = 4

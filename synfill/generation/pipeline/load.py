@@ -21,7 +21,8 @@ from synfill.generation.models.folder import check_weights, read_model_folder
 from synfill.generation.models.lora import lora_file
 from synfill.generation.models.resolve import ResolvedModel
 from synfill.generation.models.schedulers import build_scheduler
-from synfill.hub.snapshot import CONFIG_FILES, fetch, hub_errors, snapshot
+from synfill.hub.errors import explain_fetch
+from synfill.hub.snapshot import CONFIG_FILES, fetch, snapshot
 
 
 def load_pipeline(model: ResolvedModel, *, verbose: bool) -> tuple[Any, ResolvedModel]:
@@ -81,7 +82,7 @@ def _weights_folder(model: ResolvedModel) -> Path:
         )
 
     try:
-        with hub_errors(model.source, revision, "model"):
+        with explain_fetch(model.source, revision, "model"):
             return fetch(model.source, "model", download)
     except OSError as error:
         if "safetensors" not in str(error):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from synfill.errors import UsageError
+from synfill.hub.repository import RemoteFile
 from synfill.hub.upload.kinds import Kind
 from synfill.hub.upload.listing import LocalFolder
-from synfill.hub.upload.ours import listed_files, read_with, wrote
-from synfill.hub.upload.remote import CARD, RUN, RemoteFile
+from synfill.hub.upload.ours import is_read_with, listed_files, wrote
+from synfill.hub.upload.remote import CARD, RUN
 from synfill.records import JsonObject
 
 
@@ -62,7 +63,7 @@ class EarlierPush:
         size, sha256 = self._listed.get(name, (-1, ""))
         if file.size != size:
             return False
-        # Of a file in git itself the Hub tells git's hash only.
+        # Of a file in git itself the Hub lists git's hash only.
         return (file.sha256 or hashlib.sha256(self._read(name)).hexdigest()) == sha256
 
 
@@ -108,7 +109,7 @@ def plan_changes(
         if name not in local.files:
             (remove if earlier.is_untouched(name, remote[name]) else changed).append(name)
     others = [name for name in remote if name not in local.files and name not in remove]
-    would_be_read = read_with(local.files)
+    would_be_read = is_read_with(local.files)
     strangers = [name for name in others if would_be_read(name)]
     notes = []
     if keep:

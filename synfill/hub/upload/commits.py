@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from synfill.errors import RunError
-from synfill.hub.retry import Patience, Tell, ask, failures, understood
-from synfill.hub.upload.answers import check_oid, check_type
+from synfill.hub.failures import failures, understand
+from synfill.hub.repository import Contents, RemoteFile, check_oid, check_type
+from synfill.hub.retry import ONCE_MORE, ask, patience
 from synfill.hub.upload.changes import Changes
 from synfill.hub.upload.destination import Destination
 from synfill.hub.upload.listing import LocalFolder
-from synfill.hub.upload.remote import CARD, RUN, RemoteFile, Seen, see
+from synfill.hub.upload.remote import CARD, RUN, look
 
 FILES_A_COMMIT = 1000
 """As many as huggingface_hub puts into one at most when it uploads a folder."""
@@ -25,7 +26,6 @@ BYTES_A_COMMIT = 100_000_000
 _IN_GIT = 10_000_000
 _NEWEST_PULL_REQUESTS = 50
 _IGNORE = ".gitignore"
-_ONCE_MORE = Patience(tries=2)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def make_batches(local: LocalFolder, changes: Changes) -> list[Batch]:
     """Divide a push into commits; mostly it is one.
 
     The last one has the card, the record and what is removed: until it is made, the record there
-    tells truly what the earlier push wrote.
+    says truly what the earlier push wrote.
     """
     last = [name for name in (CARD, RUN) if name in changes.add]
     batches: list[Batch] = [Batch([], [])]
@@ -66,15 +66,12 @@ class Sender:
         local: What is pushed.
         destination: Where to, checked.
         message: Of the commits.
-        tell: Where notes go.
     """
 
-    def __init__(
-        self, local: LocalFolder, destination: Destination, message: str, tell: Tell
-    ) -> None:
-        self._local, self._to, self._message, self._tell = local, destination, message, tell
+    def __init__(self, local: LocalFolder, destination: Destination, message: str) -> None:
+        self._local, self._to, self._message = local, destination, message
 
-    def send(self, revision: str | None, seen: Seen, changes: Changes) -> None:
+    def send(self, revision: str | None, seen: Contents, changes: Changes) -> None:
         """Commit to a branch or to a pull request's ref that holds what was seen.
 
         Raises:
@@ -84,7 +81,7 @@ class Sender:
         *batches, last = make_batches(self._local, changes)
         for batch in batches:
             oid = self._commit(revision, seen, batch)
-            now = see(self._to.kind, self._to.id, oid, self._tell)
+            now = look(self._to.kind, self._to.id, oid)
             if not self._is_made(now.files, seen.files, batch):
                 raise self._changed()
             if seen.private and not now.private:
@@ -96,26 +93,27 @@ class Sender:
             seen = now
         self._commit(revision, seen, last)
 
-    def _commit(self, revision: str | None, seen: Seen, batch: Batch) -> str:
+    def _commit(self, revision: str | None, seen: Contents, batch: Batch) -> str:
         """Make a commit on what was seen; its id."""
 
         def question() -> str:
             try:
-                return self._create(revision, seen.sha, batch, False, _IGNORE in seen.files)
+                return self._create(revision, seen.commit, batch, False, _IGNORE in seen.files)
             except failures() as error:
                 # The commit may have been made, and only its answer lost.
                 try:
-                    now = see(self._to.kind, self._to.id, revision, _silent, _ONCE_MORE)
+                    with patience(ONCE_MORE, _say_nothing):
+                        now = look(self._to.kind, self._to.id, revision)
                 except failures():
                     # A second commit on the same parent is refused: trying does no harm.
                     raise error from None
-                if now.sha == seen.sha:
+                if now.commit == seen.commit:
                     raise error
                 if self._is_made(now.files, seen.files, batch):
-                    return now.sha
+                    return now.commit
                 raise self._changed() from error
 
-        return ask("The upload", question, self._tell)
+        return ask("The upload", question)
 
     def _changed(self) -> RunError:
         return RunError(
@@ -125,7 +123,7 @@ class Sender:
         )
 
     def open_pull_request(
-        self, seen: Seen, changes: Changes, announce: Callable[[], None]
+        self, seen: Contents, changes: Changes, announce: Callable[[], None]
     ) -> tuple[str, int]:
         """Open a pull request with the first of the commits, or find the one that is open.
 
@@ -151,14 +149,14 @@ class Sender:
                 announce()
             sent = len(batch.add)
             try:
-                return self._create(None, seen.sha, batch, True, _IGNORE in seen.files)
+                return self._create(None, seen.commit, batch, True, _IGNORE in seen.files)
             except failures() as error:
                 found = self._find_pull_request(seen.files, changes)
                 if found is None:
                     raise error
                 return found
 
-        return ask("The pull request", question, self._tell), sent
+        return ask("The pull request", question), sent
 
     def _find_pull_request(self, before: Mapping[str, RemoteFile], changes: Changes) -> str | None:
         """The user's newest open pull request of this title that holds nothing but this push."""
@@ -179,8 +177,9 @@ class Sender:
                 and one.title == self._message
             ]
 
-        for ref in sorted(understood(question), key=_number, reverse=True):
-            files = see(kind, id, ref, _silent, _ONCE_MORE).files
+        for ref in sorted(understand(question), key=_number, reverse=True):
+            with patience(ONCE_MORE, _say_nothing):
+                files = look(kind, id, ref).files
             if any(self._is_there(name, files) for name in changes.add) and all(
                 self._is_there(name, files) or before.get(name) == file
                 for name, file in files.items()
@@ -219,7 +218,7 @@ class Sender:
             )
             return check_type(made.pr_revision, str) if create_pr else check_oid(made.oid)
 
-        return understood(question)
+        return understand(question)
 
     def _refuse_ignored(self, additions: Sequence[object]) -> None:
         # The client would leave such files out in silence.
@@ -251,5 +250,5 @@ def _number(ref: str) -> int:
     return int(ref.rpartition("/")[2])
 
 
-def _silent(line: str) -> None:
+def _say_nothing(line: str) -> None:
     """For questions that are asked beside another."""

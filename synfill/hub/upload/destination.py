@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from synfill.errors import RunError, UsageError
-from synfill.hub.client import prepare_client
-from synfill.hub.refusals import explain
-from synfill.hub.retry import Tell, ask, failures
-from synfill.hub.upload.answers import check_type
+from synfill.hub.client import pushing
+from synfill.hub.errors import explain_push
+from synfill.hub.failures import failures
+from synfill.hub.repository import Contents, check_type
+from synfill.hub.retry import Notify, ask
 from synfill.hub.upload.changes import is_of_run
 from synfill.hub.upload.kinds import DATASET, Kind
 from synfill.hub.upload.listing import LocalFolder
 from synfill.hub.upload.names import check_branch, check_message, default_name, split_id
-from synfill.hub.upload.remote import RUN, Seen, read_record, see
+from synfill.hub.upload.remote import RUN, look, read_record
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def check_destination(
     source_name: str,
     identity: Mapping[str, Any],
     local: LocalFolder | None,
-    tell: Tell,
+    notify: Notify,
     kind: Kind = DATASET,
 ) -> Destination:
     """Find out who the user is and whether the push can be done. Changes nothing.
@@ -108,27 +109,28 @@ def check_destination(
         source_name: The short name of what it is made of, for the default id.
         identity: What makes the run this run, as in run.json.
         local: What is to be pushed, where it is finished already.
-        tell: Where notes go.
+        notify: Takes notes.
         kind: What is to be pushed.
 
     Raises:
         UsageError: The id can't be, or the repository isn't the user's or holds something else.
         RunError: Not logged in, or the Hub can't be asked.
     """
-    prepare_client()
-    try:
-        return _check(settings, source_name, identity, local, tell, kind)
-    except failures() as error:
-        raise explain(error, "Asking the Hub before the push", kind) from error
+    with pushing(notify):
+        try:
+            return _check(settings, source_name, identity, local, kind)
+        except failures() as error:
+            what = "Asking the Hub before the push"
+            raise explain_push(error, what, kind.name, kind.card_hint) from error
 
 
-def check_again(destination: Destination, local: LocalFolder, tell: Tell) -> Destination:
+def check_again(destination: Destination, local: LocalFolder, notify: Notify) -> Destination:
     """Ask once more, right before something is sent: others may have changed it meanwhile.
 
     Args:
         destination: What was found out before.
         local: What is to be pushed.
-        tell: Where notes go.
+        notify: Takes notes.
 
     Raises:
         RunError: It may not be pushed to any more, or others can see now what they couldn't.
@@ -136,7 +138,7 @@ def check_again(destination: Destination, local: LocalFolder, tell: Tell) -> Des
     """
     settings = replace(destination.settings, repo_id=destination.id)
     try:
-        now = _check(settings, "", local.record["identity"], local, tell, destination.kind)
+        now = _check(settings, "", local.record["identity"], local, destination.kind)
     except UsageError as error:
         raise RunError(error.message, error.hint) from error
     if now.exists and destination.private and not now.private:
@@ -147,7 +149,7 @@ def check_again(destination: Destination, local: LocalFolder, tell: Tell) -> Des
     if now.exists:
         return now
     if destination.exists:
-        tell(f"{now.id} is gone from the Hub, and is made again.")
+        notify(f"{now.id} is gone from the Hub, and is made again.")
     # As it was said that it will be seen.
     return replace(now, private=destination.private)
 
@@ -157,19 +159,18 @@ def _check(
     source_name: str,
     identity: Mapping[str, Any],
     local: LocalFolder | None,
-    tell: Tell,
     kind: Kind,
 ) -> Destination:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
     given = _check_words(settings, kind)
-    me = ask("Asking who you are", lambda: _identified(HfApi().whoami()), tell)
+    me = ask("Asking who you are", lambda: _check_identity(HfApi().whoami()))
     user = str(me["name"])
     id = _choose_id(given, source_name, user, kind)
-    seen: Seen | None = None
+    seen: Contents | None = None
     try:
-        seen = see(kind, id, None, tell)
+        seen = look(kind, id, None)
     except RepositoryNotFoundError:
         if settings.create_pr:
             raise UsageError(
@@ -185,15 +186,14 @@ def _check(
             f"{id} is there already and is {now}, but {wanted} was asked for.",
             f"Change it in its settings on the Hub, leave {wanted} out, or choose another id.",
         )
-    has_branch = True
-    if settings.revision is not None:
-        has_branch = _has_branch(kind, id, settings.revision, tell)
-        if has_branch:
-            # A new branch begins with what main holds.
-            seen = see(kind, id, settings.revision, tell)
+    branch = settings.revision
+    has_branch = branch is None or _has_branch(kind, id, branch)
+    if branch is not None and has_branch:
+        # A new branch begins with what main holds.
+        seen = look(kind, id, branch)
     destination = Destination(id, settings, True, has_branch, seen.private, kind, user)
     if not destination.may_replace:
-        _check_origin(destination, seen, identity, local, tell)
+        _check_origin(destination, seen, identity, local)
     return destination
 
 
@@ -212,16 +212,18 @@ def _check_words(settings: PushSettings, kind: Kind) -> tuple[str | None, str] |
     return given
 
 
-def _identified(me: Any) -> Mapping[str, Any]:
+def _check_identity(me: Any) -> dict[str, Any]:
     """The answer to whoami, of the form that is read here."""
+
+    def part(of: dict[str, Any], key: str, kind: type[Any]) -> Any:
+        return check_type(of.get(key) or kind(), kind)
+
     check_type(check_type(me, dict).get("name"), str)
-    for org in check_type(me.get("orgs") or [], list):
+    for org in part(me, "orgs", list):
         check_type(check_type(org, dict).get("name"), str)
-    auth = check_type(me.get("auth") or {}, dict)
-    token = check_type(auth.get("accessToken") or {}, dict)
-    scopes = check_type(token.get("fineGrained") or {}, dict).get("scoped") or []
-    for scope in check_type(scopes, list):
-        check_type(check_type(scope, dict).get("permissions") or [], list)
+    token = part(part(me, "auth", dict), "accessToken", dict)
+    for scope in part(part(token, "fineGrained", dict), "scoped", list):
+        part(check_type(scope, dict), "permissions", list)
     return dict(me)
 
 
@@ -239,6 +241,8 @@ def _choose_id(
 
 def check_rights(me: Mapping[str, Any], id: str) -> None:
     """Refuse what the Hub would refuse after hours of work.
+
+    By what whoami says: huggingface_hub's `auth_check` knows only repositories that are there.
 
     Args:
         me: The Hub's answer to whoami.
@@ -274,7 +278,7 @@ def check_rights(me: Mapping[str, Any], id: str) -> None:
         )
 
 
-def _has_branch(kind: Kind, id: str, name: str, tell: Tell) -> bool:
+def _has_branch(kind: Kind, id: str, name: str) -> bool:
     """Whether a repository has a branch of that name, which may be made if it hasn't.
 
     Raises:
@@ -287,7 +291,7 @@ def _has_branch(kind: Kind, id: str, name: str, tell: Tell) -> bool:
         branches = [check_type(ref.name, str) for ref in refs.branches]
         return branches, [check_type(ref.name, str) for ref in refs.tags]
 
-    branches, tags = ask("Asking for the branches", question, tell)
+    branches, tags = ask("Asking for the branches", question)
     if name in branches:
         return True
     hint = "Give another --revision, or leave it out for main."
@@ -301,10 +305,9 @@ def _has_branch(kind: Kind, id: str, name: str, tell: Tell) -> bool:
 
 def _check_origin(
     destination: Destination,
-    seen: Seen,
+    seen: Contents,
     identity: Mapping[str, Any],
     local: LocalFolder | None,
-    tell: Tell,
 ) -> None:
     """Only an empty repository, or one that this very run was pushed to, is written to."""
     id, kind, files = destination.id, destination.kind, seen.files
@@ -316,7 +319,7 @@ def _check_origin(
     what = "is there already and holds something else"
     if RUN in files:
         # Through JSON, as the other one went: a tuple is a list there.
-        if is_of_run(read_record(kind, id, seen, tell), json.loads(json.dumps(identity))):
+        if is_of_run(read_record(kind, id, seen), json.loads(json.dumps(identity))):
             return
         what = f"is there already and holds the {kind.name} of another run"
     raise UsageError(

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synfill.errors import RunError, UsageError
+from synfill.hub.repository import RemoteFile, hash_like
 from synfill.hub.upload.kinds import DATASET
 from synfill.hub.upload.ours import is_plain_path, listed_files, wrote
-from synfill.hub.upload.remote import CARD, RUN, RemoteFile, git_blob
+from synfill.hub.upload.remote import CARD, RUN
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
-from synfill.runs.written import hash_file
 
 _WORK = ".synfill"
 
@@ -37,7 +37,7 @@ class LocalFolder:
     files: dict[str, int]
     hashes: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
-    _digests: dict[tuple[str, bool], str] = field(default_factory=dict)
+    _digests: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -50,19 +50,13 @@ class LocalFolder:
         Raises:
             RunError: A file has changed since it was written.
         """
-        changed = [name for name, sha256 in self.hashes.items() if self.sha256(name) != sha256]
+        changed = [name for name, hash in self.hashes.items() if not self._has_hash(name, hash)]
         if changed:
             raise _changed(self.path, changed)
 
-    def sha256(self, name: str) -> str:
-        """The SHA-256 of a file, read once."""
-        return self._digest(name, True)
-
     def is_same(self, name: str, remote: RemoteFile) -> bool:
         """Whether a remote file has the content of the local one of that name."""
-        if self.files.get(name) != remote.size:
-            return False
-        return self._digest(name, bool(remote.sha256)) == (remote.sha256 or remote.blob)
+        return self.files.get(name) == remote.size and self._has_hash(name, remote.hash)
 
     def missing_in(self, remote: Mapping[str, RemoteFile]) -> list[str]:
         """Which files aren't there, or are other ones."""
@@ -72,11 +66,12 @@ class LocalFolder:
         """Whether nothing is there but files of this folder."""
         return all(self.is_same(name, file) for name, file in remote.items())
 
-    def _digest(self, name: str, sha256: bool) -> str:
-        if (name, sha256) not in self._digests:
-            path = self.path / name
-            self._digests[name, sha256] = hash_file(path) if sha256 else git_blob(path)
-        return self._digests[name, sha256]
+    def _has_hash(self, name: str, hash: str) -> bool:
+        """Whether a file has a hash, SHA-256 or git's; for each it is read once."""
+        key = name, len(hash)
+        if key not in self._digests:
+            self._digests[key] = hash_like(self.path / name, hash)
+        return self._digests[key] == hash
 
 
 def read_dataset(path: Path) -> LocalFolder:

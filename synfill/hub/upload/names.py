@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from synfill.errors import UsageError
-from synfill.hub.retry import plain
+from synfill.hub.failures import plain
 from synfill.hub.upload.kinds import Kind
 
 _ID = re.compile(r"(?:(?P<namespace>[^/]+)/)?(?P<name>[^/]+)")

@@ -78,7 +78,7 @@ def wrote(record: JsonObject, kind: Kind) -> Callable[[str], bool]:
     return is_written
 
 
-def read_with(names: Mapping[str, object]) -> Callable[[str], bool]:
+def is_read_with(names: Mapping[str, object]) -> Callable[[str], bool]:
     """Whether `load_dataset` would read a file as part of the dataset that these files make."""
     shards = {f"data/{found['split']}-" for found in map(_SHARD.fullmatch, names) if found}
     folders = {f"{found['split']}/" for found in map(_METADATA.fullmatch, names) if found}

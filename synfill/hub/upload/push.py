@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from synfill import __version__
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.files import format_bytes
-from synfill.hub.refusals import explain
-from synfill.hub.retry import BadAnswer, Patience, Tell, ask, failures, reason, understood
+from synfill.hub.client import pushing
+from synfill.hub.errors import explain_push
+from synfill.hub.failures import BadAnswer, failures, reason, understand
+from synfill.hub.repository import Contents
+from synfill.hub.retry import ONCE_MORE, Notify, ask, patience
 from synfill.hub.upload.changes import Changes, EarlierPush, plan_changes
-from synfill.hub.upload.client import patient_client
 from synfill.hub.upload.commits import Sender
 from synfill.hub.upload.destination import Destination, check_again
 from synfill.hub.upload.kinds import Kind
 from synfill.hub.upload.listing import LocalFolder
-from synfill.hub.upload.remote import CARD, Seen, fetch, read_record, see
+from synfill.hub.upload.remote import CARD, fetch, look, read_record
 from synfill.wording import counted
-
-_ONCE_MORE = Patience(tries=2)
 
 
 @dataclass(frozen=True)
@@ -55,40 +55,40 @@ class Pushed:
         what = f"all {self.files:,} files ({format_bytes(self.bytes)})"
         if self.kept_card:
             what += f" and an edited {CARD}"
-        told = (
+        sent = (
             f"{self.sent:,} of them came with this push" if self.sent else "nothing had to be sent"
         )
         at = f", revision={self.revision!r}" if self.revision != "main" else ""
         return [
-            f"{self.url} holds {what}; sizes and hashes were compared, {told}.",
+            f"{self.url} holds {what}; sizes and hashes were compared, {sent}.",
             f"Load it with {self.kind.loader}({self.id!r}{at}).",
         ]
 
 
-def push_dataset(local: LocalFolder, destination: Destination, tell: Tell) -> Pushed:
+def push_dataset(local: LocalFolder, destination: Destination, notify: Notify) -> Pushed:
     """Push a finished dataset, and read back whether it is there.
 
     Args:
         local: The dataset.
         destination: Where to, checked.
-        tell: Where notes go.
+        notify: Takes notes.
 
     Raises:
         RunError: It could not be done; the message says what is there and how to go on.
         Interrupted: It was stopped with Ctrl-C.
     """
     again = f"This sends the rest: {going_on(local, destination)}"
-    return push_folder(local, destination, again, tell)
+    return push_folder(local, destination, again, notify)
 
 
-def push_folder(local: LocalFolder, destination: Destination, again: str, tell: Tell) -> Pushed:
+def push_folder(local: LocalFolder, destination: Destination, again: str, notify: Notify) -> Pushed:
     """Push what is in a folder, and read back whether it is there.
 
     Args:
         local: The folder.
         destination: Where to, checked, for the same kind.
         again: How a push that broke off goes on, as a sentence.
-        tell: Where notes go.
+        notify: Takes notes.
 
     Raises:
         RunError: It could not be done; the message says what is there and how to go on.
@@ -98,9 +98,9 @@ def push_folder(local: LocalFolder, destination: Destination, again: str, tell: 
         local.check()
     except KeyboardInterrupt:
         raise Interrupted("Stopped before anything was sent.", again) from None
-    with patient_client(tell):
+    with pushing(notify):
         try:
-            return _push(local, destination, tell)
+            return _push(local, destination, notify)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped. What {destination.id} has received is kept.", again
@@ -108,7 +108,9 @@ def push_folder(local: LocalFolder, destination: Destination, again: str, tell: 
         except RunError as error:
             raise RunError(error.message, f"{error.hint}\n{again}".lstrip()) from error
         except failures() as error:
-            explained = explain(error, f"The push to {destination.id}", destination.kind)
+            kind = destination.kind
+            what = f"The push to {destination.id}"
+            explained = explain_push(error, what, kind.name, kind.card_hint)
             raise RunError(
                 f"{explained.message}\n{_state(local, destination)}",
                 f"{explained.hint}\n{again}".lstrip(),
@@ -129,41 +131,41 @@ def going_on(local: LocalFolder, destination: Destination) -> str:
     return shlex.join(words)
 
 
-def _push(local: LocalFolder, destination: Destination, tell: Tell) -> Pushed:
+def _push(local: LocalFolder, destination: Destination, notify: Notify) -> Pushed:
     if local.left_out:
         names = ", ".join(local.left_out[:5]) + (", ..." if len(local.left_out) > 5 else "")
-        tell(f"Not pushed, as the run didn't write it: {names}.")
-    destination = check_again(destination, local, tell)
+        notify(f"Not pushed, as the run didn't write it: {names}.")
+    destination = check_again(destination, local, notify)
     kind, id, branch = destination.kind, destination.id, destination.settings.revision
-    _make(destination, tell)
-    seen = see(kind, id, branch, tell)
+    _make(destination)
+    seen = look(kind, id, branch)
     if destination.private and not seen.private:
         raise RunError(
             f"{id} is public, though it was to be private. Nothing was sent.",
             "Make it private in its settings on the Hub, or push to it with --public.",
         )
-    changes = _plan(local, destination, seen, tell)
+    changes = _plan(local, destination, seen)
     for note in changes.notes:
-        tell(note)
+        notify(note)
     revision, url, sent = branch or "main", destination.url, 0
     if changes.add or changes.remove:
         message = destination.settings.commit_message
         message = message or f"{kind.title}, by synfill {__version__}"
-        sender = Sender(local, destination, message, tell)
+        sender = Sender(local, destination, message)
         rest = changes
         if destination.settings.create_pr:
             revision, sent = sender.open_pull_request(
-                seen, changes, lambda: _tell_sending(local, changes, tell)
+                seen, changes, lambda: _announce(local, changes, notify)
             )
             url = f"{destination.url}/discussions/{revision.rpartition('/')[2]}"
-            seen = see(kind, id, revision, tell)
-            rest = _plan(local, destination, seen, tell)
+            seen = look(kind, id, revision)
+            rest = _plan(local, destination, seen)
         if rest.add or rest.remove:
             if not sent:
-                _tell_sending(local, rest, tell)
+                _announce(local, rest, notify)
             sender.send(revision, seen, rest)
         sent += len(rest.add)
-        now = see(kind, id, revision, tell)
+        now = look(kind, id, revision)
         _compare(local, id, now, changes)
         if destination.private and not now.private:
             raise RunError(
@@ -177,7 +179,7 @@ def _push(local: LocalFolder, destination: Destination, tell: Tell) -> Pushed:
     return Pushed(kind, id, url, revision, count, size, sent, bool(changes.keep))
 
 
-def _compare(local: LocalFolder, id: str, seen: Seen, changes: Changes) -> None:
+def _compare(local: LocalFolder, id: str, seen: Contents, changes: Changes) -> None:
     """Hold what is there now against what should be.
 
     Raises:
@@ -193,7 +195,7 @@ def _compare(local: LocalFolder, id: str, seen: Seen, changes: Changes) -> None:
         )
 
 
-def _make(destination: Destination, tell: Tell) -> None:
+def _make(destination: Destination) -> None:
     """Make the repository and the branch, where they aren't there."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -202,7 +204,7 @@ def _make(destination: Destination, tell: Tell) -> None:
 
     def make_repository() -> None:
         try:
-            understood(
+            understand(
                 lambda: api.create_repo(
                     id, repo_type=kind.name, private=destination.private, exist_ok=True
                 )
@@ -210,39 +212,39 @@ def _make(destination: Destination, tell: Tell) -> None:
         except BadAnswer as error:
             # It may have been made all the same.
             try:
-                see(kind, id, None, tell, _ONCE_MORE)
+                with patience(ONCE_MORE):
+                    look(kind, id, None)
             except RepositoryNotFoundError:
                 raise error from None
 
     if not destination.exists:
-        ask("Making the repository", make_repository, tell)
+        ask("Making the repository", make_repository)
     branch = destination.settings.revision
     if branch is not None and not destination.has_branch:
         ask(
             f"Making the branch {branch}",
             lambda: api.create_branch(id, branch=branch, repo_type=kind.name, exist_ok=True),
-            tell,
         )
 
 
-def _plan(local: LocalFolder, destination: Destination, seen: Seen, tell: Tell) -> Changes:
+def _plan(local: LocalFolder, destination: Destination, seen: Contents) -> Changes:
     kind, id = destination.kind, destination.id
     # Where only files of this folder are, no record is needed to tell whose they are.
-    record = None if local.is_all_of(seen.files) else read_record(kind, id, seen, tell)
-    earlier = EarlierPush(record, kind, lambda name: fetch(kind, id, seen, name, tell))
+    record = None if local.is_all_of(seen.files) else read_record(kind, id, seen)
+    earlier = EarlierPush(record, kind, lambda name: fetch(kind, id, seen, name))
     try:
         return plan_changes(local, id, seen.files, earlier, destination.may_replace)
     except UsageError as error:
         raise RunError(error.message, error.hint) from error
 
 
-def _tell_sending(local: LocalFolder, changes: Changes, tell: Tell) -> None:
+def _announce(local: LocalFolder, changes: Changes, notify: Notify) -> None:
     if not changes.add:
         return
     size = sum(local.files[name] for name in changes.add)
     there = len(local.files) - len(changes.add) - len(changes.keep)
     known = f" ({there:,} {'is' if there == 1 else 'are'} there already)" if there else ""
-    tell(f"Sending {counted(len(changes.add), 'file')}, {format_bytes(size)}{known}.")
+    notify(f"Sending {counted(len(changes.add), 'file')}, {format_bytes(size)}{known}.")
 
 
 def _state(local: LocalFolder, destination: Destination) -> str:
@@ -252,9 +254,8 @@ def _state(local: LocalFolder, destination: Destination) -> str:
     try:
         # Not all the patience of a push again.
         revision = destination.settings.revision
-        remote = see(
-            destination.kind, destination.id, revision, lambda line: None, _ONCE_MORE
-        ).files
+        with patience(ONCE_MORE, lambda line: None):
+            remote = look(destination.kind, destination.id, revision).files
     except (RepositoryNotFoundError, RevisionNotFoundError):
         return f"{destination.id} holds nothing of it yet."
     except failures() as error:

@@ -20,7 +20,7 @@ from torch import nn
 from synfill.config.training import ModelSettings
 from synfill.devices import is_out_of_memory
 from synfill.errors import RunError, SynfillError, UsageError, suggest
-from synfill.hub.retry import transport_error
+from synfill.hub.failures import transport_error
 from synfill.records import Channels
 from synfill.training.network.base import NetworkKind
 from synfill.training.network.names import find_kind, network_problem

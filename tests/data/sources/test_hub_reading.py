@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from synfill.data.source import open_source
 from synfill.errors import RunError
-from synfill.hub import client as transport
+from synfill.hub import retry
 
 ID = "bob/pets"
 HTML = b"<html><body>Log in to the network</body></html>"
@@ -34,7 +34,7 @@ def online(hub, monkeypatch, tmp_path):
         monkeypatch.setattr(constants, name, value)
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 200))
-    monkeypatch.setattr(transport, "_STATE", transport._State())
+    monkeypatch.setattr(retry, "_STATE", retry._State())
 
 
 @pytest.fixture

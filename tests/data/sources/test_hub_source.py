@@ -7,7 +7,7 @@ from datasets.exceptions import DatasetNotFoundError
 
 from synfill.data.source import open_source
 from synfill.errors import RunError, UsageError
-from synfill.hub.errors import explain_hub
+from synfill.hub.errors import explain_read
 
 
 def test_offline():
@@ -30,7 +30,7 @@ def test_offline():
     ],
 )
 def test_failures_are_explained(error, kind, message):
-    explained = explain_hub("o/n", "v9", error)
+    explained = explain_read("o/n", "v9", error)
     assert isinstance(explained, kind)
     assert re.search(message, explained.message)
     assert explained.hint

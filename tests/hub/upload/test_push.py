@@ -3,10 +3,10 @@
 import json
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 from finished import make_finished
-from hub_client import HubClient
 from hub_server import Fault, User
 
 ID = "alice/pets-balanced"
@@ -130,7 +130,7 @@ def test_only_what_is_missing_is_sent(alice, hub, finished):
     [(None, "not logged in"), ("hf_oldTokenOfAlice", "expired or was revoked")],
 )
 def test_bad_logins(hub, alice, finished, token, words):
-    ran = HubClient(hub, alice.folder, token)("push", finished)
+    ran = replace(alice, token=token)("push", finished)
     assert ran.code == 1
     assert words in ran.err and "hf auth login" in ran.err
     assert sum("whoami" in request for request in hub.requests) <= 1
