@@ -26,8 +26,8 @@ from synfill.config.problems import across_fields, find_problems
 from synfill.config.recipe import read_recipe
 from synfill.config.shipped import find_recipe
 from synfill.config.training import DataSettings, SyntheticSettings
+from synfill.config.yaml import read_yaml, read_yaml_document
 from synfill.errors import UsageError
-from synfill.files import read_yaml, read_yaml_document
 from synfill.records import FolderOptions, JsonObject, Shape
 
 OutputFormat = Literal["parquet", "imagefolder"]

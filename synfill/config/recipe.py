@@ -13,8 +13,8 @@ from typing import Any
 from synfill.config.problems import Problem, find_problems, shown
 from synfill.config.shipped import find_recipe
 from synfill.config.training import EPOCHS_OR_STEPS, Recipe
+from synfill.config.yaml import YamlDocument, YamlPath, format_yaml, parse_yaml, read_yaml_document
 from synfill.errors import UsageError
-from synfill.files import YamlDocument, YamlPath, format_yaml, parse_yaml, read_yaml_document
 from synfill.records import JsonObject
 from synfill.training.methods.builtin import compare_problems, fill_in, merge_stage, name_problem
 from synfill.training.network.names import network_problem, torchvision_names

@@ -8,8 +8,7 @@ import shlex
 import unicodedata
 from dataclasses import dataclass
 
-import yaml
-
+from synfill.config.yaml import format_yaml
 from synfill.records import FolderOptions
 
 SMALL = 40
@@ -95,7 +94,7 @@ def recipe_name(name: str) -> str:
 
 def scalar(text: str) -> str:
     """A text as it stands in YAML: plain where that means the same, else in quotes."""
-    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
+    if _PLAIN.fullmatch(text) and format_yaml([text]) == f"- {text}\n":
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from synfill.config.yaml import parse_yaml
 from synfill.errors import RunError, SynfillError, UsageError
-from synfill.files import parse_yaml
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 

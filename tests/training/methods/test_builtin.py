@@ -2,8 +2,8 @@ import pytest
 
 from synfill.config.recipe import check_recipe
 from synfill.config.training import StageSettings
+from synfill.config.yaml import parse_yaml
 from synfill.errors import UsageError
-from synfill.files import parse_yaml
 from synfill.training.methods.builtin import (
     METHODS,
     OWN,
