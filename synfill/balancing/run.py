@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any
 
 from synfill.balancing.estimate import time_lines
 from synfill.balancing.finish import finish, versions
 from synfill.balancing.look import look_at_images
 from synfill.balancing.plan import Plan, write_plan
 from synfill.balancing.prepare import Draft, Prepared, prepare
+from synfill.balancing.settings import make_settings
 from synfill.balancing.takeover import open_smaller, take_over
 from synfill.balancing.warnings import tell_doubts
-from synfill.config.balance import BalanceOptions, BalanceSettings, make_settings
+from synfill.config.arguments import takes_settings
+from synfill.config.balance import BalanceSettings
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.files import format_bytes, free_bytes
 from synfill.generation.fill.engine import Progress, fill
@@ -149,12 +151,13 @@ class BalanceResult:
         return [told] if told else []
 
 
+@takes_settings(BalanceSettings)
 def balance(
     source: str | Path = ".",
     *,
     progress: bool = True,
     reporter: Reporter | None = None,
-    **options: Unpack[BalanceOptions],
+    **options: Any,
 ) -> BalanceResult:
     """Make the missing images of a dataset and write the balanced dataset.
 
@@ -164,7 +167,7 @@ def balance(
         source: A folder, a Parquet file, a saved dataset, a Hub id (owner/name), or "demo".
         progress: Show progress in a notebook or terminal.
         reporter: Where messages and progress go instead; the logger `synfill` by default.
-        options: As the options of `synfill balance`; see `BalanceSettings`.
+        **options
 
     Raises:
         UsageError: An argument is wrong, or there is nothing to balance.

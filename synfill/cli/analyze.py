@@ -11,21 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.options import (
-    ConfigOption,
-    FileColumnOption,
-    GroupOption,
-    ImageOption,
-    ImageRootOption,
-    LabelOption,
-    LayoutOption,
-    LongTailMaxOption,
-    LongTailOption,
-    LongTailTypeOption,
-    SeedOption,
-    SourceArgument,
-)
+from synfill.cli.options import OptionsOf
 from synfill.cli.output import (
     VERBOSITY,
     ConsoleReporter,
@@ -35,42 +21,24 @@ from synfill.cli.output import (
     stdout,
 )
 from synfill.cli.words import meaning
+from synfill.config.dataset import AnalyzeSettings
 from synfill.errors import UsageError
+from synfill.records import JsonObject
 
 if TYPE_CHECKING:
     from synfill.analysis.histogram import Count, Figures, Histogram
     from synfill.analysis.run import Analysis
 
 
-@app.command()
 def analyze(
-    source: SourceArgument = None,
-    split: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A split; may be given several times, or 'all': they are shown side by side. "
-            "Default: train, or the only one."
-        ),
-    ] = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    config: ConfigOption = None,
-    image: ImageOption = None,
-    layout: LayoutOption = None,
-    image_root: ImageRootOption = None,
-    file_column: FileColumnOption = None,
-    long_tail: LongTailOption = None,
-    long_tail_type: LongTailTypeOption = None,
-    long_tail_max: LongTailMaxOption = None,
-    seed: SeedOption = None,
+    *,
+    given: Annotated[JsonObject, OptionsOf(AnalyzeSettings)],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with everything, nothing else.")
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw it into a file.", metavar="FILE.png|svg")
     ] = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Show how unevenly a dataset's classes, groups and cells are filled.
 
@@ -78,26 +46,11 @@ def analyze(
 
     Example: [bold]synfill analyze photos --group gender --split all[/bold]
     """
-    from synfill.analysis.run import analyze as run
+    from synfill.analysis.run import count_dataset, make_analysis_settings
 
-    set_verbosity(verbose, quiet)
     if plot is not None:
         _check_plot(plot)
-    analysis = run(
-        source or ".",
-        split=split,
-        label=label,
-        group=group or (),
-        config=config,
-        image=image,
-        layout=layout,
-        image_root=image_root,
-        file_column=file_column,
-        long_tail=long_tail,
-        long_tail_type=long_tail_type or "exp",
-        long_tail_max=long_tail_max,
-        seed=seed or 0,
-    )
+    analysis = count_dataset(make_analysis_settings(given, "The command line"))
     if as_json:
         # Escaped, it is the same JSON in every encoding.
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.output import say, stdout
 from synfill.cli.shape import App
 
@@ -19,8 +18,6 @@ recipes = App(
     help="The recipes that ship with the package: list them, read them, copy one to edit it; and "
     "what a recipe's keys mean.",
 )
-app.add_typer(recipes, name="recipes")
-
 NameArgument = Annotated[
     str, typer.Argument(help="A recipe's name, as synfill recipes list shows it.")
 ]
@@ -28,14 +25,13 @@ _KINDS = {"training": "synfill train", "balance": "synfill balance"}
 
 
 @recipes.command("list")
-def list_(verbose: Verbose = False, quiet: Quiet = False) -> None:
+def list_() -> None:
     """List the shipped recipes: the name, which command takes it, what it is.
 
     Example: [bold]synfill recipes list[/bold]
     """
     from synfill.config.shipped import list_recipes
 
-    set_verbosity(verbose, quiet)
     found = list_recipes()
     names = max(len(recipe.name) for recipe in found)
     for recipe in found:
@@ -44,14 +40,13 @@ def list_(verbose: Verbose = False, quiet: Quiet = False) -> None:
 
 
 @recipes.command()
-def show(name: NameArgument, verbose: Verbose = False, quiet: Quiet = False) -> None:
+def show(name: NameArgument) -> None:
     """Print a shipped recipe as it is. Its header says how to run it and what it needs.
 
     Example: [bold]synfill recipes show demo[/bold]
     """
     from synfill.config.shipped import find_shipped
 
-    set_verbosity(verbose, quiet)
     # Not through the console, which would wrap lines and take [0] for markup.
     sys.stdout.write(find_shipped(name).path.read_text(encoding="utf-8"))
 
@@ -66,8 +61,6 @@ def help_(
             show_default=False,
         ),
     ] = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Say what a recipe's keys mean: what they may be, their defaults, what they do.
 
@@ -75,7 +68,6 @@ def help_(
     """
     from synfill.config.keys import BALANCE, all_keys, find_keys
 
-    set_verbosity(verbose, quiet)
     keys = all_keys() if key is None else find_keys(key)
     console = stdout()
     for found in keys:
@@ -96,8 +88,6 @@ def copy(
         Path | None,
         typer.Argument(help="The new file, or a folder for it.", show_default="./NAME.yaml"),
     ] = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Copy a shipped recipe, to be edited. A file that is there already stays as it is.
 
@@ -105,7 +95,6 @@ def copy(
     """
     from synfill.config.shipped import copy_recipe
 
-    set_verbosity(verbose, quiet)
     written, command = copy_recipe(name, path)
     say(f"Wrote {written}. Edit it, then:")
     say(f"  {command}")

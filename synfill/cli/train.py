@@ -11,15 +11,16 @@ import typer
 from rich.cells import cell_len
 from rich.text import Text
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.options import PrivateOption
+from synfill.cli.options import OptionsOf
 from synfill.cli.output import ConsoleReporter, figures_table, say, stdout
+from synfill.config.balance import BalanceSettings
+from synfill.config.dataset import HUB
 from synfill.errors import UsageError
+from synfill.records import JsonObject
 
 if TYPE_CHECKING:
     from synfill.training.request import TrainResult
 
-_HUB = "The Hugging Face Hub"
 _SHOWN = (
     "accuracy", "balanced_accuracy", "many", "medium", "few", "head", "middle", "tail",
     "worst_class", "worst_cell", "group_weighted_accuracy", "macro_f1",
@@ -27,8 +28,8 @@ _SHOWN = (
 )  # fmt: skip
 
 
-@app.command()
 def train(
+    *,
     recipe: Annotated[
         str, typer.Argument(help="A recipe file, or the name of one in synfill recipes list.")
     ],
@@ -67,18 +68,16 @@ def train(
             "--push-to-hub",
             help="Push the model and its metrics to the Hub. Whether that can be done is asked "
             "before the start.",
-            rich_help_panel=_HUB,
+            rich_help_panel=HUB,
         ),
     ] = False,
     repo_id: Annotated[
         str | None,
         typer.Option(
-            help="Where to. Default: USER/RECIPE.", metavar="OWNER/NAME", rich_help_panel=_HUB
+            help="Where to. Default: USER/RECIPE.", metavar="OWNER/NAME", rich_help_panel=HUB
         ),
     ] = None,
-    private: PrivateOption = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
+    given: Annotated[JsonObject, OptionsOf(BalanceSettings, ("private",))],
 ) -> None:
     """Train a classifier on real and synthetic images as a recipe says, or compare methods.
 
@@ -90,7 +89,6 @@ def train(
     from synfill.training.request import TrainSettings
     from synfill.training.run import run_train
 
-    set_verbosity(verbose, quiet)
     settings = TrainSettings(
         recipe=recipe,
         overrides=tuple(overrides or ()),
@@ -101,7 +99,7 @@ def train(
         overwrite=overwrite,
         push_to_hub=push_to_hub,
         repo_id=repo_id,
-        private=private,
+        **given,
     )
     reporter = ConsoleReporter()
     try:

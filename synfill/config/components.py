@@ -5,3 +5,8 @@ texts, `synfill recipes`, the docs' tables and the suggestions in error messages
 """
 
 from __future__ import annotations
+
+from synfill.config.registry import Registry
+
+CHECKS = Registry("check", "checks", {})
+ENGINES = Registry("engine", "engines", {"local": "synfill.generation.fill.local:LocalEngine"})

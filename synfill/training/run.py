@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfill.balancing.run import run_balance
+from synfill.balancing.settings import balance_problems, make_settings, settings_of_recipe
 from synfill.config.arguments import checks_names
-from synfill.config.balance import (
-    BalanceSettings,
-    balance_problems,
-    make_settings,
-    settings_of_recipe,
-)
+from synfill.config.balance import BalanceSettings
 from synfill.config.recipe import read_recipe, recipe_yaml
 from synfill.config.training import DataSettings, StageSettings
 from synfill.devices import find_device
