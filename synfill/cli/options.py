@@ -14,7 +14,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from synfill.cli.output import set_verbosity
-from synfill.config.dataset import Settings
+from synfill.config.dataset import Settings, appearance
 from synfill.config.problems import members
 
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
@@ -39,7 +39,7 @@ class OptionsOf:
         return {
             name: field
             for name, field in self.settings.model_fields.items()
-            if not _shown(field)["in_files_only"] and name in (self.only or (name,))
+            if not appearance(field)["in_files_only"] and name in (self.only or (name,))
         }
 
 
@@ -87,7 +87,7 @@ def command_of(function: Callable[..., None], has_verbosity: bool = True) -> Cal
 
 def annotated_option(field: FieldInfo, name: str) -> Any:
     """A field of settings as the type of a command's parameter; None where it isn't given."""
-    shown = _shown(field)
+    shown = appearance(field)
     kind = _kind(field.annotation, shown["is_text"])
     help_text = field.description
     if name == "source":
@@ -103,12 +103,6 @@ def annotated_option(field: FieldInfo, name: str) -> Any:
             show_default=False,
         ),
     ]
-
-
-def _shown(field: FieldInfo) -> dict[str, Any]:
-    """How a field looks on the command line; see `synfill.config.dataset.option`."""
-    assert isinstance(field.json_schema_extra, dict)
-    return field.json_schema_extra
 
 
 def _kind(annotation: Any, is_text: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -76,9 +77,21 @@ def help_(
         paragraphs = [f"{found.kind}; {default}", found.meaning]
         if found.path == BALANCE:
             paragraphs.append("Its keys are the options of: synfill balance --help")
+            paragraphs += _balance_keys() if key is not None else ()
         for text in paragraphs:
             wrapped = textwrap.wrap(text, console.width - 2, break_on_hyphens=False)
             console.print(Text(textwrap.indent("\n".join(wrapped), "  ")), soft_wrap=True)
+
+
+def _balance_keys() -> Iterator[str]:
+    """The keys of a recipe's balanced dataset, one by one, with those that are no options."""
+    from synfill.config.balance import GENERATOR, PROMPTS, WHAT, BalanceSettings
+    from synfill.config.dataset import appearance
+
+    for name, field in BalanceSettings.model_fields.items():
+        shown = appearance(field)
+        if shown["in_files_only"] or shown["panel"] in (WHAT, PROMPTS, GENERATOR):
+            yield f"{name}: {field.description}"
 
 
 @recipes.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from synfill.config.numbers import LARGEST, MAX_SEED
 from synfill.config.problems import across_fields
@@ -45,6 +46,12 @@ def option(
     shown: dict[str, Any] = {"panel": panel, "metavar": metavar, "flag": flag, "is_text": is_text,
              "in_files_only": in_files_only}  # fmt: skip
     return Field(default, description=description, json_schema_extra=shown, **bounds)
+
+
+def appearance(field: FieldInfo) -> dict[str, Any]:
+    """How a field looks on the command line: the arguments of `option`, by name."""
+    assert isinstance(field.json_schema_extra, dict)
+    return field.json_schema_extra
 
 
 class Settings(BaseModel):

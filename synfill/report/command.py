@@ -17,6 +17,9 @@ _OWN_MATTERS = {
     "device",
     "offload",
     *PUSHING,
+    # No options of the command.
+    "check",
+    "engine",
 }
 _MAY_BE_PATHS = {"source", "model", "lora", "target", "prompts"}
 
