@@ -58,11 +58,9 @@ class Analysis:
 
         rows: list[tuple[str, str, str, int]] = []
         for histogram in self.splits:
-            split = histogram.split
-            rows += [(split, "class", count.name, count.images) for count in histogram.classes]
-            for group in histogram.groups:
-                rows += [(split, group.column, each.name, each.images) for each in group.counts]
-            rows += [(split, "cell", str(cell), images) for cell, images in histogram.cells]
+            for level in histogram.levels():
+                name = level.column if level.kind == "group" else level.kind
+                rows += [(histogram.split, name, one.name, one.images) for one in level.counts]
         return DataFrame(rows, columns=["split", "level", "name", "images"])
 
     def to_json(self) -> JsonObject:
@@ -173,16 +171,10 @@ def draw_analysis(analysis: Analysis, file_format: str) -> bytes:
         if histogram.label is None:
             panels.append((where, [_bar("images", histogram.figures.images, histogram.synthetic)]))
             continue
-        bars = [_bar(count.name, count.images, count.synthetic) for count in histogram.classes]
-        panels.append((f"{where}: images per {histogram.label}", bars))
-        for group in histogram.groups:
-            bars = [_bar(count.name, count.images, count.synthetic) for count in group.counts]
-            panels.append((f"{where}: images per {group.column}", bars))
-        if histogram.cells:
-            made = histogram.synthetic_cells or (0,) * len(histogram.cells)
-            counted = zip(histogram.cells, made, strict=True)
-            bars = [_bar(str(cell), images, of_models) for (cell, images), of_models in counted]
-            panels.append((f"{where}: images per cell", bars))
+        for level in histogram.levels():
+            name = "cell" if level.kind == "cell" else level.column
+            bars = [_bar(one.name, one.images, one.synthetic) for one in level.counts]
+            panels.append((f"{where}: images per {name}", bars))
     return draw_bars(panels, file_format)
 
 

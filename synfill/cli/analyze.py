@@ -111,58 +111,30 @@ def _columns(analysis: Analysis) -> list[str]:
     return columns
 
 
-def _counts(counted: Iterable[tuple[Histogram, int, int]]) -> list[int | None]:
-    """A row's numbers under `_columns`, from (split, images, synthetic images) of each split."""
-    counts: list[int | None] = []
-    for histogram, images, made in counted:
-        counts.append(images)
+def _row(counts: Iterable[tuple[Histogram, Count]]) -> Row:
+    """A row under `_columns`, of each split's count of the same class, value or cell."""
+    name, shown = "", []
+    for histogram, one in counts:
+        name = one.name
+        shown.append(one.images)
         if histogram.synthetic:
-            counts += [images - made, made]
-    return counts
-
-
-def _row(name: str, counts: Iterable[tuple[Histogram, Count]]) -> Row:
-    return Row(name, _counts((histogram, c.images, c.synthetic) for histogram, c in counts))
+            shown += [one.images - one.synthetic, one.synthetic]
+    return Row(name, shown)
 
 
 def _sections(analysis: Analysis) -> list[tuple[str, list[Row]]]:
+    """A title and the rows of each level: classes, groups, cells."""
     histograms = analysis.splits
-    sections = [
+    return [
         (
-            f"Images per class ({analysis.label})",
+            f"Images per {same[0].kind} ({same[0].column})",
             [
-                _row(count.name, [(h, h.classes[k]) for h in histograms])
-                for k, count in enumerate(histograms[0].classes)
+                _row(zip(histograms, counts, strict=True))
+                for counts in zip(*(level.counts for level in same), strict=True)
             ],
         )
+        for same in zip(*(histogram.levels() for histogram in histograms), strict=True)
     ]
-    for k, group in enumerate(histograms[0].groups):
-        sections.append(
-            (
-                f"Images per group ({group.column})",
-                [
-                    _row(count.name, [(h, h.groups[k].counts[i]) for h in histograms])
-                    for i, count in enumerate(group.counts)
-                ],
-            )
-        )
-    made = [h.synthetic_cells or (0,) * len(h.cells) for h in histograms]
-    sections.append(
-        (
-            "Images per cell (class / group)",
-            [
-                Row(
-                    str(cell),
-                    _counts(
-                        (h, h.cells[k][1], of_models[k])
-                        for h, of_models in zip(histograms, made, strict=True)
-                    ),
-                )
-                for k, (cell, _) in enumerate(histograms[0].cells)
-            ],
-        )
-    )
-    return sections
 
 
 def _figures(analysis: Analysis) -> object:
@@ -207,8 +179,8 @@ def figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
         if group.missing:
             rows.append((f"without {group.column}", f"{group.missing:,}"))
     if histogram.smallest_cell is not None:
-        cell, images = histogram.smallest_cell
-        rows.append(("smallest cell", f"{images:,} ({cell})"))
+        cell = histogram.smallest_cell
+        rows.append(("smallest cell", f"{cell.images:,} ({cell.name})"))
     return rows
 
 

@@ -104,7 +104,7 @@ def _train(out: Path, trained: Path) -> TrainResult:
 def _grid(histogram: Histogram) -> Table:
     """Images of each digit (a row) in each ink (a column)."""
     inks = [count.name for count in histogram.groups[0].counts]
-    images = {(cell.label, dict(cell.groups)[GROUP]): n for cell, n in histogram.cells}
+    images = {(one.cell.label, dict(one.cell.groups)[GROUP]): one.images for one in histogram.cells}
     table = Table(box=None, pad_edge=False)
     table.add_column("images")
     for ink in inks:
