@@ -17,7 +17,7 @@ from analyze import CLASSES, median_seconds, synfill, write_parquet
 
 from synfill.balancing.look import look_at_images
 from synfill.balancing.prepare import prepare
-from synfill.config.balance import make_settings
+from synfill.balancing.settings import make_settings
 from synfill.data.remembered import InspectionMemory
 from synfill.data.stamp import SETTLED
 from synfill.reporter import LogReporter

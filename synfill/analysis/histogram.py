@@ -32,6 +32,32 @@ class Count:
     synthetic: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class CellCount(Count):
+    """The same of a cell, which it names."""
+
+    cell: Cell
+
+    def to_json(self, images: int) -> JsonObject:
+        """The cell and a number of images."""
+        return {"class": self.cell.label, "groups": dict(self.cell.groups), "images": images}
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is counted at one level: classes, the values of a group, or cells.
+
+    Attributes:
+        kind: "class", "group" or "cell".
+        column: The class or group column; "class / group" for cells.
+        counts: One a class, value or cell.
+    """
+
+    kind: str
+    column: str
+    counts: Sequence[Count]
+
+
 @dataclass(frozen=True)
 class Figures:
     """How uneven the classes of one split are.
@@ -97,7 +123,6 @@ class Histogram:
         classes: Images a class, in the dataset's class order.
         groups: One entry a group column.
         cells: Images a cell (class within every group), all combinations; empty without groups.
-        synthetic_cells: Those of each cell that models made; empty without groups.
         smallest_cell: The first of the emptiest cells.
         no_cell: Images whose class or group is missing, which therefore are in no cell.
         synthetic: How many of all images models made; None where the dataset doesn't say.
@@ -109,12 +134,19 @@ class Histogram:
     figures: Figures
     classes: tuple[Count, ...]
     groups: tuple[GroupHistogram, ...]
-    cells: tuple[tuple[Cell, int], ...]
-    smallest_cell: tuple[Cell, int] | None
+    cells: tuple[CellCount, ...]
+    smallest_cell: CellCount | None
     no_cell: int
-    synthetic_cells: tuple[int, ...] = ()
     synthetic: int | None = None
     real_figures: Figures | None = None
+
+    def levels(self) -> list[Level]:
+        """All that is counted: classes, the values of each group, cells."""
+        return [
+            *([Level("class", self.label, self.classes)] if self.label is not None else []),
+            *(Level("group", group.column, group.counts) for group in self.groups),
+            *([Level("cell", "class / group", self.cells)] if self.cells else []),
+        ]
 
     def to_json(self) -> JsonObject:
         """As one JSON object; keys as in the attributes."""
@@ -132,8 +164,8 @@ class Histogram:
                 }
                 for group in self.groups
             },
-            "cells": [_cell_json(cell, images) for cell, images in self.cells],
-            "smallest_cell": _cell_json(*smallest) if smallest else None,
+            "cells": [cell.to_json(cell.images) for cell in self.cells],
+            "smallest_cell": smallest.to_json(smallest.images) if smallest else None,
             "images_without_cell": self.no_cell,
             "synthetic": None,
         }
@@ -145,17 +177,10 @@ class Histogram:
                     group.column: {count.name: count.synthetic for count in group.counts}
                     for group in self.groups
                 },
-                "cells": [
-                    _cell_json(cell, made)
-                    for (cell, _), made in zip(self.cells, self.synthetic_cells, strict=True)
-                ],
+                "cells": [cell.to_json(cell.synthetic) for cell in self.cells],
             }
             found["real_figures"] = asdict(self.real_figures) if self.real_figures else None
         return found
-
-
-def _cell_json(cell: Cell, images: int) -> JsonObject:
-    return {"class": cell.label, "groups": dict(cell.groups), "images": images}
 
 
 def compute_figures(counts: NDArray[np.int64], missing_labels: int) -> Figures:
@@ -270,46 +295,43 @@ def count_images(table: LabelTable, made: NDArray[np.bool_] | None = None) -> Hi
         made: Of each image of the table whether a model made it, shape (images,); None where
             the dataset doesn't say.
     """
-    if table.label is None:
-        counts, missing = np.zeros(0, dtype=np.int64), len(table)
-    else:
-        counts, missing = table.label.counts(), table.label.missing
-    of_models = table.take(np.flatnonzero(made)) if made is not None else None
-    cells: tuple[tuple[Cell, int], ...] = ()
-    synthetic_cells: tuple[int, ...] = ()
-    no_cell = 0
-    if table.label is not None and table.groups:
-        names, images = count_cells(table.label, table.groups)
-        cells = tuple(zip(names, images.tolist(), strict=True))
-        no_cell = len(table) - int(images.sum())
-        if of_models is not None and of_models.label is not None:
-            synthetic_cells = tuple(count_cells(of_models.label, of_models.groups)[1].tolist())
-    of_real = None
-    if made is not None and of_models is not None and len(of_models):
-        rest = table.take(np.flatnonzero(~made))
-        real = rest.label.counts() if rest.label is not None else counts
-        of_real = compute_figures(real, rest.label.missing if rest.label is not None else len(rest))
-    groups_made = of_models.groups if of_models is not None else (None,) * len(table.groups)
+    label, groups = table.label, table.groups
+    by_models = table.take(np.flatnonzero(made)) if made is not None else None
+    cells: tuple[CellCount, ...] = ()
+    if label is not None and groups:
+        names, images = count_cells(label, groups)
+        of_models = np.zeros_like(images)
+        if by_models is not None and by_models.label is not None:
+            of_models = count_cells(by_models.label, by_models.groups)[1]
+        cells = tuple(
+            CellCount(str(cell), count, synthetic, cell=cell)
+            for cell, count, synthetic in zip(
+                names, images.tolist(), of_models.tolist(), strict=True
+            )
+        )
+    real = table.take(np.flatnonzero(~made)) if made is not None and made.any() else None
+    groups_made = by_models.groups if by_models is not None else (None,) * len(groups)
     return Histogram(
         split=table.split,
-        label=table.label.name if table.label is not None else None,
-        figures=compute_figures(counts, missing),
-        classes=(
-            _named(table.label, of_models.label if of_models is not None else None)
-            if table.label is not None
-            else ()
-        ),
+        label=label.name if label is not None else None,
+        figures=_figures(table),
+        classes=_named(label, by_models.label if by_models else None) if label is not None else (),
         groups=tuple(
-            _count_group(group, of_group, table.label)
-            for group, of_group in zip(table.groups, groups_made, strict=True)
+            _count_group(group, of_group, label)
+            for group, of_group in zip(groups, groups_made, strict=True)
         ),
         cells=cells,
-        smallest_cell=min(cells, key=lambda pair: pair[1]) if cells else None,
-        no_cell=no_cell,
-        synthetic_cells=synthetic_cells,
-        synthetic=len(of_models) if of_models is not None else None,
-        real_figures=of_real,
+        smallest_cell=min(cells, key=lambda cell: cell.images) if cells else None,
+        no_cell=len(table) - sum(cell.images for cell in cells) if cells else 0,
+        synthetic=len(by_models) if by_models is not None else None,
+        real_figures=_figures(real) if real is not None else None,
     )
+
+
+def _figures(table: LabelTable) -> Figures:
+    if table.label is None:
+        return compute_figures(np.zeros(0, dtype=np.int64), len(table))
+    return compute_figures(table.label.counts(), table.label.missing)
 
 
 def _named(factor: Factor, made: Factor | None) -> tuple[Count, ...]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from synfill.balancing.prompts import PromptBook, PromptWriter, choose_modifiers, read_book
 from synfill.balancing.target import Target, parse_target, target_from_counts
 from synfill.config.layouts import check_layout
+from synfill.config.yaml import read_yaml
 from synfill.devices import check_device_name
 from synfill.errors import UsageError, suggest
-from synfill.files import read_yaml
 from synfill.generation.models.families.family import find_family
 from synfill.generation.models.guidance import check_shares, guided_steps
 from synfill.generation.models.presets import find_preset, short_names

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from synfill.analysis.run import TailSettings, cut_tail
+from synfill.analysis.run import cut_tail
 from synfill.balancing.assemble import output_features
 from synfill.balancing.checks import read_prompts, read_target
 from synfill.balancing.deficit import Deficit, Rules, find_deficit
@@ -186,13 +186,8 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Draft:
             "Put them in one folder a class, put a table of their files and labels (labels.csv) "
             "beside them, or name the class column with --label.",
         )
-    tail = None
-    if settings.long_tail is not None:
-        tail = TailSettings(
-            settings.long_tail, settings.long_tail_type, settings.long_tail_max, settings.seed
-        )
     whole = read_label_table(source, split, label, settings.group_columns)
-    table, notes = cut_tail(whole, tail)
+    table, notes = cut_tail(whole, settings.tail, settings.seed)
     for note in notes:
         reporter.note(note)
     if table.label is None or len(table) == 0 or not table.label.values:

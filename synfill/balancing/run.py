@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any
 
 from synfill.balancing.dry_run import check_room, describe_run
 from synfill.balancing.finish import finish
@@ -14,9 +14,11 @@ from synfill.balancing.look import ProfileChooser, look_at_images
 from synfill.balancing.plan import write_plan
 from synfill.balancing.prepare import Draft, Prepared, prepare
 from synfill.balancing.result import BalanceResult, make_result
+from synfill.balancing.settings import make_settings
 from synfill.balancing.takeover import open_smaller, take_over
 from synfill.balancing.warnings import tell_doubts
-from synfill.config.balance import BalanceOptions, BalanceSettings, make_settings
+from synfill.config.arguments import takes_settings
+from synfill.config.balance import BalanceSettings
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.generation.fill.fill import fill
 from synfill.generation.fill.store import ShardStore
@@ -44,12 +46,13 @@ if TYPE_CHECKING:
     from synfill.generation.pipeline.generator import Generator
 
 
+@takes_settings(BalanceSettings)
 def balance(
     source: str | Path = ".",
     *,
     progress: bool = True,
     reporter: Reporter | None = None,
-    **options: Unpack[BalanceOptions],
+    **options: Any,
 ) -> BalanceResult:
     """Make the missing images of a dataset and write the balanced dataset.
 
@@ -59,7 +62,7 @@ def balance(
         source: A folder, a Parquet file, a saved dataset, a Hub id (owner/name), or "demo".
         progress: Show progress in a notebook or terminal.
         reporter: Where messages and progress go instead; the logger `synfill` by default.
-        options: As the options of `synfill balance`; see `BalanceSettings`.
+        **options
 
     Raises:
         UsageError: An argument is wrong, or there is nothing to balance.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,15 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from synfill.config.numbers import parse_number
 from synfill.config.problems import shown
 from synfill.errors import UsageError, suggest
 from synfill.records import Cell
 
 Kind = Literal["uniform", "median", "mean", "ratio", "imbalance-factor", "counts", "present"]
-
-MAX_SEED = 2**48 - 1
-LARGEST = 2**31 - 1
-"""More images than any dataset here has."""
 
 MOST_IMAGES = 10_000_000
 """More than a class, or all of a run, can be asked to have: 4 days at 30 images a second."""
@@ -34,12 +30,6 @@ FORMS = (
     "imbalance-factor:F",
     "present",
     "FILE.yaml",
-)
-
-
-# Fraction itself takes "1e999999999", and computes for hours.
-_NUMBER = re.compile(
-    r"[-+]?(?:\d{1,15}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,2})?|\d{1,15}/\d{1,15}", re.ASCII
 )
 
 
@@ -58,20 +48,6 @@ class Target:
     kind: Kind
     number: Fraction | None = None
     counts: Mapping[str, Any] | None = None
-
-
-def parse_number(text: str) -> Fraction:
-    """A number that a user wrote: "0.25", "1e-3", "1/3".
-
-    Raises:
-        ValueError: It is none, or one that no setting takes.
-    """
-    try:
-        if _NUMBER.fullmatch(text.strip()) is None:
-            raise ValueError(text)
-        return Fraction(text)
-    except ZeroDivisionError:
-        raise ValueError(text) from None
 
 
 def parse_target(text: str) -> Target:

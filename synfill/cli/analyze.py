@@ -11,21 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.options import (
-    ConfigOption,
-    FileColumnOption,
-    GroupOption,
-    ImageOption,
-    ImageRootOption,
-    LabelOption,
-    LayoutOption,
-    LongTailMaxOption,
-    LongTailOption,
-    LongTailTypeOption,
-    SeedOption,
-    SourceArgument,
-)
+from synfill.cli.options import OptionsOf
 from synfill.cli.output import (
     VERBOSITY,
     ConsoleReporter,
@@ -35,42 +21,24 @@ from synfill.cli.output import (
     stdout,
 )
 from synfill.cli.words import meaning
+from synfill.config.dataset import AnalyzeSettings
 from synfill.errors import UsageError
+from synfill.records import JsonObject
 
 if TYPE_CHECKING:
     from synfill.analysis.histogram import Count, Figures, Histogram
     from synfill.analysis.run import Analysis
 
 
-@app.command()
 def analyze(
-    source: SourceArgument = None,
-    split: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A split; may be given several times, or 'all': they are shown side by side. "
-            "Default: train, or the only one."
-        ),
-    ] = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    config: ConfigOption = None,
-    image: ImageOption = None,
-    layout: LayoutOption = None,
-    image_root: ImageRootOption = None,
-    file_column: FileColumnOption = None,
-    long_tail: LongTailOption = None,
-    long_tail_type: LongTailTypeOption = None,
-    long_tail_max: LongTailMaxOption = None,
-    seed: SeedOption = None,
+    *,
+    given: Annotated[JsonObject, OptionsOf(AnalyzeSettings)],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with everything, nothing else.")
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw it into a file.", metavar="FILE.png|svg")
     ] = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Show how unevenly a dataset's classes, groups and cells are filled.
 
@@ -78,26 +46,11 @@ def analyze(
 
     Example: [bold]synfill analyze photos --group gender --split all[/bold]
     """
-    from synfill.analysis.run import analyze as run
+    from synfill.analysis.run import count_dataset, make_analysis_settings
 
-    set_verbosity(verbose, quiet)
     if plot is not None:
         _check_plot(plot)
-    analysis = run(
-        source or ".",
-        split=split,
-        label=label,
-        group=group or (),
-        config=config,
-        image=image,
-        layout=layout,
-        image_root=image_root,
-        file_column=file_column,
-        long_tail=long_tail,
-        long_tail_type=long_tail_type or "exp",
-        long_tail_max=long_tail_max,
-        seed=seed or 0,
-    )
+    analysis = count_dataset(make_analysis_settings(given, "The command line"))
     if as_json:
         # Escaped, it is the same JSON in every encoding.
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
@@ -158,58 +111,30 @@ def _columns(analysis: Analysis) -> list[str]:
     return columns
 
 
-def _counts(counted: Iterable[tuple[Histogram, int, int]]) -> list[int | None]:
-    """A row's numbers under `_columns`, from (split, images, synthetic images) of each split."""
-    counts: list[int | None] = []
-    for histogram, images, made in counted:
-        counts.append(images)
+def _row(counts: Iterable[tuple[Histogram, Count]]) -> Row:
+    """A row under `_columns`, of each split's count of the same class, value or cell."""
+    name, shown = "", []
+    for histogram, one in counts:
+        name = one.name
+        shown.append(one.images)
         if histogram.synthetic:
-            counts += [images - made, made]
-    return counts
-
-
-def _row(name: str, counts: Iterable[tuple[Histogram, Count]]) -> Row:
-    return Row(name, _counts((histogram, c.images, c.synthetic) for histogram, c in counts))
+            shown += [one.images - one.synthetic, one.synthetic]
+    return Row(name, shown)
 
 
 def _sections(analysis: Analysis) -> list[tuple[str, list[Row]]]:
+    """A title and the rows of each level: classes, groups, cells."""
     histograms = analysis.splits
-    sections = [
+    return [
         (
-            f"Images per class ({analysis.label})",
+            f"Images per {same[0].kind} ({same[0].column})",
             [
-                _row(count.name, [(h, h.classes[k]) for h in histograms])
-                for k, count in enumerate(histograms[0].classes)
+                _row(zip(histograms, counts, strict=True))
+                for counts in zip(*(level.counts for level in same), strict=True)
             ],
         )
+        for same in zip(*(histogram.levels() for histogram in histograms), strict=True)
     ]
-    for k, group in enumerate(histograms[0].groups):
-        sections.append(
-            (
-                f"Images per group ({group.column})",
-                [
-                    _row(count.name, [(h, h.groups[k].counts[i]) for h in histograms])
-                    for i, count in enumerate(group.counts)
-                ],
-            )
-        )
-    made = [h.synthetic_cells or (0,) * len(h.cells) for h in histograms]
-    sections.append(
-        (
-            "Images per cell (class / group)",
-            [
-                Row(
-                    str(cell),
-                    _counts(
-                        (h, h.cells[k][1], of_models[k])
-                        for h, of_models in zip(histograms, made, strict=True)
-                    ),
-                )
-                for k, (cell, _) in enumerate(histograms[0].cells)
-            ],
-        )
-    )
-    return sections
 
 
 def _figures(analysis: Analysis) -> object:
@@ -254,8 +179,8 @@ def figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
         if group.missing:
             rows.append((f"without {group.column}", f"{group.missing:,}"))
     if histogram.smallest_cell is not None:
-        cell, images = histogram.smallest_cell
-        rows.append(("smallest cell", f"{images:,} ({cell})"))
+        cell = histogram.smallest_cell
+        rows.append(("smallest cell", f"{cell.images:,} ({cell.name})"))
     return rows
 
 

@@ -13,18 +13,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synfill import __version__
-from synfill.cli.output import VERBOSITY, hide_bars, show_error
+from synfill.cli.analyze import analyze
+from synfill.cli.balance import balance
+from synfill.cli.demo import demo
+from synfill.cli.env import env
+from synfill.cli.init import init
+from synfill.cli.options import Quiet, Verbose
+from synfill.cli.output import set_verbosity, show_error
+from synfill.cli.predict import predict
+from synfill.cli.push import push
+from synfill.cli.recipes import recipes
 from synfill.cli.shape import App
 from synfill.cli.stopping import CTRL_C, STOPPING, code_of
+from synfill.cli.train import train
 from synfill.errors import SynfillError, UsageError
 from synfill.hub.client import check_endpoint
 from synfill.masking import masked_streams
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
 
 app = App(
     name="synfill",
@@ -34,6 +41,12 @@ app = App(
     help="See how unevenly an image dataset is filled, and fill it with a diffusion pipeline.\n\n"
     "Example: [bold]synfill demo[/bold] shows the whole of it, offline.",
 )
+
+
+for command in (analyze, balance, demo, init, predict, push, train):
+    app.command()(command)
+app.command(has_verbosity=False)(env)
+app.add_typer(recipes, name="recipes")
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,14 +71,6 @@ def _options(
     check_endpoint()
 
 
-def set_verbosity(verbose: bool, quiet: bool) -> None:
-    """Take -v and -q, before the command's name or after it."""
-    VERBOSITY.verbose |= verbose
-    VERBOSITY.quiet |= quiet
-    if VERBOSITY.quiet or not sys.stderr.isatty():
-        hide_bars()
-
-
 def main() -> None:
     """Run the command line; every error ends in one message and its exit code.
 
@@ -83,17 +88,6 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        # Registers the commands; here, so that app.py can be imported by each of them.
-        import synfill.cli.analyze
-        import synfill.cli.balance
-        import synfill.cli.demo
-        import synfill.cli.env
-        import synfill.cli.init
-        import synfill.cli.predict
-        import synfill.cli.push
-        import synfill.cli.recipes
-        import synfill.cli.train  # noqa: F401
-
         STOPPING.running()
         _run_command()
     except KeyboardInterrupt:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from synfill.cli import train
 from synfill.cli.analyze import figure_rows
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.output import ConsoleReporter, figures_table, say, say_command, stdout
+from synfill.cli.train import show as show_training
 from synfill.cli.words import TAIL, meaning
 
 if TYPE_CHECKING:
@@ -28,11 +27,8 @@ _SHOWN = ("images", "smallest", "imbalance", "Gini", "effective", "many", "CramÃ
 """How the names of the figures begin that are shown before and after."""
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The output folder.")] = Path("synfill-demo"),
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Run everything once on built-in data: real scans of digits in four inks, very uneven.
 
@@ -43,7 +39,6 @@ def demo(
     """
     from synfill.analysis.run import analyze
 
-    set_verbosity(verbose, quiet)
     say(
         "Real handwritten digits in four inks. Most digits are rare, and most images of a digit "
         "are in its own ink: class imbalance and a spurious correlation in one."
@@ -74,7 +69,7 @@ def demo(
         "last layer again without. Tested on 2,000 other real images, all digits and inks "
         f"alike. {TAIL}"
     )
-    train.show(_train(out, trained))
+    show_training(_train(out, trained))
     stdout().print()
     for line in _what_next(out, trained):
         say(line)
@@ -82,7 +77,7 @@ def demo(
 
 def _balance(out: Path) -> BalanceResult:
     from synfill.balancing.run import run_balance
-    from synfill.config.balance import make_settings
+    from synfill.balancing.settings import make_settings
 
     settings = make_settings({"source": "demo", "out": out, **BALANCE}, "The demo")
     reporter = ConsoleReporter()
@@ -109,7 +104,7 @@ def _train(out: Path, trained: Path) -> TrainResult:
 def _grid(histogram: Histogram) -> Table:
     """Images of each digit (a row) in each ink (a column)."""
     inks = [count.name for count in histogram.groups[0].counts]
-    images = {(cell.label, dict(cell.groups)[GROUP]): n for cell, n in histogram.cells}
+    images = {(one.cell.label, dict(one.cell.groups)[GROUP]): one.images for one in histogram.cells}
     table = Table(box=None, pad_edge=False)
     table.add_column("images")
     for ink in inks:

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.table import Table
 
 from synfill import __version__
-from synfill.cli.app import app
 from synfill.cli.output import stdout
 from synfill.files import format_bytes
 
@@ -20,7 +19,6 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-@app.command()
 def env() -> None:
     """Print what a bug report needs: versions, devices, disk, Hub login (never the token).
 

@@ -7,41 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.options import (
-    ConfigOption,
-    FileColumnOption,
-    GroupOption,
-    ImageOption,
-    ImageRootOption,
-    LabelOption,
-    LayoutOption,
-    SourceArgument,
-    SplitOption,
-)
+from synfill.cli.options import OptionsOf
 from synfill.cli.output import ConsoleReporter, say, say_command
+from synfill.config.dataset import DatasetSettings
+from synfill.records import JsonObject
 
 if TYPE_CHECKING:
     from synfill.starter.run import Started
 
 
-@app.command()
 def init(
-    source: SourceArgument = None,
+    *,
     out: Annotated[Path, typer.Option(help="The folder for the two files.")] = Path("."),
-    split: SplitOption = None,
-    label: LabelOption = None,
-    group: GroupOption = None,
-    config: ConfigOption = None,
-    image: ImageOption = None,
-    layout: LayoutOption = None,
-    image_root: ImageRootOption = None,
-    file_column: FileColumnOption = None,
+    given: Annotated[JsonObject, OptionsOf(DatasetSettings)],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files of these names.")
     ] = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write a commented recipe and prompts file for a dataset, to begin with.
 
@@ -50,22 +31,12 @@ def init(
 
     Example: [bold]synfill init photos --group gender[/bold]
     """
+    from synfill.config.arguments import make_settings
     from synfill.starter.run import write_start
 
-    set_verbosity(verbose, quiet)
-    started = write_start(
-        source or ".",
-        out=out,
-        split=split,
-        label=label,
-        group=group or (),
-        config=config,
-        image=image,
-        layout=layout,
-        image_root=image_root,
-        file_column=file_column,
-        overwrite=overwrite,
-    )
+    hint = "synfill init --help lists all options."
+    settings = make_settings(DatasetSettings, given, "The command line", hint)
+    started = write_start(settings, out, overwrite)
     _tell(started)
 
 
@@ -86,6 +57,6 @@ def _tell(started: Started) -> None:
         )
     if facts.test is None:
         reporter.warn(
-            f"{facts.source} has no split to test on: name a dataset as data.test in "
+            f"{facts.reading.source} has no split to test on: name a dataset as data.test in "
             f"{started.recipe}."
         )

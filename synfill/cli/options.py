@@ -1,99 +1,119 @@
-"""Options that several commands have, written once."""
+"""Commands' parameters from the fields of settings, and those that every command has."""
 
-from typing import Annotated, Literal
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
+from pydantic.fields import FieldInfo
 
-_HUB = "The Hugging Face Hub"
-_FOLDERS = "Folders of image files"
+from synfill.cli.output import set_verbosity
+from synfill.config.dataset import Settings, appearance
+from synfill.config.problems import members
 
-SourceArgument = Annotated[
-    str | None,
-    typer.Argument(
-        help="A folder of images (one subfolder a class, or a table of labels beside them), such a "
-        "table itself (.csv, .tsv, .jsonl, .parquet), a Parquet file or folder, a saved dataset, "
-        "a Hub id (owner/name or owner/name@revision), or demo. A path wins over an id. Default: "
-        "the current folder.",
-        show_default=False,
-    ),
-]
-LabelOption = Annotated[
-    str | None, typer.Option(help="The class column. Default: the only one that can be it.")
-]
-GroupOption = Annotated[
-    list[str] | None,
-    typer.Option(help="A group column (a sensitive or spurious attribute); repeatable."),
-]
-SplitOption = Annotated[
-    str | None, typer.Option(help="The training split. Default: train, or the only one.")
-]
-ConfigOption = Annotated[
-    str | None, typer.Option(help="The dataset's configuration, where it has several.")
-]
-ImageOption = Annotated[str | None, typer.Option(help="The image column, where there are several.")]
-LayoutOption = Annotated[
-    str | None,
-    typer.Option(
-        help="What the folders below SOURCE name, level by level: class, split, * for neither, or "
-        "the name of the one folder that is meant: split/class, '*/class', class/images. Default: "
-        "found out and told.",
-        metavar="LEVEL/LEVEL/...",
-        rich_help_panel=_FOLDERS,
-    ),
-]
-ImageRootOption = Annotated[
-    str | None,
-    typer.Option(
-        help="The folder that the file names in a table of labels start from. Default: the "
-        "table's own.",
-        metavar="FOLDER",
-        rich_help_panel=_FOLDERS,
-    ),
-]
-FileColumnOption = Annotated[
-    str | None,
-    typer.Option(
-        help="The column of a table of labels that names the image files, with or without folder "
-        "and extension. Default: the one whose values are files that are there.",
-        metavar="COLUMN",
-        rich_help_panel=_FOLDERS,
-    ),
-]
-LongTailOption = Annotated[
-    float | None,
-    typer.Option(
-        help="Keep only a long-tailed subset of this imbalance factor (LDAM-DRW's formula).",
-        metavar="IF",
-    ),
-]
-LongTailTypeOption = Annotated[
-    Literal["exp", "step"] | None, typer.Option(help="Shape of the long tail. Default: exp.")
-]
-LongTailMaxOption = Annotated[
-    int | None, typer.Option(help="Images of the long tail's largest class.", metavar="N")
-]
-SeedOption = Annotated[
-    int | None,
-    typer.Option(help="Decides every random choice. Default: 0."),
-]
-PrivateOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--private/--public",
-        help="Who may see a new repository on the Hub. Default: as its owner's settings say.",
-        show_default=False,
-        rich_help_panel=_HUB,
-    ),
-]
-CreatePrOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--create-pr",
-        help="Open a pull request instead of committing.",
-        rich_help_panel=_HUB,
-    ),
-]
-CommitMessageOption = Annotated[
-    str | None,
-    typer.Option(help="The commit's message.", metavar="TEXT", rich_help_panel=_HUB),
-]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
+
+
+@dataclass(frozen=True)
+class OptionsOf:
+    """Marks a command's parameter that gets, by name, the options that a user gave.
+
+    Attributes:
+        settings: Whose fields are options of the command, in the parameter's place. Their
+            defaults aren't among what is given: a settings file may stand in between.
+        only: The fields that are; empty for all.
+    """
+
+    settings: type[Settings]
+    only: tuple[str, ...] = ()
+
+    def fields(self) -> dict[str, FieldInfo]:
+        """The fields that are options of the command."""
+        return {
+            name: field
+            for name, field in self.settings.model_fields.items()
+            if not appearance(field)["in_files_only"] and name in (self.only or (name,))
+        }
+
+
+def command_of(function: Callable[..., None], has_verbosity: bool = True) -> Callable[..., None]:
+    """A function as Typer takes it: with an option for each field of settings, and -v and -q."""
+    hints = get_type_hints(function, include_extras=True)
+    marked: dict[str, set[str]] = {}
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        mark = next((m for m in _metadata(hints[name]) if isinstance(m, OptionsOf)), None)
+        if mark is None:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        options = [
+            inspect.Parameter(
+                key, parameter.KEYWORD_ONLY, default=None, annotation=annotated_option(field, key)
+            )
+            for key, field in mark.fields().items()
+        ]
+        marked[name] = {option.name for option in options}
+        parameters += options
+    for name, annotation in (("verbose", Verbose), ("quiet", Quiet)) if has_verbosity else ():
+        parameters.append(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation
+            )
+        )
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> None:
+        set_verbosity(arguments.pop("verbose", False), arguments.pop("quiet", False))
+        for name, keys in marked.items():
+            taken = {key: arguments.pop(key) for key in keys}
+            arguments[name] = {key: value for key, value in taken.items() if value is not None}
+        function(**arguments)
+
+    # Typer reads them.
+    del command.__wrapped__
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [one.replace(kind=one.KEYWORD_ONLY) for one in parameters]
+    )
+    return command
+
+
+def annotated_option(field: FieldInfo, name: str) -> Any:
+    """A field of settings as the type of a command's parameter; None where it isn't given."""
+    shown = appearance(field)
+    kind = _kind(field.annotation, shown["is_text"])
+    help_text = field.description
+    if name == "source":
+        return Annotated[kind | None, typer.Argument(help=help_text, show_default=False)]
+    flags = [shown["flag"] or f"--{name.replace('_', '-')}"] if kind is bool else []
+    return Annotated[
+        kind | None,
+        typer.Option(
+            *flags,
+            help=help_text,
+            metavar=shown["metavar"],
+            rich_help_panel=shown["panel"],
+            show_default=False,
+        ),
+    ]
+
+
+def _kind(annotation: Any, is_text: bool) -> Any:
+    """What the command line makes of what is typed; the settings make the rest of it."""
+    kinds = [kind for kind in members(annotation) if kind is not NoneType]
+    if is_text or str in kinds:
+        return str
+    if Path in kinds:
+        return Path
+    return list[str] if get_origin(kinds[0]) is tuple else kinds[0]
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__metadata__", ())

@@ -42,6 +42,14 @@ class Verbosity:
 VERBOSITY = Verbosity()
 
 
+def set_verbosity(verbose: bool, quiet: bool) -> None:
+    """Take -v and -q, before the command's name or after it."""
+    VERBOSITY.verbose |= verbose
+    VERBOSITY.quiet |= quiet
+    if VERBOSITY.quiet or not sys.stderr.isatty():
+        hide_bars()
+
+
 def hide_bars() -> None:
     """Keep libraries from drawing progress bars: under -q, and where there is no terminal.
 

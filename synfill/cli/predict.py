@@ -16,8 +16,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.options import ConfigOption, ImageOption, LabelOption
+from synfill.cli.options import OptionsOf
 from synfill.cli.output import (
     FOLD_ABOVE,
     VERBOSITY,
@@ -26,6 +25,7 @@ from synfill.cli.output import (
     stderr,
     stdout,
 )
+from synfill.config.dataset import DatasetSettings
 from synfill.errors import UsageError
 from synfill.files import atomic_write
 from synfill.records import JsonObject
@@ -41,8 +41,8 @@ _TOP = 3
 _MOST_BAD, _NAMED = 20, 10
 
 
-@app.command()
 def predict(
+    *,
     model: Annotated[
         str,
         typer.Argument(
@@ -77,15 +77,11 @@ def predict(
         str | None,
         typer.Option(help="Of a dataset: the split. Default: test, else train, or the only one."),
     ] = None,
-    label: LabelOption = None,
-    config: ConfigOption = None,
-    image: ImageOption = None,
+    given: Annotated[JsonObject, OptionsOf(DatasetSettings, ("label", "config", "image"))],
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
     device: Annotated[
         str, typer.Option(help="Where to compute: auto, cuda, cuda:1, mps, cpu.")
     ] = "auto",
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Show which class a trained classifier sees in images, and how sure it is; of a dataset, how
     often it is right.
@@ -94,7 +90,6 @@ def predict(
 
     Example: [bold]synfill predict OUT/seed-0/model photos[/bold]
     """
-    set_verbosity(verbose, quiet)
     if output is not None and output.suffix.lower() != ".csv":
         raise UsageError(f"--output writes .csv, not '{output.name}'.")
     for name in images:
@@ -110,7 +105,10 @@ def predict(
         files = find_images([Path(name) for name in images])
     classifier = load_classifier(model, device=device)
     if files is None:
-        sources = [open_dataset(name, classifier.classes, config, image) for name in images]
+        sources = [
+            open_dataset(name, classifier.classes, given.get("config"), given.get("image"))
+            for name in images
+        ]
         datasets = [source for source in sources if source is not None]
         if len(datasets) > 1 or (datasets and len(images) > 1):
             raise UsageError(
@@ -118,12 +116,11 @@ def predict(
                 "Give one dataset, or image files and folders of images.",
             )
         if datasets:
-            scoring = Scoring(datasets[0], classifier, split, label)
+            scoring = Scoring(datasets[0], classifier, split, given.get("label"))
             has_bad = _predict_dataset(scoring, top, as_json, output, batch_size)
             raise typer.Exit(int(has_bad))
         files = find_images([Path(name) for name in images])
-    given = {"--split": split, "--label": label, "--config": config, "--image": image}
-    if wrong := [name for name, value in given.items() if value is not None]:
+    if wrong := [f"--{name}" for name in (*(["split"] if split is not None else []), *given)]:
         raise UsageError(
             f"{' and '.join(wrong)} {'say' if len(wrong) > 1 else 'says'} something of a dataset, "
             "and these are image files.",

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.options import CommitMessageOption, CreatePrOption, PrivateOption
+from synfill.cli.options import OptionsOf
 from synfill.cli.output import ConsoleReporter, say
+from synfill.config.balance import BalanceSettings
+from synfill.records import JsonObject
 
 
-@app.command()
 def push(
+    *,
     out: Annotated[
         Path, typer.Argument(help="The output folder of synfill balance.", show_default=False)
     ],
@@ -25,17 +26,15 @@ def push(
             show_default=False,
         ),
     ] = None,
-    private: PrivateOption = None,
     revision: Annotated[
         str | None, typer.Option(help="The branch, made if it isn't there. Default: main.")
     ] = None,
-    create_pr: CreatePrOption = None,
-    commit_message: CommitMessageOption = None,
+    given: Annotated[
+        JsonObject, OptionsOf(BalanceSettings, ("private", "create_pr", "commit_message"))
+    ],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what others put or changed there.")
     ] = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Push a balanced dataset to the Hugging Face Hub, and check that it arrived whole.
 
@@ -47,12 +46,9 @@ def push(
     from synfill.hub.upload.listing import read_dataset
     from synfill.hub.upload.push import push_dataset
 
-    set_verbosity(verbose, quiet)
     reporter = ConsoleReporter()
     local = read_dataset(out)
-    settings = PushSettings(
-        repo_id, private, revision, bool(create_pr), commit_message, overwrite=overwrite
-    )
+    settings = PushSettings(repo_id, revision=revision, overwrite=overwrite, **given)
     source = local.record.get("source")
     name = str(source.get("name") or "") if isinstance(source, dict) else ""
     destination = check_destination(settings, name, local.record["identity"], local, reporter.note)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
 from synfill.cli.output import say, stdout
 from synfill.cli.shape import App
 
@@ -19,8 +19,6 @@ recipes = App(
     help="The recipes that ship with the package: list them, read them, copy one to edit it; and "
     "what a recipe's keys mean.",
 )
-app.add_typer(recipes, name="recipes")
-
 NameArgument = Annotated[
     str, typer.Argument(help="A recipe's name, as synfill recipes list shows it.")
 ]
@@ -28,14 +26,13 @@ _KINDS = {"training": "synfill train", "balance": "synfill balance"}
 
 
 @recipes.command("list")
-def list_(verbose: Verbose = False, quiet: Quiet = False) -> None:
+def list_() -> None:
     """List the shipped recipes: the name, which command takes it, what it is.
 
     Example: [bold]synfill recipes list[/bold]
     """
     from synfill.config.shipped import list_recipes
 
-    set_verbosity(verbose, quiet)
     found = list_recipes()
     names = max(len(recipe.name) for recipe in found)
     for recipe in found:
@@ -44,14 +41,13 @@ def list_(verbose: Verbose = False, quiet: Quiet = False) -> None:
 
 
 @recipes.command()
-def show(name: NameArgument, verbose: Verbose = False, quiet: Quiet = False) -> None:
+def show(name: NameArgument) -> None:
     """Print a shipped recipe as it is. Its header says how to run it and what it needs.
 
     Example: [bold]synfill recipes show demo[/bold]
     """
     from synfill.config.shipped import find_shipped
 
-    set_verbosity(verbose, quiet)
     # Not through the console, which would wrap lines and take [0] for markup.
     sys.stdout.write(find_shipped(name).path.read_text(encoding="utf-8"))
 
@@ -66,8 +62,6 @@ def help_(
             show_default=False,
         ),
     ] = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Say what a recipe's keys mean: what they may be, their defaults, what they do.
 
@@ -75,7 +69,6 @@ def help_(
     """
     from synfill.config.keys import BALANCE, all_keys, find_keys
 
-    set_verbosity(verbose, quiet)
     keys = all_keys() if key is None else find_keys(key)
     console = stdout()
     for found in keys:
@@ -84,9 +77,21 @@ def help_(
         paragraphs = [f"{found.kind}; {default}", found.meaning]
         if found.path == BALANCE:
             paragraphs.append("Its keys are the options of: synfill balance --help")
+            paragraphs += _balance_keys() if key is not None else ()
         for text in paragraphs:
             wrapped = textwrap.wrap(text, console.width - 2, break_on_hyphens=False)
             console.print(Text(textwrap.indent("\n".join(wrapped), "  ")), soft_wrap=True)
+
+
+def _balance_keys() -> Iterator[str]:
+    """The keys of a recipe's balanced dataset, one by one, with those that are no options."""
+    from synfill.config.balance import GENERATOR, PROMPTS, WHAT, BalanceSettings
+    from synfill.config.dataset import appearance
+
+    for name, field in BalanceSettings.model_fields.items():
+        shown = appearance(field)
+        if shown["in_files_only"] or shown["panel"] in (WHAT, PROMPTS, GENERATOR):
+            yield f"{name}: {field.description}"
 
 
 @recipes.command()
@@ -96,8 +101,6 @@ def copy(
         Path | None,
         typer.Argument(help="The new file, or a folder for it.", show_default="./NAME.yaml"),
     ] = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
 ) -> None:
     """Copy a shipped recipe, to be edited. A file that is there already stays as it is.
 
@@ -105,7 +108,6 @@ def copy(
     """
     from synfill.config.shipped import copy_recipe
 
-    set_verbosity(verbose, quiet)
     written, command = copy_recipe(name, path)
     say(f"Wrote {written}. Edit it, then:")
     say(f"  {command}")

@@ -10,12 +10,18 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from synfill.cli.options import command_of
+from synfill.config.balance import GENERATOR, PROMPTS, RESULT, WHAT
+from synfill.config.dataset import FOLDERS, HUB
+
 PANELS = {
     "To begin with": ("demo", "init"),
     "From a dataset to a classifier": ("analyze", "balance", "train", "predict", "push"),
     "Besides": ("recipes", "env"),
 }
 """The commands in the order of the help."""
+OPTION_PANELS = (RESULT, FOLDERS, WHAT, PROMPTS, GENERATOR, HUB)
+"""The parts of a command's help, below those options that have none."""
 
 
 def _plain(params: list[Any]) -> list[Any]:
@@ -34,7 +40,12 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, as the help shows them."""
-        return _plain(super().get_params(ctx))
+        params = _plain(super().get_params(ctx))
+        return sorted(params, key=lambda one: _place(getattr(one, "rich_help_panel", None)))
+
+
+def _place(panel: str | None) -> int:
+    return OPTION_PANELS.index(panel) if panel in OPTION_PANELS else -1
 
 
 class Group(TyperGroup):
@@ -61,13 +72,22 @@ class App(typer.Typer):
     def __init__(self, **options: Any) -> None:
         super().__init__(cls=Group, **options)
 
-    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
-        """Register a command; its help is its docstring, broken only where the terminal ends."""
+    def command(
+        self, name: str | None = None, has_verbosity: bool = True, **options: Any
+    ) -> Callable[[Any], Any]:
+        """Register a command; its help is its docstring, broken only where the terminal ends.
+
+        Args:
+            name: Its name; None for the function's.
+            has_verbosity: Whether it takes -v and -q.
+            options: Of Typer's.
+        """
         register = super().command
 
         def registered(function: Any) -> Any:
             text = inspect.getdoc(function) or ""
             options.setdefault("help", re.sub(r"(?<!\n)\n(?!\n)", " ", text))
-            return register(name, cls=Command, **options)(function)
+            register(name, cls=Command, **options)(command_of(function, has_verbosity))
+            return function
 
         return registered

@@ -11,10 +11,12 @@ import typer
 from rich.cells import cell_len
 from rich.text import Text
 
-from synfill.cli.app import Quiet, Verbose, app, set_verbosity
-from synfill.cli.options import PrivateOption
+from synfill.cli.options import OptionsOf
 from synfill.cli.output import ConsoleReporter, figures_table, say, stdout
+from synfill.config.balance import BalanceSettings
+from synfill.config.dataset import HUB
 from synfill.errors import UsageError
+from synfill.records import JsonObject
 
 if TYPE_CHECKING:
     from synfill.training.request import TrainResult
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 _HUB = "The Hugging Face Hub"
 
 
-@app.command()
 def train(
+    *,
     recipe: Annotated[
         str, typer.Argument(help="A recipe file, or the name of one in synfill recipes list.")
     ],
@@ -62,18 +64,16 @@ def train(
             "--push-to-hub",
             help="Push the model and its metrics to the Hub. Whether that can be done is asked "
             "before the start.",
-            rich_help_panel=_HUB,
+            rich_help_panel=HUB,
         ),
     ] = False,
     repo_id: Annotated[
         str | None,
         typer.Option(
-            help="Where to. Default: USER/RECIPE.", metavar="OWNER/NAME", rich_help_panel=_HUB
+            help="Where to. Default: USER/RECIPE.", metavar="OWNER/NAME", rich_help_panel=HUB
         ),
     ] = None,
-    private: PrivateOption = None,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
+    given: Annotated[JsonObject, OptionsOf(BalanceSettings, ("private",))],
 ) -> None:
     """Train a classifier on real and synthetic images as a recipe says, or compare methods.
 
@@ -85,7 +85,6 @@ def train(
     from synfill.training.request import TrainSettings
     from synfill.training.run import train_recipe
 
-    set_verbosity(verbose, quiet)
     settings = TrainSettings(
         recipe=recipe,
         overrides=tuple(overrides or ()),
@@ -96,7 +95,7 @@ def train(
         overwrite=overwrite,
         push_to_hub=push_to_hub,
         repo_id=repo_id,
-        private=private,
+        **given,
     )
     reporter = ConsoleReporter()
     try:

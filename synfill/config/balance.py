@@ -1,4 +1,4 @@
-"""The settings of a `balance` run: names, defaults and ranges stand here and nowhere else.
+"""The settings of a `balance` run: names, defaults, ranges and descriptions, here and nowhere else.
 
 The command line, a settings file and the Python API all fill this one model.
 """
@@ -6,31 +6,17 @@ The command line, a settings file and the Python API all fill this one model.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypedDict
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import field_validator
 
-from synfill.balancing.checks import text_problems
-from synfill.balancing.target import LARGEST, MAX_SEED, parse_number
 from synfill.config.components import CHECKS, ENGINES
-from synfill.config.problems import across_fields, find_problems
-from synfill.config.recipe import read_recipe
+from synfill.config.dataset import HUB, SEED, SubsetSettings, option
+from synfill.config.numbers import LARGEST, parse_number
 from synfill.config.registry import Chosen, Component
-from synfill.config.shipped import find_recipe
-from synfill.config.training import DataSettings, SyntheticSettings
 from synfill.errors import UsageError
-from synfill.files import read_yaml, read_yaml_document
-from synfill.records import FolderOptions, JsonObject, Shape
 
 OutputFormat = Literal["parquet", "imagefolder"]
 OnBadImage = Literal["error", "skip"]
@@ -39,78 +25,203 @@ MAX_SIDE = 8192
 MAX_BATCH = 4096
 PUSHING = ("push_to_hub", "repo_id", "private", "hub_revision", "create_pr", "commit_message")
 """The settings of the push to the Hub, which is no part of the run's identity."""
+WHAT = "What is balanced"
+PROMPTS = "Prompts"
+GENERATOR = "The generator"
+RESULT = "The result"
 
 
-class BalanceSettings(BaseModel):
-    """Everything that decides what a run makes and where.
+class BalanceSettings(SubsetSettings):
+    """Everything that decides what a run makes and where."""
 
-    Attributes are named as the options of `synfill balance`; its help says what they do.
-    """
+    out: Path | None = option(
+        None,
+        "The output folder. Default: SOURCE-balanced beside a local source, ./NAME-balanced "
+        "otherwise.",
+        panel=RESULT,
+    )
+    split: str | None = option(None, "The split to balance. Default: train, or the only one.")
+    target: str | dict[str, Any] | None = option(
+        None,
+        "uniform (default), uniform:N, median, mean, ratio:R (at least R x the largest), "
+        "imbalance-factor:F, present (with --replace), or a YAML/JSON file {class: count}.",
+        panel=WHAT,
+    )
+    by: str = option(
+        "class",
+        "class (default): balances classes without knowledge of the groups; synthetic "
+        "images have null groups then. class+GROUP[+GROUP]: balances cells.",
+        panel=WHAT,
+    )
+    observed_only: bool = option(False, "Don't fill cells that never occur.", panel=WHAT)
+    cap: int | None = option(
+        None,
+        "Keep at most N real images of a class or cell, chosen at random.",
+        panel=WHAT,
+        metavar="N",
+        ge=1,
+        le=LARGEST,
+    )
+    limit: int | None = option(
+        None,
+        "Make at most N images, always for the emptiest class or cell.",
+        panel=WHAT,
+        metavar="N",
+        ge=1,
+        le=LARGEST,
+    )
+    replace: str | None = option(
+        None,
+        "For studies: this share of every class's real images gives way to synthetic ones.",
+        panel=WHAT,
+        metavar="FRACTION",
+    )
+    replace_class: tuple[str, ...] = option(
+        (),
+        "For studies: only this class's real images give way, wholly or by the share; repeatable.",
+        panel=WHAT,
+        metavar="NAME[=FRACTION]",
+    )
+    prompt: tuple[str, ...] = option(
+        (),
+        "A prompt with {label}, {article}, group columns, {modifier}; several take "
+        "turns. Default: a photo of {article} {label}",
+        panel=PROMPTS,
+    )
+    prompts: Path | dict[str, Any] | None = option(
+        None,
+        "A YAML file with words for classes and groups, prompts per class, a negative "
+        "prompt, modifiers.",
+        panel=PROMPTS,
+        metavar="FILE",
+    )
+    modifiers: tuple[str, ...] = option(
+        (),
+        "default (20 photographic styles and settings), or a list of your own with commas.",
+        panel=PROMPTS,
+    )
+    negative_prompt: str | None = option(None, "What images must not show.", panel=PROMPTS)
+    model: str = option(
+        "sd15",
+        "sd15 (default), sdxl, sdxl-turbo, sd35-medium, sd35-large, sd35-turbo, flux-dev, "
+        "flux-schnell, pixart, sana, demo; any Hub id or folder of a diffusers pipeline.",
+        panel=GENERATOR,
+    )
+    revision: str | None = option(None, "The model's revision.", panel=GENERATOR)
+    lora: str | None = option(None, "A LoRA, as a file, folder or Hub id.", panel=GENERATOR)
+    steps: int | None = option(
+        None, "Denoising steps. Default: the model's.", panel=GENERATOR, ge=1, le=1000
+    )
+    guidance_scale: float | None = option(
+        None,
+        "Guidance scale. Default: the model's.",
+        panel=GENERATOR,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+    )
+    guidance_interval: str | None = option(
+        None,
+        "Guidance only between these shares of the steps, as 0.2,0.8: faster, and more "
+        "varied images. Stable Diffusion and SDXL. Default: in all steps.",
+        panel=GENERATOR,
+        metavar="START,STOP",
+    )
+    size: str | None = option(
+        None,
+        "Pixels at which images are generated, before they take the real ones' "
+        "size. Default: the model's.",
+        panel=GENERATOR,
+        metavar="N|WxH",
+    )
+    scheduler: str | None = option(
+        None, "ddim, dpm++, euler, euler-a, unipc, ... Default: the model's.", panel=GENERATOR
+    )
+    dtype: DataType = option(
+        "auto",
+        "auto (default: bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, float16.",
+        panel=GENERATOR,
+        is_text=True,
+    )
+    device: str = option("auto", "auto (default), cuda, cuda:1, mps, cpu.", panel=GENERATOR)
+    batch_size: int | None = option(
+        None,
+        "Images made at a time: auto (default) or a number.",
+        panel=GENERATOR,
+        metavar="auto|N",
+        is_text=True,
+        ge=1,
+        le=MAX_BATCH,
+    )
+    seed: int = SEED
+    offload: bool = option(
+        False,
+        "Keep on the GPU only the part of the model at work: for small cards.",
+        panel=GENERATOR,
+    )
+    compile: bool = option(
+        False, "Compile the denoiser: minutes at the start, faster after.", panel=GENERATOR
+    )
+    max_tries: int = option(
+        3, "Tries an image before it is given up. Default: 3.", panel=GENERATOR, ge=1, le=100
+    )
+    check: tuple[Annotated[Component, Chosen(CHECKS)], ...] = option(
+        (),
+        "More checks that an image must pass, beside those that are always made: names, or "
+        "mappings of a name and options.",
+        in_files_only=True,
+    )
+    engine: Annotated[Component, Chosen(ENGINES)] = option(
+        "local",
+        "What makes the images, and where. Default: local.",
+        in_files_only=True,
+        validate_default=True,
+    )
+    format: OutputFormat = option(
+        "parquet", "Default: parquet. In an imagefolder class types become text.", panel=RESULT
+    )
+    on_bad_image: OnBadImage = option(
+        "error",
+        "Default: error. With skip images that can't be read are left out and listed.",
+        panel=RESULT,
+    )
+    rename_columns: bool = option(
+        False, "Call the added columns synfill_synthetic, synfill_prompt, ...", panel=RESULT
+    )
+    overwrite: bool = option(
+        False,
+        "Replace an earlier dataset in the output folder; other files there stay.",
+        panel=RESULT,
+    )
+    dry_run: bool = option(
+        False,
+        "Show what would be made, what it takes, and the prompts; write only the plan.",
+        panel=RESULT,
+    )
+    push_to_hub: bool = option(
+        False,
+        "Push the result to the Hub. Whether that can be done is asked before the start.",
+        panel=HUB,
+    )
+    repo_id: str | None = option(
+        None, "Where to. Default: USER/SOURCE-balanced.", panel=HUB, metavar="OWNER/NAME"
+    )
+    private: bool | None = option(
+        None,
+        "Who may see a new repository on the Hub. Default: as its owner's settings say.",
+        panel=HUB,
+        flag="--private/--public",
+    )
+    hub_revision: str | None = option(
+        None, "The branch there, made if it isn't there. Default: main.", panel=HUB
+    )
+    create_pr: bool = option(False, "Open a pull request instead of committing.", panel=HUB)
+    commit_message: str | None = option(None, "The commit's message.", panel=HUB, metavar="TEXT")
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: str = "."
-    out: Path | None = None
-    config: str | None = None
-    split: str | None = None
-    image: str | None = None
-    layout: str | None = None
-    image_root: str | None = None
-    file_column: str | None = None
-    label: str | None = None
-    group: tuple[str, ...] = ()
-    long_tail: float | None = Field(None, ge=1, allow_inf_nan=False)
-    long_tail_type: Shape = "exp"
-    long_tail_max: int | None = Field(None, ge=1, le=LARGEST)
-
-    target: str | dict[str, Any] | None = None
-    by: str = "class"
-    observed_only: bool = False
-    cap: int | None = Field(None, ge=1, le=LARGEST)
-    limit: int | None = Field(None, ge=1, le=LARGEST)
-    replace: str | None = None
-    replace_class: tuple[str, ...] = ()
-
-    prompt: tuple[str, ...] = ()
-    prompts: Path | dict[str, Any] | None = None
-    modifiers: tuple[str, ...] = ()
-    negative_prompt: str | None = None
-
-    model: str = "sd15"
-    revision: str | None = None
-    lora: str | None = None
-    steps: int | None = Field(None, ge=1, le=1000)
-    guidance_scale: float | None = Field(None, ge=0, le=1000, allow_inf_nan=False)
-    guidance_interval: str | None = None
-    size: str | None = None
-    scheduler: str | None = None
-    dtype: DataType = "auto"
-    device: str = "auto"
-    batch_size: int | None = Field(None, ge=1, le=MAX_BATCH)
-    seed: int = Field(0, ge=0, le=MAX_SEED)
-    max_tries: int = Field(3, ge=1, le=100)
-    check: tuple[Annotated[Component, Chosen(CHECKS)], ...] = ()
-    engine: Annotated[Component, Chosen(ENGINES)] = Field("local", validate_default=True)
-    offload: bool = False
-    compile: bool = False
-
-    format: OutputFormat = "parquet"
-    on_bad_image: OnBadImage = "error"
-    rename_columns: bool = False
-    overwrite: bool = False
-    dry_run: bool = False
-
-    push_to_hub: bool = False
-    repo_id: str | None = None
-    private: bool | None = None
-    hub_revision: str | None = None
-    create_pr: bool = False
-    commit_message: str | None = None
-
-    @field_validator("group", "replace_class", "prompt", "modifiers", "check", mode="before")
+    @field_validator("replace_class", "prompt", "modifiers", "check", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str | dict) else value
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | dict | Component) else value
 
     @field_validator("guidance_interval", mode="before")
     @classmethod
@@ -121,11 +232,6 @@ class BalanceSettings(BaseModel):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int | float) else value
-
-    @field_validator("image_root", mode="before")
-    @classmethod
-    def _path_as_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, Path) else value
 
     @field_validator("dtype", mode="before")
     @classmethod
@@ -138,25 +244,12 @@ class BalanceSettings(BaseModel):
     def _auto(cls, value: Any) -> Any:
         return None if value == "auto" else value
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems: list[tuple[tuple[str, ...], str]] = []
-        if self.long_tail is None:
-            if self.long_tail_max is not None:
-                problems.append((("long_tail_max", "long_tail"), "needs long_tail"))
-            if self.long_tail_type == "step":
-                problems.append((("long_tail_type", "long_tail"), "needs long_tail"))
+    def _problems_across(self) -> list[tuple[tuple[str, ...], str]]:
+        problems = super()._problems_across()
         if not self.push_to_hub:
             given = [name for name in PUSHING if getattr(self, name)]
-            problems.extend(((name, "push_to_hub"), "needs push_to_hub") for name in given)
-        if problems:
-            raise across_fields(problems)
-        return self
-
-    @property
-    def folder_options(self) -> FolderOptions:
-        """How a folder of image files is to be read."""
-        return FolderOptions(self.layout, self.image_root, self.file_column)
+            problems += [((name, "push_to_hub"), "needs push_to_hub") for name in given]
+        return problems
 
     @property
     def pixels(self) -> tuple[int, int] | None:
@@ -249,158 +342,3 @@ def _share(text: str, option: str) -> Fraction:
             f"For example {option}0.5",
         )
     return parse_number(text)
-
-
-class BalanceOptions(TypedDict, total=False):
-    """The settings as keyword arguments of `synfill.balance`; see `BalanceSettings`."""
-
-    out: Path | str | None
-    config: str | None
-    split: str | None
-    image: str | None
-    layout: str | None
-    image_root: str | Path | None
-    file_column: str | None
-    label: str | None
-    group: str | tuple[str, ...] | list[str]
-    long_tail: float | None
-    long_tail_type: Shape
-    long_tail_max: int | None
-    target: str | dict[str, Any] | None
-    by: str
-    observed_only: bool
-    cap: int | None
-    limit: int | None
-    replace: str | float | None
-    replace_class: str | tuple[str, ...] | list[str]
-    prompt: str | tuple[str, ...] | list[str]
-    prompts: Path | str | dict[str, Any] | None
-    modifiers: str | tuple[str, ...] | list[str]
-    negative_prompt: str | None
-    model: str
-    revision: str | None
-    lora: str | None
-    steps: int | None
-    guidance_scale: float | None
-    guidance_interval: str | tuple[float, float] | list[float] | None
-    size: str | int | None
-    scheduler: str | None
-    dtype: DataType
-    device: str
-    batch_size: int | Literal["auto"] | None
-    seed: int
-    max_tries: int
-    check: str | dict[str, Any] | Component | list[Any] | tuple[Any, ...]
-    engine: str | dict[str, Any] | Component
-    offload: bool
-    compile: bool
-    format: OutputFormat
-    on_bad_image: OnBadImage
-    rename_columns: bool
-    overwrite: bool
-    dry_run: bool
-    push_to_hub: bool
-    repo_id: str | None
-    private: bool | None
-    hub_revision: str | None
-    create_pr: bool
-    commit_message: str | None
-
-
-def make_settings(
-    values: JsonObject, where: str, lines: Mapping[str, int] | None = None
-) -> BalanceSettings:
-    """Check settings as a whole: every problem is told at once.
-
-    Args:
-        values: The settings by name.
-        where: Where they stand, for the message ("settings.yaml", "the command line").
-        lines: The lines of those that stand in a file.
-
-    Raises:
-        UsageError: A name is unknown (the nearest right one is named) or a value not of its kind.
-    """
-    if problems := balance_problems(values):
-        places = {key: f" (line {line})" for key, line in (lines or {}).items()}
-        told = (
-            f"  {key}{places.get(key.partition('.')[0], '')}: {message}" if key else f"  {message}"
-            for key, message in problems
-        )
-        raise UsageError(
-            f"{where} can't be used:\n" + "\n".join(told),
-            "synfill balance --help lists all options.",
-        )
-    return BalanceSettings.model_validate(values)
-
-
-def balance_problems(values: JsonObject) -> list[tuple[str, str]]:
-    """All that is wrong with settings: a key and a message for each problem."""
-    found = find_problems(BalanceSettings, values)
-    problems = [(".".join(problem.path), problem.message) for problem in found]
-    broken = {problem.path[0] for problem in found if problem.path}
-    rest = {key: value for key, value in values.items() if str(key) not in broken}
-    try:
-        settings = BalanceSettings.model_validate(rest)
-    except ValidationError:
-        return problems  # what is left makes no sense without what is broken
-    told = [(key, message) for key, message in text_problems(settings) if key not in broken]
-    return problems + told
-
-
-def read_settings(name: str) -> JsonObject:
-    """Read a settings file, or the shipped recipe of that name.
-
-    The settings stand at the top, dashes or underscores in their names as on the command line. Of
-    a training recipe they are its `data.synthetic.balance`, with the real images of its `data`.
-
-    Raises:
-        UsageError: There is no such file, it doesn't hold settings, or the recipe is wrong.
-    """
-    path = find_recipe(name)
-    content = read_yaml(path, "a settings file")
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no settings.", "For example:\n  target: uniform\n  seed: 1")
-    if "data" not in content and "stages" not in content:
-        return {str(key).replace("-", "_"): value for key, value in content.items()}
-    settings = settings_of_recipe(read_recipe(name, check_balance=balance_problems).data)
-    if settings is None:
-        raise UsageError(
-            f"{path} is a training recipe that makes no balanced dataset.",
-            "Such a recipe has a section data.synthetic.balance: synfill recipes help "
-            "data.synthetic.balance says what it is.",
-        )
-    return settings
-
-
-def setting_lines(name: str) -> dict[str, int]:
-    """The lines of the settings that stand at the top of a file; see `read_settings`."""
-    found = read_yaml_document(find_recipe(name), "a settings file").lines
-    return {path[0].replace("-", "_"): line for path, line in found.items() if len(path) == 1}
-
-
-def settings_of_recipe(data: DataSettings) -> JsonObject | None:
-    """The settings that make a recipe's balanced dataset; None if the recipe makes none.
-
-    Only what the recipe says is in them: `out` and the rest have their defaults.
-    """
-    if not isinstance(data.synthetic, SyntheticSettings) or data.synthetic.balance is None:
-        return None
-    tail = data.long_tail
-    images = {
-        "source": data.train,
-        "config": data.config,
-        "split": data.split,
-        "image": data.image,
-        "layout": data.layout,
-        "image_root": data.image_root,
-        "file_column": data.file_column,
-        "label": data.label,
-        "group": data.group or None,
-        "long_tail": tail.imbalance_factor if tail else None,
-        "long_tail_type": tail.type if tail else None,
-        "long_tail_max": tail.largest if tail else None,
-        "seed": data.seed,
-        "on_bad_image": data.on_bad_image,
-    }
-    given = {key: value for key, value in images.items() if value is not None}
-    return data.synthetic.balance | given

@@ -10,8 +10,8 @@ from synfill.config.methods import merge_stage
 from synfill.config.problems import Problem, shown
 from synfill.config.registry import Chosen
 from synfill.config.stages import StageSettings
+from synfill.config.yaml import YamlPath, parse_yaml
 from synfill.errors import UsageError
-from synfill.files import YamlPath, parse_yaml
 
 _COMPONENTS = {
     key

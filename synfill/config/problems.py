@@ -81,7 +81,7 @@ class _Found:
     def booleans(self, annotation: Any, value: Any, path: KeyPath) -> None:
         """`true` where a number is wanted, which pydantic takes for 1."""
         if isinstance(value, bool):
-            options = list(_options(annotation))
+            options = list(members(annotation))
             # A model without fields stands for the components of a registry, which checks itself.
             is_open = any(_is_model(option) and not option.model_fields for option in options)
             if not is_open and not any(option is bool or option is Any for option in options):
@@ -230,7 +230,7 @@ def _as_list(annotation: Any, value: Any) -> str:
     if isinstance(value, str) and nearest(value, _choices(annotation)):
         return ""  # one word misspelt is likelier, and is told
     parts = [part.strip() for part in str(value).split(",")]
-    for option in _options(annotation):
+    for option in members(annotation):
         if get_origin(option) in (tuple, list) and all(parts):
             entry = get_args(option)[0]
             if all(_can_be(entry, part) for part in parts):
@@ -240,7 +240,7 @@ def _as_list(annotation: Any, value: Any) -> str:
 
 def _can_be(annotation: Any, text: str) -> bool:
     """Whether a text that a user wrote can stand for such a value."""
-    for option in _options(annotation):
+    for option in members(annotation):
         if option is str or text in _choices(option):
             return True
         if option in (int, float):
@@ -251,7 +251,7 @@ def _can_be(annotation: Any, text: str) -> bool:
 
 
 def _choices(annotation: Any) -> list[str]:
-    options = list(_options(annotation))
+    options = list(members(annotation))
     return [str(v) for option in options if get_origin(option) is Literal for v in get_args(option)]
 
 
@@ -268,7 +268,7 @@ def wanted(annotation: Any) -> str:
         str: "text",
         Path: "a path",
     }
-    for option in _options(annotation):
+    for option in members(annotation):
         if option in names:
             words.append(names[option])
         elif get_origin(option) in (tuple, list):
@@ -278,14 +278,14 @@ def wanted(annotation: Any) -> str:
     return " or ".join(words) or "something else"
 
 
-def _options(annotation: Any) -> Iterator[Any]:
-    """The members of a union, or the annotation itself."""
+def members(annotation: Any) -> Iterator[Any]:
+    """The kinds of value that an annotation allows: the members of a union, or itself."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        yield from _options(get_args(annotation)[0])
+        yield from members(get_args(annotation)[0])
     elif origin in (Union, UnionType):
         for member in get_args(annotation):
-            yield from _options(member)
+            yield from members(member)
     else:
         yield annotation
 
@@ -300,7 +300,7 @@ def _is_container(value: Any) -> bool:
 
 def _descend(annotation: Any, key: str) -> Any:
     """The annotation of what stands under a key; None where there is no such key."""
-    for option in _options(annotation):
+    for option in members(annotation):
         if _is_model(option) and key in option.model_fields:
             return option.model_fields[key].annotation
         if get_origin(option) in (tuple, list) and key.isdigit():
@@ -329,13 +329,13 @@ def _annotation_of(model: type[BaseModel], loc: Sequence[str | int]) -> Any:
 
 def _known_keys(annotation: Any) -> list[str]:
     return [
-        name for option in _options(annotation) if _is_model(option) for name in option.model_fields
+        name for option in members(annotation) if _is_model(option) for name in option.model_fields
     ]
 
 
 def _levels(annotation: Any, path: KeyPath) -> Iterator[tuple[KeyPath, list[str]]]:
     """Every mapping of a schema: its path ("0" for a list's first entry), its keys."""
-    for option in _options(annotation):
+    for option in members(annotation):
         if _is_model(option):
             yield path, list(option.model_fields)
             for name, field in option.model_fields.items():
@@ -349,7 +349,7 @@ def _holds_models(annotation: Any) -> bool:
         # One without fields stands for the components of a registry.
         (_is_model(option) and bool(option.model_fields))
         or any(map(_holds_models, get_args(option)))
-        for option in _options(annotation)
+        for option in members(annotation)
     )
 
 

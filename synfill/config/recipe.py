@@ -16,8 +16,8 @@ from synfill.config.problems import Problem, find_problems
 from synfill.config.shipped import find_recipe
 from synfill.config.stages import EPOCHS_OR_STEPS
 from synfill.config.training import ModelSettings, Recipe
+from synfill.config.yaml import YamlDocument, YamlPath, format_yaml, read_yaml_document
 from synfill.errors import UsageError
-from synfill.files import YamlDocument, YamlPath, format_yaml, read_yaml_document
 from synfill.records import JsonObject
 
 CheckBalance = Callable[[JsonObject], Sequence[tuple[str, str]]]

@@ -166,6 +166,9 @@ class Chosen:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
 
+    def __repr__(self) -> str:
+        return f"one of {self.registry.plural}"
+
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from synfill.config.yaml import read_yaml
 from synfill.errors import UsageError, suggest
-from synfill.files import read_yaml, recipes_folder
+from synfill.files import recipes_folder
 
 Kind = Literal["training", "balance"]
 

@@ -7,10 +7,10 @@ it said nothing of the kind, with a note.
 from pathlib import Path
 from typing import Any
 
+from synfill.config.yaml import parse_yaml
 from synfill.data.source import Origin
 from synfill.data.sources.configs import config_fault
 from synfill.errors import UsageError
-from synfill.files import parse_yaml
 from synfill.names import natural_key, origin_name
 from synfill.reading import read_regular
 from synfill.records import JsonObject

@@ -18,6 +18,8 @@ _OWN_MATTERS = {
     "engine",
     "offload",
     *PUSHING,
+    # No options of the command.
+    "check",
 }
 _MAY_BE_PATHS = {"source", "model", "lora", "target", "prompts"}
 

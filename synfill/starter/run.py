@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,12 @@ from PIL import Image
 from synfill.balancing.deficit import Rules, find_deficit
 from synfill.balancing.prompts import PromptBook, PromptWriter
 from synfill.balancing.target import Target
+from synfill.config.dataset import DatasetSettings
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.provenance import find_provenance
 from synfill.data.source import Source, image_column, open_source
 from synfill.errors import UsageError
 from synfill.files import atomic_write
-from synfill.records import AS_FOUND, FolderOptions
 from synfill.starter.texts import Facts, recipe_name, write_prompts, write_recipe
 
 _LOOKED_AT = 32
@@ -41,42 +40,25 @@ class Started:
     facts: Facts
 
 
-def write_start(
-    source: str,
-    *,
-    out: Path,
-    split: str | None = None,
-    label: str | None = None,
-    group: Sequence[str] = (),
-    config: str | None = None,
-    image: str | None = None,
-    layout: str | None = None,
-    image_root: str | None = None,
-    file_column: str | None = None,
-    overwrite: bool = False,
-) -> Started:
+def write_start(settings: DatasetSettings, out: Path, overwrite: bool = False) -> Started:
     """Write OUT/NAME.yaml and OUT/NAME-prompts.yaml.
 
     Args:
-        source: The dataset.
+        settings: The dataset, and how it is read.
         out: The folder for the files.
-        split: The split to train on; None for train, or the only one.
-        label: The class column; None to find it.
-        group: Group columns.
-        config: The dataset's configuration.
-        image: The image column.
-        layout: What each level of folders names, e.g. "*/split/class".
-        image_root: The folder that a table's file names start from.
-        file_column: The column of a table that names the files.
         overwrite: Whether files that are there may be replaced.
 
     Raises:
         UsageError: The dataset can't be used so, or a file is there already.
         RunError: The dataset can't be read.
     """
-    folder = FolderOptions(layout, image_root, file_column)
-    opened = open_source(source, config=config, image=image, folder=folder)
-    facts = find_facts(opened, source, split, label, tuple(group), config, image, folder)
+    opened = open_source(
+        settings.source,
+        config=settings.config,
+        image=settings.image,
+        folder=settings.folder_options,
+    )
+    facts = find_facts(opened, settings)
     recipe, prompts = out / f"{facts.name}.yaml", out / f"{facts.name}-prompts.yaml"
     for path in (recipe, prompts):
         if path.is_symlink() or (path.exists() and not (overwrite and path.is_file())):
@@ -96,19 +78,11 @@ def write_start(
     return Started(recipe, prompts, facts)
 
 
-def find_facts(
-    opened: Source,
-    location: str,
-    split: str | None,
-    label: str | None,
-    groups: tuple[str, ...],
-    config: str | None,
-    image: str | None,
-    folder: FolderOptions = AS_FOUND,
-) -> Facts:
+def find_facts(opened: Source, settings: DatasetSettings) -> Facts:
     """Look at a dataset: its labels, and the size of some of its images."""
-    split = choose_split(opened, split)
-    label = choose_label(opened, label, groups)
+    groups = settings.group
+    split = choose_split(opened, settings.split)
+    label = choose_label(opened, settings.label, groups)
     if label is None:
         raise UsageError(
             f"The images of {opened.origin.location} have no classes.",
@@ -122,10 +96,7 @@ def find_facts(
     writer = PromptWriter(PromptBook(), groups, table.label.names)
     return Facts(
         name=recipe_name(opened.origin.name),
-        source=location,
-        config=config,
-        image=image,
-        folder=folder,
+        reading=settings,
         splits=opened.splits,
         split=split,
         label=label,
@@ -136,7 +107,7 @@ def find_facts(
         side=_usual_side(opened, split, len(table)),
         unclear=writer.unclear(deficit.cells),
         template=writer.templates[0],
-        model="demo" if opened.origin.name == location == "demo" else "sd15",
+        model="demo" if opened.origin.name == settings.source == "demo" else "sd15",
         has_synthetic=_brings_synthetic(opened),
     )
 

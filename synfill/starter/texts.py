@@ -8,9 +8,8 @@ import shlex
 import unicodedata
 from dataclasses import dataclass
 
-import yaml
-
-from synfill.records import FolderOptions
+from synfill.config.dataset import DatasetSettings
+from synfill.config.yaml import format_yaml
 
 SMALL = 40
 """Pixels up to which a CIFAR ResNet suits."""
@@ -24,10 +23,7 @@ class Facts:
 
     Attributes:
         name: The recipe's name; see `recipe_name`.
-        source: The dataset, as the user named it.
-        config: Its configuration; None where none was named.
-        image: Its image column; None where none was named.
-        folder: How a folder of images is to be read, as the user said.
+        reading: The dataset and how it is read, as the user said.
         splits: Its splits.
         split: The one to train on.
         label: Its class column.
@@ -44,10 +40,7 @@ class Facts:
     """
 
     name: str
-    source: str
-    config: str | None
-    image: str | None
-    folder: FolderOptions
+    reading: DatasetSettings
     splits: tuple[str, ...]
     split: str
     label: str
@@ -95,7 +88,7 @@ def recipe_name(name: str) -> str:
 
 def scalar(text: str) -> str:
     """A text as it stands in YAML: plain where that means the same, else in quotes."""
-    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
+    if _PLAIN.fullmatch(text) and format_yaml([text]) == f"- {text}\n":
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
@@ -108,11 +101,7 @@ def shell(text: str) -> str:
 def dry_run(facts: Facts, prompts: str) -> str:
     """The command that shows what would be made."""
     given = {
-        "--config": facts.config,
-        "--image": facts.image,
-        "--layout": facts.folder.layout,
-        "--image-root": facts.folder.image_root,
-        "--file-column": facts.folder.file_column,
+        **{f"--{key.replace('_', '-')}": value for key, value in _reading(facts).items()},
         "--split": None if facts.split == "train" else facts.split,
         "--label": facts.label,
         "--by": facts.by if facts.groups else None,
@@ -120,7 +109,7 @@ def dry_run(facts: Facts, prompts: str) -> str:
         "--prompts": prompts,
     }
     options = (f"{name} {shell(value)}" for name, value in given.items() if value is not None)
-    return f"synfill balance {shell(facts.source)} {' '.join(options)} --dry-run"
+    return f"synfill balance {shell(facts.reading.source)} {' '.join(options)} --dry-run"
 
 
 def write_prompts(facts: Facts, recipe: str, path: str) -> str:
@@ -176,7 +165,7 @@ def write_recipe(facts: Facts, path: str, prompts: str) -> str:
         prompts: The prompts file's path.
     """
     lines = [
-        f"# Train on {shell(facts.source)}: {_count(facts.images, 'image')} of "
+        f"# Train on {shell(facts.reading.source)}: {_count(facts.images, 'image')} of "
         f"{_count(facts.classes, 'class', 'classes')}.",
         "#",
         f"#   synfill train {shell(path)}",
@@ -190,8 +179,8 @@ def write_recipe(facts: Facts, path: str, prompts: str) -> str:
         "seeds: [0]",
         "",
         "data:",
-        f"  train: {scalar(facts.source)}",
-        *(f"  {key}: {scalar(value)}" for key, value in _reading(facts) if value is not None),
+        f"  train: {scalar(facts.reading.source)}",
+        *(f"  {key}: {scalar(value)}" for key, value in _reading(facts).items()),
         f"  split: {scalar(facts.split)}",
         f"  label: {scalar(facts.label)}",
     ]  # fmt: skip
@@ -201,15 +190,11 @@ def write_recipe(facts: Facts, path: str, prompts: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reading(facts: Facts) -> list[tuple[str, str | None]]:
-    """How the dataset is to be read, where the user said so."""
-    return [
-        ("config", facts.config),
-        ("image", facts.image),
-        ("layout", facts.folder.layout),
-        ("image_root", facts.folder.image_root),
-        ("file_column", facts.folder.file_column),
-    ]
+def _reading(facts: Facts) -> dict[str, str]:
+    """How the dataset is read, where the user said so; by the keys of recipes."""
+    keys = ("config", "image", "layout", "image_root", "file_column")
+    values = {key: getattr(facts.reading, key) for key in keys}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _synthetic(facts: Facts, prompts: str) -> list[str]:

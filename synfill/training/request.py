@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synfill.config.balance import balance_problems
+from synfill.balancing.settings import balance_problems
 from synfill.config.recipe import read_recipe
 from synfill.config.training import Recipe
 from synfill.errors import UsageError

@@ -71,13 +71,14 @@ def test_cells_count_every_combination_and_leave_out_missing_values():
     label = factor("y", ("cat", "dog"), [0, 0, 1, -1, 1])
     group = factor("place", (False, True), [0, 1, 1, 1, -1])
     histogram = count_images(table(label, group))
-    assert dict(histogram.cells) == {
+    assert {one.cell: one.images for one in histogram.cells} == {
         Cell("cat", (("place", "False"),)): 1,
         Cell("cat", (("place", "True"),)): 1,
         Cell("dog", (("place", "False"),)): 0,
         Cell("dog", (("place", "True"),)): 1,
     }
-    assert histogram.smallest_cell == (Cell("dog", (("place", "False"),)), 0)
+    smallest = histogram.smallest_cell
+    assert (smallest.cell, smallest.images) == (Cell("dog", (("place", "False"),)), 0)
     assert histogram.no_cell == 2
     assert histogram.figures.missing_labels == 1
     assert histogram.groups[0].missing == 1

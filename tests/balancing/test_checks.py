@@ -8,7 +8,7 @@ import sys
 import diffusers
 import pytest
 
-from synfill.config.balance import balance_problems, make_settings
+from synfill.balancing.settings import balance_problems, make_settings
 from synfill.config.recipe import read_recipe
 from synfill.errors import UsageError
 from synfill.generation.models.schedulers import SCHEDULERS
@@ -121,7 +121,7 @@ def test_a_recipe_tells_them_with_their_lines(tmp_path):
 
 def test_checking_imports_nothing_heavy():
     code = (
-        "import sys; from synfill.config.balance import balance_problems as check;"
+        "import sys; from synfill.balancing.settings import balance_problems as check;"
         "check({'scheduler': 'ddim', 'target': 'mean', 'size': 512});"
         "print([m for m in ('torch', 'diffusers', 'datasets', 'transformers') if m in sys.modules])"
     )

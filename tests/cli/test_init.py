@@ -6,7 +6,7 @@ import pytest
 import yaml
 from datasets_fixtures import make_imagefolder, make_parquet
 
-from synfill.config.balance import balance_problems
+from synfill.balancing.settings import balance_problems
 from synfill.config.recipe import read_recipe
 from synfill.starter.texts import recipe_name, scalar
 

@@ -1,20 +1,24 @@
+import inspect
 from fractions import Fraction
-from typing import get_type_hints
 
 import pytest
 
-from synfill.config.balance import (
-    BalanceOptions,
-    BalanceSettings,
-    make_settings,
-    read_settings,
-)
+import synfill
+from synfill.balancing.settings import make_settings, read_settings
+from synfill.config.balance import BalanceSettings
 from synfill.errors import UsageError
 
 
-def test_the_keyword_arguments_are_the_settings():
-    # `source` is positional in the Python API.
-    assert set(get_type_hints(BalanceOptions)) | {"source"} == set(BalanceSettings.model_fields)
+def test_each_setting_stands_in_every_list_that_is_made_of_them(cli):
+    fields = BalanceSettings.model_fields
+    assert {*inspect.signature(synfill.balance).parameters} == {*fields, "progress", "reporter"}
+    shown = cli("balance", "--help").out
+    for name, field in fields.items():
+        assert field.description
+        in_files_only = name in ("check", "engine")
+        option = f"--{name.replace('_', '-')} "
+        assert (name == "source" or option in shown) is not in_files_only
+        assert name == "source" or f"\n    {name}: " in inspect.getdoc(synfill.balance) + "\n"
 
 
 def test_all_problems_are_told_at_once():

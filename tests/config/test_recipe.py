@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synfill.config.balance import balance_problems
+from synfill.balancing.settings import balance_problems
 from synfill.config.recipe import read_recipe, recipe_yaml
 from synfill.errors import UsageError
 from synfill.training.network.names import model_problem
@@ -406,7 +406,7 @@ def test_a_recipe_is_checked_without_torch():
     code = (
         "import sys\n"
         "from synfill.config.recipe import read_recipe\n"
-        "from synfill.config.balance import balance_problems\n"
+        "from synfill.balancing.settings import balance_problems\n"
         "from synfill.training.network.names import model_problem\n"
         "read_recipe('demo', ['seeds=[1]', 'model=vit_b_16'], balance_problems, model_problem)\n"
         "heavy = {'torch', 'torchvision', 'timm', 'diffusers', 'datasets', 'sklearn', 'accelerate'"

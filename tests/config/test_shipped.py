@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from synfill.config.balance import balance_problems, make_settings, read_settings
+from synfill.balancing.settings import balance_problems, make_settings, read_settings
 from synfill.config.components import METHODS
 from synfill.config.recipe import read_recipe, recipe_yaml
 from synfill.config.shipped import copy_recipe, find_recipe, list_recipes

@@ -3,7 +3,7 @@ import numpy as np
 from synfill.config.components import METHODS
 from synfill.config.recipe import check_recipe
 from synfill.config.training import StageSettings
-from synfill.files import parse_yaml
+from synfill.config.yaml import parse_yaml
 from synfill.training.budget import budget_in_effect, epoch_steps, own_epochs
 from synfill.training.methods.base import stages_of
 from synfill.training.stage.schedule import learning_rate, total_steps

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from synfill.config.yaml import parse_yaml
 from synfill.errors import RunError, SynfillError, UsageError
-from synfill.files import parse_yaml
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 

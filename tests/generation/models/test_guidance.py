@@ -7,7 +7,7 @@ import pytest
 import torch
 from asking import ask
 
-from synfill.config.balance import make_settings
+from synfill.balancing.settings import make_settings
 from synfill.errors import UsageError
 from synfill.generation.models.guidance import guided_steps
 from synfill.generation.models.resolve import GeneratorSettings, resolve_model

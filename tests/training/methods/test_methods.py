@@ -4,8 +4,8 @@ from synfill.config.components import METHODS
 from synfill.config.methods import OWN, compare_problems, locate_stage, merge_stage
 from synfill.config.recipe import check_recipe
 from synfill.config.registry import describe
+from synfill.config.yaml import parse_yaml
 from synfill.errors import UsageError
-from synfill.files import parse_yaml
 from synfill.training.methods.base import stages_of
 from synfill.training.stage.sgd import Sgd
 

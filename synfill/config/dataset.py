@@ -1,0 +1,189 @@
+"""What may be said of the dataset that a command reads: options that several commands share.
+
+A setting is a field: its name, kind, range, default and description stand there, and the command
+line, the Python API, settings files and their help are made of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from synfill.config.numbers import LARGEST, MAX_SEED
+from synfill.config.problems import across_fields
+from synfill.records import FolderOptions, Shape
+
+FOLDERS = "Folders of image files"
+HUB = "The Hugging Face Hub"
+
+
+def option(
+    default: Any,
+    description: str,
+    *,
+    panel: str | None = None,
+    metavar: str | None = None,
+    flag: str | None = None,
+    is_text: bool = False,
+    in_files_only: bool = False,
+    **bounds: Any,
+) -> Any:
+    """A setting: a pydantic field that knows how it looks on the command line.
+
+    Args:
+        default: Its default.
+        description: What it does, and what happens without it.
+        panel: The part of the help that it stands in.
+        metavar: What stands for its value in the help; None for its type.
+        flag: Its names on the command line, where they aren't its own: "--private/--public".
+        is_text: Whether the command line takes any text, of which the settings make a value.
+        in_files_only: Whether only files and the Python API take it, not the command line.
+        bounds: Of pydantic's Field: ge, le, ...
+    """
+    shown: dict[str, Any] = {"panel": panel, "metavar": metavar, "flag": flag, "is_text": is_text,
+             "in_files_only": in_files_only}  # fmt: skip
+    return Field(default, description=description, json_schema_extra=shown, **bounds)
+
+
+def appearance(field: FieldInfo) -> dict[str, Any]:
+    """How a field looks on the command line: the arguments of `option`, by name."""
+    assert isinstance(field.json_schema_extra, dict)
+    return field.json_schema_extra
+
+
+class Settings(BaseModel):
+    """Settings of a command; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LongTail(Settings):
+    """A long-tailed subset of the real training images.
+
+    Attributes:
+        imbalance_factor: The largest class over the smallest.
+        type: exp or step, as in LDAM-DRW.
+        largest: Images of the largest class; None for images / classes.
+    """
+
+    imbalance_factor: float = Field(ge=1, allow_inf_nan=False)
+    type: Shape = "exp"
+    largest: int | None = Field(None, ge=1, le=LARGEST)
+
+
+SEED = option(0, "Decides every random choice. Default: 0.", ge=0, le=MAX_SEED)
+
+
+class DatasetSettings(Settings):
+    """Which dataset is read, and how."""
+
+    source: str = option(
+        ".",
+        "A folder of images (one subfolder a class, or a table of labels beside them), such a "
+        "table itself (.csv, .tsv, .jsonl, .parquet), a Parquet file or folder, a saved dataset, "
+        "a Hub id (owner/name or owner/name@revision), or demo. A path wins over an id. Default: "
+        "the current folder.",
+    )
+    split: str | None = option(None, "The training split. Default: train, or the only one.")
+    label: str | None = option(None, "The class column. Default: the only one that can be it.")
+    group: tuple[str, ...] = option(
+        (), "A group column (a sensitive or spurious attribute); repeatable."
+    )
+    config: str | None = option(None, "The dataset's configuration, where it has several.")
+    image: str | None = option(None, "The image column, where there are several.")
+    layout: str | None = option(
+        None,
+        "What the folders below SOURCE name, level by level: class, split, * for neither, or "
+        "the name of the one folder that is meant: split/class, '*/class', class/images. Default: "
+        "found out and told.",
+        panel=FOLDERS,
+        metavar="LEVEL/LEVEL/...",
+    )
+    image_root: str | None = option(
+        None,
+        "The folder that the file names in a table of labels start from. Default: the table's own.",
+        panel=FOLDERS,
+        metavar="FOLDER",
+    )
+    file_column: str | None = option(
+        None,
+        "The column of a table of labels that names the image files, with or without folder and "
+        "extension. Default: the one whose values are files that are there.",
+        panel=FOLDERS,
+        metavar="COLUMN",
+    )
+
+    @field_validator("group", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("source", "image_root", mode="before")
+    @classmethod
+    def _path_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else value
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        """How a folder of image files is to be read."""
+        return FolderOptions(self.layout, self.image_root, self.file_column)
+
+
+class SubsetSettings(DatasetSettings):
+    """Which dataset is read, or which long-tailed subset of it."""
+
+    long_tail: float | None = option(
+        None,
+        "Keep only a long-tailed subset of this imbalance factor (LDAM-DRW's formula).",
+        metavar="IF",
+        ge=1,
+        allow_inf_nan=False,
+    )
+    long_tail_type: Shape = option("exp", "Shape of the long tail. Default: exp.")
+    long_tail_max: int | None = option(
+        None, "Images of the long tail's largest class.", metavar="N", ge=1, le=LARGEST
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if problems := self._problems_across():
+            raise across_fields(problems)
+        return self
+
+    def _problems_across(self) -> list[tuple[tuple[str, ...], str]]:
+        """Settings that don't fit each other: the names that play a part, and a message."""
+        if self.long_tail is not None:
+            return []
+        given = {
+            "long_tail_max": self.long_tail_max is not None,
+            "long_tail_type": self.long_tail_type != "exp",
+        }
+        return [((name, "long_tail"), "needs long_tail") for name in given if given[name]]
+
+    @property
+    def tail(self) -> LongTail | None:
+        """The long-tailed subset that is kept; None for all images."""
+        if self.long_tail is None:
+            return None
+        return LongTail(
+            imbalance_factor=self.long_tail, type=self.long_tail_type, largest=self.long_tail_max
+        )
+
+
+class AnalyzeSettings(SubsetSettings):
+    """What `synfill analyze` counts."""
+
+    split: tuple[str, ...] = option(  # type: ignore[assignment]
+        (),
+        "A split; may be given several times, or 'all': they are shown side by side. Default: "
+        "train, or the only one.",
+    )
+    seed: int = SEED
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _several_splits(cls, value: Any) -> Any:
+        return () if value is None else (value,) if isinstance(value, str) else value
