@@ -165,27 +165,23 @@ def with_one_image(columns: tuple[Column, ...], name: str | None) -> tuple[Colum
         UsageError: No column holds images, several do, or the named one doesn't.
     """
     images = [column.name for column in columns if column.kind == "image"]
-    if name is not None:
-        if name not in images:
-            raise UsageError(
-                f"The column '{name}' holds no images.", suggest(name, images, "image columns")
-            )
-        chosen = name
-    elif not images:
+    preferred = [image for image in images if image in _PREFERRED_IMAGES]
+    if name is not None and name not in images:
+        raise UsageError(
+            f"The column '{name}' holds no images.", suggest(name, images, "image columns")
+        )
+    if not images:
         listed = ", ".join(f"{column.name} ({column.kind})" for column in columns)
         raise UsageError(
             f"No column holds images. The columns are: {listed or 'none'}.",
             "Images are a column of the Image type, of files' bytes, or of {bytes, path}.",
         )
-    else:
-        preferred = [image for image in images if image in _PREFERRED_IMAGES]
-        found = preferred if len(preferred) == 1 else images
-        if len(found) > 1:
-            raise UsageError(
-                f"Several columns hold images: {', '.join(images)}.",
-                f"Name the one to use, e.g. --image {images[0]}.",
-            )
-        chosen = found[0]
+    if name is None and len(images) > 1 and len(preferred) != 1:
+        raise UsageError(
+            f"Several columns hold images: {', '.join(images)}.",
+            f"Name the one to use, e.g. --image {images[0]}.",
+        )
+    chosen = name or (preferred if len(preferred) == 1 else images)[0]
     return tuple(
         replace(column, kind="other") if column.name in images and column.name != chosen else column
         for column in columns
@@ -246,19 +242,11 @@ def _fits(feature: Any, stored: pa.DataType) -> bool:
 
 
 def _is_list(stored: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(stored)
-        or pa.types.is_large_list(stored)
-        or pa.types.is_fixed_size_list(stored)
-    )
+    return isinstance(stored, pa.ListType | pa.LargeListType | pa.FixedSizeListType)
 
 
 def _is_binary(stored: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(stored)
-        or pa.types.is_large_binary(stored)
-        or pa.types.is_binary_view(stored)
-    )
+    return stored in (pa.binary(), pa.large_binary(), pa.binary_view())
 
 
 def _is_image_struct(stored: pa.DataType) -> bool:

@@ -112,10 +112,6 @@ class _ParquetSplit:
         self._written_bytes += self._waiting_bytes
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
         if self._written_bytes >= self._file_bytes:
-            self._close_file()
-
-    def _close_file(self) -> None:
-        if self._writer is not None:
             self._writer.close()
             self._writer = None
 
@@ -123,7 +119,8 @@ class _ParquetSplit:
         if self._waiting or not self._files:
             self._waiting = self._waiting or [self._schema.empty_table()]
             self._write_group()
-        self._close_file()
+        if self._writer is not None:
+            self._writer.close()
         size = 0
         for number, path in enumerate(self._files):
             final = f"{self._split}-{number:05d}-of-{len(self._files):05d}.parquet"

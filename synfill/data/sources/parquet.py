@@ -44,7 +44,7 @@ _LARGEST_COLUMN = 2 << 30
 
 
 class ParquetSource:
-    """A Parquet file, or a folder of them (see `synfill.data.source.Source`)."""
+    """A Parquet file or a folder of them (see `synfill.data.source.Source`)."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ def parquet_names(names: Iterable[str]) -> list[str]:
 
 
 class ParquetFiles(SourceKind):
-    """A Parquet file, or a folder of them."""
+    """A Parquet file or a folder of them."""
 
     name: Literal["parquet"] = "parquet"
 
