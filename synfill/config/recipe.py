@@ -12,12 +12,12 @@ from typing import Any
 
 from synfill.config.problems import Problem, find_problems, shown
 from synfill.config.shipped import find_recipe
-from synfill.config.training import EPOCHS_OR_STEPS, ModelSettings, Recipe
+from synfill.config.training import EPOCHS_OR_STEPS, Recipe
 from synfill.errors import UsageError
 from synfill.files import YamlDocument, YamlPath, format_yaml, parse_yaml, read_yaml_document
 from synfill.records import JsonObject
 from synfill.training.methods.builtin import compare_problems, fill_in, merge_stage, name_problem
-from synfill.training.network.names import network_problem
+from synfill.training.network.names import model_problem
 
 CheckBalance = Callable[[JsonObject], Sequence[tuple[str, str]]]
 """Says what is wrong with settings of `synfill balance`: (key, message) for each problem."""
@@ -339,13 +339,11 @@ def _model_problems(model: Any) -> list[Problem]:
     name = settings.get("name")
     if not isinstance(name, str) or not name:
         return []
-    is_pretrained = settings.get("pretrained") is True
-    problem = network_problem(ModelSettings(name=name, pretrained=is_pretrained))
+    problem = model_problem(name, settings.get("pretrained") is True)
     if problem is None:
         return []
-    path = ("model", problem.key) if isinstance(model, dict) else ("model",)
-    hint = problem.hint[:1].lower() + problem.hint[1:].removesuffix(".")
-    return [Problem(path, f"{problem.message}; {hint}")]
+    key, message = problem
+    return [Problem(("model", key) if isinstance(model, dict) else ("model",), message)]
 
 
 def _split_problems(data: JsonObject) -> list[Problem]:

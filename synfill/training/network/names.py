@@ -30,6 +30,17 @@ def network_problem(settings: ModelSettings) -> NetworkProblem | None:
     return NetworkProblem("name", f"there is no network '{settings.name}'", hint)
 
 
+def model_problem(name: str, pretrained: bool) -> tuple[str, str] | None:
+    """What is wrong with a recipe's `model`, for the reader of recipes: the key of `model`, and
+    what is wrong with it and what to do, as the end of a sentence.
+    """
+    problem = network_problem(ModelSettings(name=name, pretrained=pretrained))
+    if problem is None:
+        return None
+    hint = problem.hint[:1].lower() + problem.hint[1:].removesuffix(".")
+    return problem.key, f"{problem.message}; {hint}"
+
+
 def _suggest_network(name: str) -> str:
     kinds = network_kinds()
     for kind in kinds:
