@@ -46,8 +46,9 @@ def results(out):
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(recipe, tmp_path):
-    arguments = [str(recipe), "stages.0.epochs=12", "stages.1.epochs=6", "-q"]
-    subprocess.run([*COMMAND, *arguments, "--out", tmp_path / "whole"], check=True)
+    overrides = ["stages.0.epochs=12", "stages.1.epochs=6"]
+    arguments = [str(recipe), *overrides, "-q"]
+    synfill.train(recipe, overrides=overrides, out=tmp_path / "whole")
     expected = results(tmp_path / "whole")
     out = tmp_path / "killed"
     chance, kills, seen = random.Random(3), 0, set()
@@ -92,12 +93,14 @@ def fill_the_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
 
-def test_a_full_disk_is_said_and_the_same_command_goes_on(recipe, tmp_path):
-    command = [*COMMAND, str(recipe), "--out", str(tmp_path / "out"), "-q"]
-    full = subprocess.run(command, capture_output=True, text=True, preexec_fn=fill_the_disk)
+def test_a_full_disk_is_said_and_the_same_command_goes_on(recipe, tmp_path, cli):
+    arguments = [str(recipe), "--out", str(tmp_path / "out"), "-q"]
+    full = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, preexec_fn=fill_the_disk
+    )
     assert full.returncode == 1 and "The disk is full" in full.stderr, full.stderr
     assert "same command again" in full.stderr and "mistake" not in full.stderr
-    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert cli("train", *arguments).code == 0
 
 
 def test_two_processes_train_like_one(recipe, colours, tmp_path):
@@ -106,7 +109,7 @@ def test_two_processes_train_like_one(recipe, colours, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone",
               "--nproc_per_node", "2", "-m", "synfill", "train"]  # fmt: skip
     arguments = [str(recipe), *overrides, "--device", "cpu"]
-    subprocess.run([*COMMAND, *arguments, "--out", tmp_path / "one"], check=True)
+    synfill.train(recipe, overrides=overrides, device="cpu", out=tmp_path / "one")
     two = subprocess.run(
         [*launch, *arguments, "--out", str(tmp_path / "two")],
         check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
