@@ -250,11 +250,12 @@ def batch_size_of(generator: Generator) -> int:
     if not generator.model.device.startswith("cuda"):
         return expected_batch_size(generator.model)
     with torch.compiler.set_stance("force_eager"):
-        return largest_that_pays(lambda size: measure_rate(generator, ways.PROMPTS[0], "", size))[0]
+        (request,) = ways.requests(1)
+        return largest_that_pays(lambda size: measure_rate(generator, request, size))[0]
 
 
 def make(generator: Generator, batch: int) -> None:
-    generator.make([ways.PROMPTS[0]] * batch, [""] * batch, list(range(batch)))
+    generator.make(ways.requests(batch))
 
 
 def ratio(speeds: dict[str, list[float]], way: str) -> float:

@@ -21,7 +21,6 @@ import ways
 from synfill.generation.pipeline.generator import Generator
 from synfill.generation.pipeline.load import make_ready
 from synfill.generation.pipeline.samples import OutOfMemory
-from synfill.records import Cell, Request
 
 Change = Callable[[Any], object]
 
@@ -151,9 +150,7 @@ def measure_memory(device: str, clock: measuring.Clock) -> Iterator[dict[str, An
                 started = time.perf_counter()
                 try:
                     row["peak_gib"] = measuring.peak_memory(
-                        lambda g=generator, b=batch: g.make(
-                            [Request(seed, Cell("0"), "a photo", "", seed) for seed in range(b)]
-                        ),
+                        lambda g=generator, b=batch: g.make(ways.requests(b)),
                         device,
                     )
                 except OutOfMemory:

@@ -29,6 +29,14 @@ DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 PROMPTS = [f"a photo of a {digit}{where}" for digit in DIGITS for where in ("", ", close-up")]
 
 
+def requests(images: int) -> list[Request]:
+    """A plan of so many images."""
+    return [
+        Request(number, Cell(str(number % 10)), PROMPTS[number % len(PROMPTS)], "", number)
+        for number in range(images)
+    ]
+
+
 class Network:
     """(a) The network alone: its denoiser's calls for all steps, and its decoder's for one batch.
 
@@ -134,15 +142,11 @@ def best_plain_batch(pipe: Any, model: ResolvedModel, limit: float) -> int:
 
 def engine(generator: Generator, batch: int, images: int, form: str) -> None:
     """(d) synfill's engine: a plan to finished shards, checked and encoded."""
-    requests = [
-        Request(number, Cell(str(number % 10)), PROMPTS[number % len(PROMPTS)], "", number)
-        for number in range(images)
-    ]
     profile = profile_of(generator.model, form)
     with tempfile.TemporaryDirectory() as folder:
         store = ShardStore(Path(folder), images, shard_size(batch))
         task = FillTask(
-            requests=requests,
+            requests=requests(images),
             open_maker=lambda: generator,
             store=store,
             profile_of=lambda request: profile,
@@ -158,7 +162,7 @@ def engine(generator: Generator, batch: int, images: int, form: str) -> None:
 
 def encode_seconds(generator: Generator, form: str) -> float:
     """Seconds to encode one image of this model's in one thread."""
-    samples = generator.make([Request(0, Cell("0"), PROMPTS[0], "", 0)])
+    samples = generator.make(requests(1))
     profile = profile_of(generator.model, form)
     times = []
     for _ in range(5):

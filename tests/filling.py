@@ -43,7 +43,7 @@ class Noise:
         if self.stop_after is not None and len(self.batches) == self.stop_after:
             raise KeyboardInterrupt
         self.batches.append(seeds)
-        return [self._sample(seed) for seed in seeds]
+        return lambda: [self._sample(seed) for seed in seeds]
 
     def _sample(self, seed):
         pixels = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -28,8 +28,8 @@ def loaded(request, model):
 def test_batches_in_flight_do_not_disturb_each_other(loaded):
     alone = [loaded.make(ask(PROMPTS, [""] * 3, [seed, 2, 3])) for seed in range(6)]
     begun = [loaded.start(ask(PROMPTS, [""] * 3, [seed, 2, 3])) for seed in range(6)]
-    for batch, expected in zip(begun, alone, strict=True):
-        for one, other in zip(batch, expected, strict=True):
+    for pending, expected in zip(begun, alone, strict=True):
+        for one, other in zip(pending(), expected, strict=True):
             assert np.array_equal(one.pixels, other.pixels) and one.finite
 
 

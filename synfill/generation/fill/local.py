@@ -17,7 +17,7 @@ from synfill.errors import RunError
 from synfill.generation.fill.encode import encode, extension
 from synfill.generation.fill.tally import Tally
 from synfill.generation.fill.task import Engine, FillTask, Maker, Progress
-from synfill.generation.pipeline.samples import OutOfMemory
+from synfill.generation.pipeline.samples import OutOfMemory, Pending
 from synfill.records import Request, Sample, Verdict
 from synfill.runs.shard import Outcome
 
@@ -139,8 +139,8 @@ class _Session:
         position = 0
         while position < len(requests):
             batch = requests[position : position + self._batch_size]
-            samples = self._start(batch)
-            if samples is None:
+            pending = self._start(batch)
+            if pending is None:
                 continue
             position += len(batch)
             shard.batch_sizes.append(self._batch_size)
@@ -148,16 +148,16 @@ class _Session:
             arrival = self.tally.launch(len(batch), batch[-1].cell.label)
             if is_first:
                 # So that the first estimate is one. Later batches are at work while it is told.
-                samples[len(batch) - 1]
+                pending()
                 arrival()
-            shard.open.append((batch, self._judge.submit(self._check, batch, samples, arrival)))
+            shard.open.append((batch, self._judge.submit(self._check, batch, pending, arrival)))
             self._report()
             # The shard before is settled only once the first batch of the next is made: its
             # last images were checked and encoded meanwhile, and the device didn't wait for it.
             if shard is not self._unsettled[0]:
                 self._settle()
 
-    def _start(self, batch: Sequence[Request]) -> Sequence[Sample] | None:
+    def _start(self, batch: Sequence[Request]) -> Pending | None:
         """Begin a batch; None if there was no memory for it and it has to be a smaller one."""
         try:
             return self._maker.start(batch)
@@ -175,18 +175,18 @@ class _Session:
         return None
 
     def _check(
-        self, batch: Sequence[Request], samples: Sequence[Sample], arrival: Callable[[], None]
+        self, batch: Sequence[Request], pending: Pending, arrival: Callable[[], None]
     ) -> Judged:
         """Wait for a batch and judge it; what is accepted goes to the coders."""
-        arrived = [samples[place] for place in range(len(batch))]
+        samples = pending()
         arrival()
-        verdicts = self._task.checks.judge(batch, arrived)
+        verdicts = self._task.checks.judge(batch, samples)
         return [
             (
                 verdict,
                 self._coders.submit(self._encode, request, sample) if verdict.accepted else None,
             )
-            for request, sample, verdict in zip(batch, arrived, verdicts, strict=True)
+            for request, sample, verdict in zip(batch, samples, verdicts, strict=True)
         ]
 
     def _encode(self, request: Request, sample: Sample) -> File:

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from synfill.config.registry import Component
 from synfill.generation.fill.store import ShardStore
+from synfill.generation.pipeline.samples import Pending
 from synfill.quality.judge import Checks
-from synfill.records import ImageProfile, Request, Sample
+from synfill.records import ImageProfile, Request
 
 
 class Maker(Protocol):
@@ -24,8 +25,11 @@ class Maker(Protocol):
             batch_size: The largest number at a time.
         """
 
-    def start(self, requests: Sequence[Request]) -> Sequence[Sample]:
-        """Begin to make one image for each request; taking one waits until it is there.
+    def start(self, requests: Sequence[Request]) -> Pending:
+        """Begin to make one image for each request.
+
+        Returns:
+            What waits for as many images, in order.
 
         Raises:
             OutOfMemory: That is too many at a time.

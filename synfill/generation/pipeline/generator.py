@@ -21,7 +21,7 @@ from synfill.generation.models.guidance import interval_arguments
 from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
 from synfill.generation.pipeline.load import load_pipeline
 from synfill.generation.pipeline.prompt_cache import PromptCache
-from synfill.generation.pipeline.samples import Batch, OutOfMemory, hand_over
+from synfill.generation.pipeline.samples import OutOfMemory, Pending, hand_over
 from synfill.records import ModelInfo, Request, Sample
 
 
@@ -82,9 +82,9 @@ class Generator:
 
     def make(self, requests: Sequence[Request]) -> list[Sample]:
         """Make one image for each request and wait for them; see `start`."""
-        return list(self.start(requests))
+        return self.start(requests)()
 
-    def start(self, requests: Sequence[Request]) -> Sequence[Sample]:
+    def start(self, requests: Sequence[Request]) -> Pending:
         """Begin to make one image for each request.
 
         An image depends on its own prompt, negative prompt and seed, and neither on how many
@@ -95,7 +95,7 @@ class Generator:
             requests: What is wanted; each seed from 0 to 2**63 - 1.
 
         Returns:
-            As many images, in order. A GPU may still be at work on them: taking one waits for it.
+            What waits for as many images, in order: a GPU may still be at work on them.
 
         Raises:
             OutOfMemory: The batch is too large for the device. A smaller one can be tried.
@@ -111,13 +111,21 @@ class Generator:
             elif self._family.splits_negatives:
                 key = bool(request.negative_prompt)
             groups.setdefault(key, []).append(place)
-        made = [self._make_group([requests[i] for i in group]) for group in groups.values()]
-        if len(made) == 1:
-            return made[0]
-        placed = [pair for pairs in map(zip, groups.values(), made) for pair in pairs]
-        return [sample for _, sample in sorted(placed, key=lambda pair: pair[0])]
+        begun = [
+            (group, self._start_group([requests[i] for i in group])) for group in groups.values()
+        ]
 
-    def _make_group(self, requests: list[Request]) -> Batch:
+        def wait() -> list[Sample]:
+            placed = {
+                i: sample
+                for group, pending in begun
+                for i, sample in zip(group, pending(), strict=True)
+            }
+            return [placed[i] for i in range(len(requests))]
+
+        return wait
+
+    def _start_group(self, requests: list[Request]) -> Pending:
         wanted = len(requests)
         if self.model.compile:
             self._static_batch = max(self._static_batch, wanted)
@@ -135,7 +143,7 @@ class Generator:
         free_caches()
         raise OutOfMemory(wanted)
 
-    def _call(self, requests: list[Request], wanted: int) -> Batch:
+    def _call(self, requests: list[Request], wanted: int) -> Pending:
         import torch
 
         model = self.model

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, overload
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from synfill.records import Sample
 
@@ -20,42 +20,12 @@ class OutOfMemory(Exception):
         self.batch = batch
 
 
-class Batch(Sequence[Sample]):
-    """The images of one call. Taking one waits until the device has handed them over.
-
-    Any thread may take from it, so that whoever launched the call can launch the next meanwhile.
-
-    Args:
-        pixels: uint8 tensor in main memory, shape (images, height, width, 3).
-        finite: bool tensor in main memory, shape (images,).
-        flags: As many, from the safety checker.
-        done: The CUDA event after which both tensors are filled; None if they are.
-    """
-
-    def __init__(self, pixels: Any, finite: Any, flags: Sequence[bool], done: Any = None) -> None:
-        self._pixels = pixels
-        self._finite = finite
-        self._flags = flags
-        self._done = done
-
-    def __len__(self) -> int:
-        return len(self._flags)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if self._done is not None:
-            self._done.synchronize()
-        return Sample(
-            self._pixels[index].numpy(), bool(self._finite[index]), bool(self._flags[index])
-        )
+Pending = Callable[[], list[Sample]]
+"""Images that are begun: waits until they are there. Any thread may wait, and more than once, so
+that whoever launched the call can launch the next meanwhile."""
 
 
-def hand_over(images: Any, flags: Sequence[bool]) -> Batch:
+def hand_over(images: Any, flags: Sequence[bool]) -> Pending:
     """Make images uint8 on their device and begin to copy them to main memory.
 
     From a CUDA GPU they are copied beside the computation, into pinned memory; from anywhere else
@@ -71,20 +41,29 @@ def hand_over(images: Any, flags: Sequence[bool]) -> Batch:
     finite = images.isfinite().flatten(1).all(dim=1)
     scaled = (images.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
     scaled = scaled.permute(0, 2, 3, 1).contiguous()
+    copies, arrive = [], None
     if scaled.device.type != "cuda":
-        return Batch(scaled.cpu(), finite.cpu(), flags)
-    computing = torch.cuda.current_stream(scaled.device)
-    copying = torch.cuda.Stream(scaled.device)
-    copying.wait_stream(computing)
-    with torch.cuda.stream(copying):
-        copies = []
-        for tensor in (scaled, finite):
-            copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-            copy.copy_(tensor, non_blocking=True)
-            tensor.record_stream(copying)  # or the next call would be given its memory too soon
-            copies.append(copy)
-        # The threads that wait for it sleep: awake they would take the processor from the one that
-        # launches the next batch.
-        done = torch.cuda.Event(blocking=True)
-        done.record(copying)
-    return Batch(copies[0], copies[1], flags, done)
+        copies = [scaled.cpu(), finite.cpu()]
+    else:
+        copying = torch.cuda.Stream(scaled.device)
+        copying.wait_stream(torch.cuda.current_stream(scaled.device))
+        with torch.cuda.stream(copying):
+            for tensor in (scaled, finite):
+                copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+                copy.copy_(tensor, non_blocking=True)
+                tensor.record_stream(copying)  # or the next call would get its memory too soon
+                copies.append(copy)
+            # The threads that wait for it sleep: awake they would take the processor from the one
+            # that launches the next batch.
+            arrive = torch.cuda.Event(blocking=True)
+            arrive.record(copying)
+
+    def wait() -> list[Sample]:
+        if arrive is not None:
+            arrive.synchronize()
+        return [
+            Sample(pixels.numpy(), bool(is_finite), bool(flag))
+            for pixels, is_finite, flag in zip(*copies, flags, strict=True)
+        ]
+
+    return wait

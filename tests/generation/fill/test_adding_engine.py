@@ -27,7 +27,7 @@ class Backwards(Engine):
             for request in task.to_make(index):
                 verdict = None
                 while verdict is None or not (verdict.accepted or request.attempt == 3):
-                    (sample,) = maker.start([request])
+                    (sample,) = maker.start([request])()
                     (verdict,) = task.checks.judge([request], [sample])
                     profile = task.profile_of(request)
                     image = (encode(sample.pixels, profile), extension(profile))

@@ -122,20 +122,15 @@ class Slow(Noise):
         super().__init__(**options)
         self.free = time.monotonic()
 
-    def start(self, *arguments):
-        made = super().start(*arguments)
-        self.free = max(self.free, time.monotonic()) + self.seconds
-        return Handed(made, self.free)
+    def start(self, requests):
+        made = super().start(requests)
+        ready = self.free = max(self.free, time.monotonic()) + self.seconds
 
+        def wait():
+            time.sleep(max(0, ready - time.monotonic()))
+            return made()
 
-class Handed(list):
-    def __init__(self, made, ready):
-        super().__init__(made)
-        self.ready = ready
-
-    def __getitem__(self, place):
-        time.sleep(max(0, self.ready - time.monotonic()))
-        return super().__getitem__(place)
+        return wait
 
 
 def slow_check(requests, samples):
