@@ -7,7 +7,7 @@ progress, overwriting, pushing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from synfill.balancing.prompts import PromptWriter
 from synfill.balancing.target import Target
@@ -27,10 +27,22 @@ def run_identity(
     labels_digest: str,
     writer: PromptWriter,
     model: ResolvedModel,
+    checks: Sequence[JsonObject] = (),
 ) -> JsonObject:
     """What decides the result, by setting, but for the images: known before one is read.
 
     A change of any of these is another run.
+
+    Args:
+        settings: What was asked for.
+        split: The split that is balanced.
+        label: The class column.
+        target: How full each class or cell is wanted.
+        labels_digest: From `digest_labels`.
+        writer: The prompts' writer.
+        model: The generator.
+        checks: The name, options and model of each check that was chosen, besides those that are
+            always on. Without any, a run is the one that it was before there were such.
     """
     book = writer.book
     return {
@@ -59,6 +71,7 @@ def run_identity(
         "max-tries": settings.max_tries,
         "format": settings.format,
         "rename-columns": settings.rename_columns,
+        **({"checks": list(checks)} if checks else {}),
     }
 
 
