@@ -16,7 +16,7 @@ from synfill.data.remembered import InspectionMemory
 from synfill.errors import RunError
 from synfill.records import ImageProfile, Request
 from synfill.reporter import Reporter
-from synfill.wording import counted
+from synfill.wording import counted, list_lines
 
 BAD_ROWS_SHOWN = 10
 
@@ -90,10 +90,9 @@ def _tell_bad(draft: Draft, bad: Mapping[str, tuple[BadRow, ...]], reporter: Rep
         reporter.warn(f"{what}; synfill/skipped.csv lists {listed}.")
         return
     total = sum(len(draft.rows_to_read(split)) for split in draft.source.splits)
-    shown = "\n".join(f"  {row.where}: {row.reason}" for row in found[:BAD_ROWS_SHOWN])
-    more = f"\n  ... and {len(found) - BAD_ROWS_SHOWN:,} more" * (len(found) > BAD_ROWS_SHOWN)
+    shown = list_lines([f"{row.where}: {row.reason}" for row in found], BAD_ROWS_SHOWN)
     raise RunError(
-        f"{len(found):,} of {counted(total, 'image')} can't be read:\n{shown}{more}",
+        f"{len(found):,} of {counted(total, 'image')} can't be read:\n{shown}",
         "Repair or remove them, or add --on-bad-image skip to leave them out.",
     )
 

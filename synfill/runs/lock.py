@@ -3,7 +3,7 @@
 The lock is a file that the system holds for a process, and lets go when the process ends however
 it ends. It is removed while it is still held, so that a finished folder has none; a process that
 had opened it by then sees that the file it holds isn't the one at the path any more, and begins
-again.
+again. By hand, as `filelock` leaves its file where it was.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from output_fixtures import (
@@ -234,6 +235,8 @@ def test_two_runs_started_at_the_same_moment_a_hundred_times(tmp_path):
             while len(list(tmp_path.glob(f"ready-{number}-*"))) < 2:
                 failed = [p for p in processes if p.poll()]
                 assert not failed, failed[0].stderr.read().decode()
+                # The two wait without a pause, and need the processors.
+                time.sleep(0.001)
             (tmp_path / f"go-{number}").touch()
         for process in processes:
             _, errors = process.communicate(timeout=60)
