@@ -81,7 +81,7 @@ class Registry:
         return (*self._homes, *self._added)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._homes or name in self._added
+        return isinstance(name, str) and (name in self._homes or name in self._added)
 
     def __iter__(self) -> Iterator[type[Component]]:
         return (self[name] for name in self.names)

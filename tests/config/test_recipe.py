@@ -130,6 +130,26 @@ hardware:
         ("seeds: 3", "seeds (line 1): should be a list, not 3; did you mean 'seeds: [3]'?"),
         ("seeds: x", "seeds (line 1): should be a list, not 'x'"),
         ("seeds: []", "seeds (line 1): is empty"),
+        ("stages: [{epochs: 3, sampling: [a]}]", "stages.0.sampling (line 1): should be one of as"),
+        (
+            "stages: [{epochs: 3, mix: {name: mixpu}}]",
+            "stages.0.mix.name (line 1): should be one of none, mixup, cutmix, mixup-or-cutmix, "
+            "domain-mixup, not 'mixpu'; did you mean 'mixup'?",
+        ),
+        (
+            "stages: [{epochs: 3, mix: {name: mixup, alpha: 0}}]",
+            "stages.0.mix.alpha (line 1): should be at least 0.001, not 0",
+        ),
+        (
+            "stages: [{epochs: 3, mix: {alpha: 1}}]",
+            "stages.0.mix.name (line 1): should be one of none",
+        ),
+        (
+            "stages: [{epochs: 3, loss: {name: cross-entropy, alpha: 1}}]",
+            "stages.0.loss.alpha (line 1): unknown key",
+        ),
+        ("stages: [{kind: sdg, epochs: 3}]", "stages.0.kind (line 1): should be sgd, not 'sdg'"),
+        ("stages: [{kind: 3, epochs: 3}]", "stages.0.kind (line 1): should be sgd, not 3"),
         ("hardware: {compile: 3}", "hardware.compile (line 1): should be true or false, not 3"),
         ("model: [a]", "model (line 1): should be a mapping (key: value), not a list"),
         ("model: ''", "model (line 1): is empty"),

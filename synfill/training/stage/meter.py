@@ -1,4 +1,4 @@
-"""What a stage's steps give: losses and hits summed up, progress told, a NaN found.
+"""What a stage's steps give: losses and hits summed up, progress reported, a NaN found.
 
 The device is asked for numbers every few steps only. Knows neither the network nor the images.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 16
 """Steps between two looks at the losses: each look waits for the GPU."""
 
-_TELL_SECONDS = 0.5
+_REPORT_SECONDS = 0.5
 _LONG_WARMUP = 0.1
 """Share of a stage that a warm-up is advised to have where the loss isn't finite."""
 
@@ -81,13 +81,13 @@ class LoopProgress:
 
 
 class Meter:
-    """Sums up a stage's losses and hits, tells how far it is, and stops it at a NaN.
+    """Sums up a stage's losses and hits, says how far it is, and stops it at a NaN.
 
     Args:
         plan: The stage.
         accelerator: Where it runs.
         first_step: The step that this session begins with.
-        on_progress: Told twice a second, on the main process.
+        on_progress: Called twice a second, on the main process.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Meter:
         self._first_step = first_step
         self._on_progress = on_progress
         self._started = time.monotonic()
-        self._told = 0.0
+        self._reported = 0.0
         self._epoch = 0
 
     def begin(self) -> None:
@@ -162,7 +162,7 @@ class Meter:
         self._total += total
         self._right += sum(hits)
         self._seen += sum(images)
-        self._tell(step, total / sum(images), sum(hits) / sum(images))
+        self._report(step, total / sum(images), sum(hits) / sum(images))
 
     def _stop(self, step: int, loss: float) -> None:
         plan, stage = self._plan, self._plan.stage
@@ -178,14 +178,14 @@ class Meter:
             f"With another --out or --overwrite, {' or '.join(ways)}.",
         )
 
-    def _tell(self, step: int, loss: float, accuracy: float) -> None:
+    def _report(self, step: int, loss: float, accuracy: float) -> None:
         now = time.monotonic()
         plan = self._plan
         if not self._accelerator.is_main_process:
             return
-        if now - self._told < _TELL_SECONDS and step < plan.steps:
+        if now - self._reported < _REPORT_SECONDS and step < plan.steps:
             return
-        self._told = now
+        self._reported = now
         per_step = plan.images_per_epoch / plan.steps_per_epoch
         done, total = round(step * per_step), round(plan.steps * per_step)
         # Of this session alone: a resumed one's first steps were made in another.

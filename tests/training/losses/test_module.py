@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from synfill.training.losses.base import Facts, Targets
+from synfill.training.losses.base import Facts, Targets, whole_cells
 from synfill.training.losses.cross_entropy import CrossEntropy
-from synfill.training.losses.module import mixed_hits, mixed_loss
+from synfill.training.losses.module import PerImage, mixed_hits, mixed_loss
 from synfill.training.stage.sgd import Sgd
 
 FACTS = Facts(*(np.ones(4, dtype=np.int64),) * 3)
@@ -44,3 +45,18 @@ def test_a_mixed_image_counts_for_each_label_by_its_share():
     torch.testing.assert_close(
         mixed_hits(logits, own, partners, 0.75), torch.tensor(0.75 * 2 + 0.25 * 2)
     )
+
+
+def test_every_image_has_a_cell():
+    """Those without a group are their class's own."""
+    labels, cells = np.array([0, 0, 1, 1, 2]), np.array([0, -1, 1, 2, -1])
+    found, classes = whole_cells(labels, cells, 3)
+    assert found.tolist() == [0, 3, 1, 2, 5] and classes.tolist() == [0, 1, 1, 0, 1, 2]
+    found, classes = whole_cells(labels, np.full(5, -1), 3)
+    assert found.tolist() == labels.tolist() and classes.tolist() == [0, 1, 2]
+
+
+def test_a_loss_that_gives_one_number_for_the_batch_is_refused():
+    loss = PerImage(lambda logits, targets: logits.sum())
+    with pytest.raises(ValueError, match="one value an image"):
+        mixed_loss(loss, torch.zeros(2, 3), targets([0, 1]), targets([1, 0]), 0.5)

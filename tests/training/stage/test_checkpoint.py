@@ -184,3 +184,30 @@ def test_nothing_in_it_can_run_code(tmp_path):
     (tmp_path / "stage-0-epoch-1" / "optimizer.pt").write_bytes(pickle.dumps(Evil()))
     assert folder.load(warn=told.append) is None
     assert len(told) == 2 and all("Weights only load failed" in text for text in told)
+
+
+def test_a_losss_state_is_kept_beside_the_weights(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.save(checkpoint(0, 2))
+    assert folder.load().loss == {}
+    state = {"temperature": torch.tensor([2.0, 3.0])}
+    folder.save(replace(checkpoint(0, 3), loss=state))
+    assert torch.equal(folder.load().loss["temperature"], state["temperature"])
+    model = torch.nn.Linear(3, 2)
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = replace(folder.load(), weights=own)
+    stages = [StageSettings(epochs=20)]
+    with pytest.raises(ValueError, match="those of another loss"):
+        check_checkpoint(found, model, stages)
+
+    class Loss(torch.nn.Module):
+        def __init__(self, values):
+            super().__init__()
+            self.temperature = torch.nn.Parameter(torch.ones(values))
+
+    check_checkpoint(found, model, stages, lambda stage: Loss(2))
+    with pytest.raises(ValueError, match="loss's state temperature have another shape"):
+        check_checkpoint(found, model, stages, lambda stage: Loss(3))
+    (tmp_path / "stage-0-epoch-3" / "loss.safetensors").unlink()
+    warnings = []
+    assert folder.load(warn=warnings.append).epoch == 2 and "is damaged" in warnings[0]
