@@ -88,11 +88,15 @@ def _balance(out: Path) -> BalanceResult:
 
 
 def _train(out: Path, trained: Path) -> TrainResult:
-    from synfill.training.request import TrainSettings
+    from synfill.config.train import TrainSettings
     from synfill.training.run import run_train
 
     training = TrainSettings(
-        RECIPE, (f"data.synthetic={out}",), seeds=(0,), out=trained, compare=METHODS
+        recipe=RECIPE,
+        overrides=(f"data.synthetic={out}",),
+        seeds=(0,),
+        out=trained,
+        compare=METHODS,
     )
     reporter = ConsoleReporter()
     try:

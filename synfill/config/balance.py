@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator
 
 from synfill.config.components import CHECKS, ENGINES
-from synfill.config.dataset import HUB, SEED, SubsetSettings, option
+from synfill.config.dataset import SEED, SubsetSettings
 from synfill.config.numbers import LARGEST, parse_number
 from synfill.config.registry import Chosen, Component
+from synfill.config.settings import HUB, option
 from synfill.errors import UsageError
 
 OutputFormat = Literal["parquet", "imagefolder"]

@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synfill.balancing.run import run_balance
-from synfill.balancing.settings import balance_problems, make_settings, settings_of_recipe
-from synfill.config.arguments import checks_names
+from synfill.balancing.settings import balance_problems, settings_of_recipe
+from synfill.balancing.settings import make_settings as make_balance_settings
+from synfill.config.arguments import make_settings, takes_settings
 from synfill.config.balance import BalanceSettings
 from synfill.config.recipe import read_recipe, recipe_yaml
+from synfill.config.train import TrainSettings
 from synfill.config.training import DataSettings, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
@@ -40,28 +42,20 @@ from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.lengths import Lengths, find_lengths
 from synfill.training.methods.builtin import OWN, place_of, stages_of
 from synfill.training.push import prepare_push, push_model
-from synfill.training.request import TrainResult, TrainSettings
+from synfill.training.request import TrainResult
 from synfill.training.trackers import check_trackers
 
 if TYPE_CHECKING:
     from synfill.training.images.gather import TrainingData, TrainLabels
 
 
-@checks_names
+@takes_settings(TrainSettings)
 def train(
     recipe: str | Path,
     *,
-    overrides: Sequence[str] = (),
-    seeds: Sequence[int] | None = None,
-    out: str | Path | None = None,
-    device: str = "auto",
-    compare: Sequence[str] = (),
-    overwrite: bool = False,
-    push_to_hub: bool = False,
-    repo_id: str | None = None,
-    private: bool | None = None,
     progress: bool = True,
     reporter: Reporter | None = None,
+    **options: Any,
 ) -> TrainResult:
     """Train as a recipe says, or compare methods on its data.
 
@@ -69,15 +63,7 @@ def train(
 
     Args:
         recipe: A recipe file, or the name of a shipped one ("demo").
-        overrides: `key=value` for the recipe's keys, e.g. "stages.0.epochs=10".
-        seeds: Instead of the recipe's.
-        out: The output folder; runs/NAME by default.
-        device: "auto", "cuda", "cuda:1", "mps", "cpu".
-        compare: Names of methods, e.g. ("ce", "synaug-mixup-retrain").
-        overwrite: Whether results of other settings in the output folder may be replaced.
-        push_to_hub: Push the model (of the first seed) and its metrics to the Hub.
-        repo_id: Where to.
-        private: Whether a new repository is private.
+        **options
         progress: Show progress in a notebook or terminal.
         reporter: Where messages and progress go instead; the logger `synfill` by default.
 
@@ -86,18 +72,8 @@ def train(
         RunError: The run failed; finished epochs are kept.
         Interrupted: It was stopped with Ctrl-C; finished epochs are kept.
     """
-    settings = TrainSettings(
-        recipe=str(recipe),
-        overrides=tuple(overrides),
-        seeds=tuple(seeds) if seeds is not None else None,
-        out=Path(out) if out is not None else None,
-        device=device,
-        compare=tuple(compare),
-        overwrite=overwrite,
-        push_to_hub=push_to_hub,
-        repo_id=repo_id,
-        private=private,
-    )
+    hint = "help(synfill.train) lists all arguments."
+    settings = make_settings(TrainSettings, {"recipe": recipe, **options}, "The call", hint)
     with reporting(reporter, progress) as told:
         return run_train(settings, told)
 
@@ -435,7 +411,9 @@ def balance_settings(data: DataSettings, out: Path, device: str) -> BalanceSetti
         UsageError: A setting is wrong.
     """
     values = settings_of_recipe(data) or {}
-    return make_settings({"device": device} | values | {"out": out}, "data.synthetic.balance")
+    return make_balance_settings(
+        {"device": device} | values | {"out": out}, "data.synthetic.balance"
+    )
 
 
 def _brief(result: Result) -> str:
