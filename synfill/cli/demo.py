@@ -80,11 +80,8 @@ def _balance(out: Path) -> BalanceResult:
     from synfill.balancing.settings import make_settings
 
     settings = make_settings({"source": "demo", "out": out, **BALANCE}, "The demo")
-    reporter = ConsoleReporter()
-    try:
+    with ConsoleReporter() as reporter:
         return run_balance(settings, reporter)
-    finally:
-        reporter.close()
 
 
 def _train(out: Path, trained: Path) -> TrainResult:
@@ -98,11 +95,8 @@ def _train(out: Path, trained: Path) -> TrainResult:
         out=trained,
         compare=METHODS,
     )
-    reporter = ConsoleReporter()
-    try:
+    with ConsoleReporter() as reporter:
         return run_train(training, reporter)
-    finally:
-        reporter.close()
 
 
 def _grid(histogram: Histogram) -> Table:

@@ -37,11 +37,8 @@ def train(*, given: Annotated[JsonObject, OptionsOf(TrainSettings)]) -> None:
 
     hint = "synfill train --help lists all options."
     settings = make_settings(TrainSettings, given, "The command line", hint)
-    reporter = ConsoleReporter()
-    try:
+    with ConsoleReporter() as reporter:
         result = run_train(settings, reporter)
-    finally:
-        reporter.close()
     # Of several processes one speaks.
     if int(os.environ.get("RANK", "0")) == 0:
         show(result)

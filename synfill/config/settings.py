@@ -63,3 +63,11 @@ class Settings(BaseModel):
     """Settings of a command; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+PRIVATE = option(
+    None,
+    "Who may see a new repository on the Hub. Default: as its owner's settings say.",
+    panel=HUB,
+    flag="--private/--public",
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import field_validator
 
-from synfill.config.settings import HUB, Settings, option
+from synfill.config.settings import HUB, PRIVATE, Settings, option
 
 
 class TrainSettings(Settings):
@@ -48,12 +48,7 @@ class TrainSettings(Settings):
     repo_id: str | None = option(
         None, "Where to. Default: USER/RECIPE.", panel=HUB, metavar="OWNER/NAME"
     )
-    private: bool | None = option(
-        None,
-        "Who may see a new repository on the Hub. Default: as its owner's settings say.",
-        panel=HUB,
-        flag="--private/--public",
-    )
+    private: bool | None = PRIVATE
 
     @field_validator("recipe", mode="before")
     @classmethod
