@@ -21,7 +21,7 @@ def main() -> None:
         # It came between two lines of this function; there is no second one.
         code = STOPPING.exit_code
         STOPPING.ending(code)
-        STOPPING.tell()
+        STOPPING.say_stopped()
     sys.exit(code)
 
 

@@ -328,7 +328,7 @@ class PromptWriter:
 
         Args:
             cell: What the image is to show.
-            turn: The how-manieth image of this cell it is, from 0: templates take turns, and
+            turn: The image's number among those of the cell, from 0: templates take turns, and
                 after each round of them the modifiers do.
         """
         templates = self._templates[cell.label]

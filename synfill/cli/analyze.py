@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +16,7 @@ from synfill.cli.output import (
     Row,
     counts_table,
     figures_table,
+    print_json,
     stdout,
 )
 from synfill.cli.words import meaning
@@ -52,9 +51,7 @@ def analyze(
         _check_plot(plot)
     analysis = count_dataset(make_analysis_settings(given, "The command line"))
     if as_json:
-        # Escaped, it is the same JSON in every encoding.
-        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        print(json.dumps(analysis.to_json(), indent=2, ensure_ascii=not utf8))
+        print_json(analysis.to_json())
     else:
         show(analysis)
     if plot is not None:

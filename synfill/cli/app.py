@@ -83,15 +83,15 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Also what libraries print, and tracebacks: with a password in HF_ENDPOINT, say.
     with masked_streams():
-        _run()
+        _call_and_explain()
 
 
-def _run() -> None:
+def _call_and_explain() -> None:
     try:
         STOPPING.running()
-        _run_command()
+        _call_and_flush()
     except KeyboardInterrupt:
-        STOPPING.tell()
+        STOPPING.say_stopped()
         sys.exit(STOPPING.exit_code)
     except Exception as error:
         message, hint, code = _explain(error)
@@ -100,12 +100,12 @@ def _run() -> None:
             traceback.print_exception(error)
         if STOPPING.is_asked and not isinstance(error, SynfillError):
             # What an interrupted import or a closed terminal raised, and not what the user did.
-            STOPPING.tell()
+            STOPPING.say_stopped()
         else:
             # Wrong use is wrong in all processes of a launcher; a run that failed may be one's own.
             if _is_first_here() or not isinstance(error, UsageError):
                 show_error(message, hint)
-            STOPPING.told()
+            STOPPING.note_that_it_was_said()
         sys.exit(STOPPING.exit_code if STOPPING.is_asked else code)
 
 
@@ -138,7 +138,7 @@ class _Lenient(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _run_command() -> None:
+def _call_and_flush() -> None:
     """Run the command, and bring what it printed to where it goes.
 
     Raises:
@@ -146,7 +146,7 @@ def _run_command() -> None:
         OSError: What it printed couldn't be written.
     """
     try:
-        _run_app()
+        _call_app()
     except SystemExit as end:
         if end.code == CTRL_C:
             # Typer makes this of a KeyboardInterrupt.
@@ -172,8 +172,8 @@ def _drop_stdout() -> None:
         os.close(nowhere)
 
 
-def _run_app() -> None:
-    """Run the command; of several processes the first one alone tells of options that are wrong."""
+def _call_app() -> None:
+    """Run the command; of several processes only the first says which options are wrong."""
     if _is_first_here():
         app()
         return

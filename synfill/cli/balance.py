@@ -41,11 +41,8 @@ def balance(
         values, where = read_settings(settings) | given, f"{settings} with the command line"
         of_file = {key: n for key, n in setting_lines(settings).items() if key not in given}
     checked = make_settings(values, where, of_file)
-    reporter = ConsoleReporter()
-    try:
+    with ConsoleReporter() as reporter:
         result = run_balance(checked, reporter)
-    finally:
-        reporter.close()
     show(result)
 
 

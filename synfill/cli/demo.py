@@ -80,25 +80,23 @@ def _balance(out: Path) -> BalanceResult:
     from synfill.balancing.settings import make_settings
 
     settings = make_settings({"source": "demo", "out": out, **BALANCE}, "The demo")
-    reporter = ConsoleReporter()
-    try:
+    with ConsoleReporter() as reporter:
         return run_balance(settings, reporter)
-    finally:
-        reporter.close()
 
 
 def _train(out: Path, trained: Path) -> TrainResult:
-    from synfill.training.request import TrainSettings
+    from synfill.config.train import TrainSettings
     from synfill.training.run import train_recipe
 
     training = TrainSettings(
-        RECIPE, (f"data.synthetic={out}",), seeds=(0,), out=trained, compare=METHODS
+        recipe=RECIPE,
+        overrides=(f"data.synthetic={out}",),
+        seeds=(0,),
+        out=trained,
+        compare=METHODS,
     )
-    reporter = ConsoleReporter()
-    try:
+    with ConsoleReporter() as reporter:
         return train_recipe(training, reporter)
-    finally:
-        reporter.close()
 
 
 def _grid(histogram: Histogram) -> Table:

@@ -37,10 +37,10 @@ def init(
     hint = "synfill init --help lists all options."
     settings = make_settings(DatasetSettings, given, "The command line", hint)
     started = write_start(settings, out, overwrite)
-    _tell(started)
+    _show(started)
 
 
-def _tell(started: Started) -> None:
+def _show(started: Started) -> None:
     from synfill.starter.texts import dry_run, shell
 
     facts, reporter = started.facts, ConsoleReporter()

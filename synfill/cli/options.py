@@ -14,8 +14,8 @@ import typer
 from pydantic.fields import FieldInfo
 
 from synfill.cli.output import set_verbosity
-from synfill.config.dataset import Settings, appearance
 from synfill.config.problems import members
+from synfill.config.settings import Settings, appearance
 
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and warnings.")]
@@ -55,7 +55,10 @@ def command_of(function: Callable[..., None], has_verbosity: bool = True) -> Cal
             continue
         options = [
             inspect.Parameter(
-                key, parameter.KEYWORD_ONLY, default=None, annotation=annotated_option(field, key)
+                key,
+                parameter.KEYWORD_ONLY,
+                default=_default(field),
+                annotation=annotated_option(field, key),
             )
             for key, field in mark.fields().items()
         ]
@@ -86,12 +89,13 @@ def command_of(function: Callable[..., None], has_verbosity: bool = True) -> Cal
 
 
 def annotated_option(field: FieldInfo, name: str) -> Any:
-    """A field of settings as the type of a command's parameter; None where it isn't given."""
+    """A field of settings as the type of a command's parameter."""
     shown = appearance(field)
     kind = _kind(field.annotation, shown["is_text"])
     help_text = field.description
-    if name == "source":
-        return Annotated[kind | None, typer.Argument(help=help_text, show_default=False)]
+    if shown["is_argument"]:
+        argument = typer.Argument(help=help_text, metavar=shown["metavar"], show_default=False)
+        return Annotated[kind if field.is_required() else kind | None, argument]
     flags = [shown["flag"] or f"--{name.replace('_', '-')}"] if kind is bool else []
     return Annotated[
         kind | None,
@@ -100,9 +104,16 @@ def annotated_option(field: FieldInfo, name: str) -> Any:
             help=help_text,
             metavar=shown["metavar"],
             rich_help_panel=shown["panel"],
-            show_default=False,
+            show_default=shown["shows_default"],
         ),
     ]
+
+
+def _default(field: FieldInfo) -> Any:
+    """What stands for an option that isn't given: None, where the settings have the default."""
+    if field.is_required():
+        return inspect.Parameter.empty
+    return field.default if appearance(field)["shows_default"] else None
 
 
 def _kind(annotation: Any, is_text: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -9,7 +10,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -122,6 +123,12 @@ def _breaks(text: str, width: int) -> list[int]:
             column = 0
         column += cell_len(word)
     return starts
+
+
+def print_json(content: object) -> None:
+    """Print one JSON value; escaped, it is the same JSON in every encoding."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(content, indent=2, ensure_ascii=not utf8))
 
 
 def say_command(line: str) -> None:
@@ -290,6 +297,12 @@ class ConsoleReporter:
             self._task = self._progress.add_task(stage, total=total, **shown)
             self._stage = stage
         self._progress.update(self._task, completed=done, total=total, **shown)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the live line."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from synfill.cli.output import (
     VERBOSITY,
     ConsoleReporter,
     figures_table,
+    print_json,
     stderr,
     stdout,
 )
@@ -171,7 +170,7 @@ def _predict_files(
                 write((str(file), *_best(row, classifier.classes)))
     if as_json:
         count = top or len(classifier.classes)
-        _print_json([_to_json(file, row, classifier.classes, count) for file, row in shown])
+        print_json([_to_json(file, row, classifier.classes, count) for file, row in shown])
     elif shown and output is None:
         # In a pipe one line an image, whatever its name: others read it line by line.
         stdout(piped_width=_UNBROKEN).print(_table(shown, classifier.classes, top or _TOP))
@@ -207,7 +206,7 @@ def _predict_dataset(
     for note in _notes(scoring):
         reporter.note(note)
     if as_json:
-        _print_json(score.to_json())
+        print_json(score.to_json())
     else:
         _show_score(score)
     _note_written(reporter, output, score.images)
@@ -281,12 +280,6 @@ def _show_score(score: Score) -> None:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _print_json(content: object) -> None:
-    # Escaped, it is the same JSON in every encoding.
-    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(content, indent=2, ensure_ascii=not utf8))
 
 
 def _best(row: NDArray[np.float32], classes: tuple[str, ...]) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from synfill.cli.options import command_of
 from synfill.config.balance import GENERATOR, PROMPTS, RESULT, WHAT
-from synfill.config.dataset import FOLDERS, HUB
+from synfill.config.dataset import FOLDERS
+from synfill.config.settings import HUB
 
 PANELS = {
     "To begin with": ("demo", "init"),

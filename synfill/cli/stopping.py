@@ -39,14 +39,14 @@ class Stopping:
 
     While modules are imported: one line, and the end. While a command runs: KeyboardInterrupt,
     once, so that the command says what is kept; a second signal ends the process at once. When
-    the work is done or the message told: the end, with the code that is settled by then.
+    the work is done or the message said: the end, with the code that is settled by then.
     """
 
     def __init__(self) -> None:
         self._phase: Literal["starting", "running", "ending"] = "starting"
         self._signal: int | None = None
         self._code = 0
-        self._told = False
+        self._was_said = False
         self._process = 0
 
     def install(self) -> None:
@@ -81,15 +81,15 @@ class Stopping:
         """The exit code of a command that a signal has interrupted."""
         return 128 + (self._signal or signal.SIGINT)
 
-    def told(self) -> None:
-        """The user has been told that the command was stopped."""
-        self._told = True
+    def note_that_it_was_said(self) -> None:
+        """The user knows that the command was stopped: another message said so."""
+        self._was_said = True
 
-    def tell(self) -> None:
-        """Tell it in one line, where it hasn't been told."""
-        if not self.is_asked or self._told:
+    def say_stopped(self) -> None:
+        """Say in one line that the command was stopped, where nothing has said so."""
+        if not self.is_asked or self._was_said:
             return
-        self._told = True
+        self._was_said = True
         _write(f"{_STOPPED}\n")
 
     def _take(self, number: int, frame: FrameType | None) -> None:
@@ -115,7 +115,7 @@ class Stopping:
         if os.isatty(2):
             # A progress bar may have hidden it.
             _write(f"{_SHOW_CURSOR}\n")
-        self.tell()
+        self.say_stopped()
         os._exit(code)
 
 

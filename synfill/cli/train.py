@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.cells import cell_len
 from rich.text import Text
 
 from synfill.cli.options import OptionsOf
 from synfill.cli.output import ConsoleReporter, figures_table, say, stdout
-from synfill.config.balance import BalanceSettings
-from synfill.config.dataset import HUB
-from synfill.errors import UsageError
+from synfill.config.arguments import make_settings
+from synfill.config.train import TrainSettings
 from synfill.records import JsonObject
 
 if TYPE_CHECKING:
@@ -24,57 +21,7 @@ if TYPE_CHECKING:
 _HUB = "The Hugging Face Hub"
 
 
-def train(
-    *,
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or the name of one in synfill recipes list.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE",
-            help="Other values for the recipe's keys, e.g. stages.0.epochs=10 model=resnet56.",
-            show_default=False,
-        ),
-    ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(
-            help="Run these methods side by side instead of the recipe's own stages: ce, mixup, "
-            "oversample, undersample, synaug, synaug-mixup, synaug-mixup-retrain, "
-            "synaug-mixup-retrain-real, or those that the recipe defines.",
-            metavar="METHOD,METHOD,...",
-        ),
-    ] = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            help="A training run for each. Default: the recipe's.", metavar="SEED,SEED,..."
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The output folder. Default: runs/NAME.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps, cpu.")] = "auto",
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace results of other settings in the output folder."),
-    ] = False,
-    push_to_hub: Annotated[
-        bool,
-        typer.Option(
-            "--push-to-hub",
-            help="Push the model and its metrics to the Hub. Whether that can be done is asked "
-            "before the start.",
-            rich_help_panel=HUB,
-        ),
-    ] = False,
-    repo_id: Annotated[
-        str | None,
-        typer.Option(
-            help="Where to. Default: USER/RECIPE.", metavar="OWNER/NAME", rich_help_panel=HUB
-        ),
-    ] = None,
-    given: Annotated[JsonObject, OptionsOf(BalanceSettings, ("private",))],
-) -> None:
+def train(*, given: Annotated[JsonObject, OptionsOf(TrainSettings)]) -> None:
     """Train a classifier on real and synthetic images as a recipe says, or compare methods.
 
     A run that was stopped goes on with the same command. On several GPUs:
@@ -82,38 +29,15 @@ def train(
 
     Example: [bold]synfill train demo --compare ce,synaug-mixup-retrain --seeds 0,1,2[/bold]
     """
-    from synfill.training.request import TrainSettings
     from synfill.training.run import train_recipe
 
-    settings = TrainSettings(
-        recipe=recipe,
-        overrides=tuple(overrides or ()),
-        seeds=_parse_seeds(seeds) if seeds is not None else None,
-        out=out,
-        device=device,
-        compare=tuple(part.strip() for part in compare.split(",")) if compare is not None else (),
-        overwrite=overwrite,
-        push_to_hub=push_to_hub,
-        repo_id=repo_id,
-        **given,
-    )
-    reporter = ConsoleReporter()
-    try:
+    hint = "synfill train --help lists all options."
+    settings = make_settings(TrainSettings, given, "The command line", hint)
+    with ConsoleReporter() as reporter:
         result = train_recipe(settings, reporter)
-    finally:
-        reporter.close()
     # Of several processes one speaks.
     if int(os.environ.get("RANK", "0")) == 0:
         show(result)
-
-
-def _parse_seeds(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"--seeds takes whole numbers with commas, not '{text}'.", "For example --seeds 0,1,2"
-        ) from None
 
 
 def show(result: TrainResult) -> None:

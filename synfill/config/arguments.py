@@ -10,8 +10,8 @@ from typing import ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
-from synfill.config.dataset import Settings
 from synfill.config.problems import find_problems
+from synfill.config.settings import Settings
 from synfill.errors import UsageError, suggest
 from synfill.records import JsonObject
 

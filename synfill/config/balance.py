@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator
 
 from synfill.config.components import CHECKS, ENGINES
-from synfill.config.dataset import HUB, SEED, SubsetSettings, option
+from synfill.config.dataset import SEED, SubsetSettings
 from synfill.config.numbers import LARGEST, parse_number
 from synfill.config.registry import Chosen, Component
+from synfill.config.settings import HUB, PRIVATE, option
 from synfill.errors import UsageError
 
 OutputFormat = Literal["parquet", "imagefolder"]
@@ -206,12 +207,7 @@ class BalanceSettings(SubsetSettings):
     repo_id: str | None = option(
         None, "Where to. Default: USER/SOURCE-balanced.", panel=HUB, metavar="OWNER/NAME"
     )
-    private: bool | None = option(
-        None,
-        "Who may see a new repository on the Hub. Default: as its owner's settings say.",
-        panel=HUB,
-        flag="--private/--public",
-    )
+    private: bool | None = PRIVATE
     hub_revision: str | None = option(
         None, "The branch there, made if it isn't there. Default: main.", panel=HUB
     )

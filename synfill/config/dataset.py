@@ -1,63 +1,18 @@
-"""What may be said of the dataset that a command reads: options that several commands share.
-
-A setting is a field: its name, kind, range, default and description stand there, and the command
-line, the Python API, settings files and their help are made of it.
-"""
+"""What may be said of the dataset that a command reads: options that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, field_validator, model_validator
 
 from synfill.config.numbers import LARGEST, MAX_SEED
 from synfill.config.problems import across_fields
+from synfill.config.settings import Settings, option
 from synfill.records import FolderOptions, Shape
 
 FOLDERS = "Folders of image files"
-HUB = "The Hugging Face Hub"
-
-
-def option(
-    default: Any,
-    description: str,
-    *,
-    panel: str | None = None,
-    metavar: str | None = None,
-    flag: str | None = None,
-    is_text: bool = False,
-    in_files_only: bool = False,
-    **bounds: Any,
-) -> Any:
-    """A setting: a pydantic field that knows how it looks on the command line.
-
-    Args:
-        default: Its default.
-        description: What it does, and what happens without it.
-        panel: The part of the help that it stands in.
-        metavar: What stands for its value in the help; None for its type.
-        flag: Its names on the command line, where they aren't its own: "--private/--public".
-        is_text: Whether the command line takes any text, of which the settings make a value.
-        in_files_only: Whether only files and the Python API take it, not the command line.
-        bounds: Of pydantic's Field: ge, le, ...
-    """
-    shown: dict[str, Any] = {"panel": panel, "metavar": metavar, "flag": flag, "is_text": is_text,
-             "in_files_only": in_files_only}  # fmt: skip
-    return Field(default, description=description, json_schema_extra=shown, **bounds)
-
-
-def appearance(field: FieldInfo) -> dict[str, Any]:
-    """How a field looks on the command line: the arguments of `option`, by name."""
-    assert isinstance(field.json_schema_extra, dict)
-    return field.json_schema_extra
-
-
-class Settings(BaseModel):
-    """Settings of a command; unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LongTail(Settings):
@@ -86,6 +41,7 @@ class DatasetSettings(Settings):
         "table itself (.csv, .tsv, .jsonl, .parquet), a Parquet file or folder, a saved dataset, "
         "a Hub id (owner/name or owner/name@revision), or demo. A path wins over an id. Default: "
         "the current folder.",
+        is_argument=True,
     )
     split: str | None = option(None, "The training split. Default: train, or the only one.")
     label: str | None = option(None, "The class column. Default: the only one that can be it.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from synfill.config.dataset import DatasetSettings
 from synfill.config.yaml import format_yaml
+from synfill.wording import counted
 
 SMALL = 40
 """Pixels up to which a CIFAR ResNet suits."""
@@ -165,8 +166,8 @@ def write_recipe(facts: Facts, path: str, prompts: str) -> str:
         prompts: The prompts file's path.
     """
     lines = [
-        f"# Train on {shell(facts.reading.source)}: {_count(facts.images, 'image')} of "
-        f"{_count(facts.classes, 'class', 'classes')}.",
+        f"# Train on {shell(facts.reading.source)}: {counted(facts.images, 'image')} of "
+        f"{counted(facts.classes, 'class', 'classes')}.",
         "#",
         f"#   synfill train {shell(path)}",
         *([f"#   synfill train {shell(path)} --compare ce,synaug,synaug-mixup-retrain"]
@@ -206,7 +207,7 @@ def _synthetic(facts: Facts, prompts: str) -> list[str]:
             "  synthetic: none",
         ]
     return [
-        f"  # {_count(facts.to_make, 'image')} to make; see what that takes before it begins:",
+        f"  # {counted(facts.to_make, 'image')} to make; see what that takes before it begins:",
         f"  #   {dry_run(facts, prompts)}",
         "  # Fewer: limit: 200, or target: ratio:0.2 (a fifth of the largest class).",
         "  synthetic:",
@@ -272,10 +273,6 @@ def _network(facts: Facts) -> list[str]:
         f"    lr: {rate / 2}",
         "    augment: crop-flip",
     ]
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _one_line(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from synfill.balancing.settings import balance_problems
 from synfill.config.recipe import read_recipe
+from synfill.config.train import TrainSettings
 from synfill.config.training import Recipe
 from synfill.errors import UsageError
 from synfill.evaluation.comparison import Comparison, Subject
@@ -23,35 +24,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from synfill.hub.upload.push import Pushed
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """What is asked of a run, beside the recipe.
-
-    Attributes:
-        recipe: A recipe file, or the name of a shipped one.
-        overrides: `key=value` for the recipe's keys.
-        seeds: Instead of the recipe's; None for those.
-        out: The output folder; None for runs/NAME.
-        device: "auto", "cuda", "cuda:1", "mps", "cpu".
-        compare: Methods instead of the recipe's own stages; empty for what the recipe says.
-        overwrite: Whether results of other settings in the output folder may be replaced.
-        push_to_hub: Whether the model is pushed to the Hub.
-        repo_id: Where to.
-        private: Whether a new repository is private; None for the account's default.
-    """
-
-    recipe: str
-    overrides: tuple[str, ...] = ()
-    seeds: tuple[int, ...] | None = None
-    out: Path | None = None
-    device: str = "auto"
-    compare: tuple[str, ...] = ()
-    overwrite: bool = False
-    push_to_hub: bool = False
-    repo_id: str | None = None
-    private: bool | None = None
 
 
 def resolve_recipe(settings: TrainSettings) -> Recipe:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from synfill.config.arguments import checks_names
+from synfill.config.arguments import make_settings, takes_settings
 from synfill.config.methods import OWN
 from synfill.config.recipe import recipe_yaml
+from synfill.config.train import TrainSettings
 from synfill.config.training import DataSettings, Recipe, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
@@ -37,7 +38,7 @@ from synfill.training.identity import (
 from synfill.training.launch import is_main_process, start_accelerator
 from synfill.training.methods.base import stages_of
 from synfill.training.push import prepare_push, push_model
-from synfill.training.request import TrainResult, TrainSettings, resolve_recipe
+from synfill.training.request import TrainResult, resolve_recipe
 from synfill.training.trackers import check_trackers
 
 if TYPE_CHECKING:
@@ -48,21 +49,13 @@ if TYPE_CHECKING:
     from synfill.training.trial import Trial
 
 
-@checks_names
+@takes_settings(TrainSettings)
 def train(
     recipe: str | Path,
     *,
-    overrides: Sequence[str] = (),
-    seeds: Sequence[int] | None = None,
-    out: str | Path | None = None,
-    device: str = "auto",
-    compare: Sequence[str] = (),
-    overwrite: bool = False,
-    push_to_hub: bool = False,
-    repo_id: str | None = None,
-    private: bool | None = None,
     progress: bool = True,
     reporter: Reporter | None = None,
+    **options: Any,
 ) -> TrainResult:
     """Train as a recipe says, or compare methods on its data.
 
@@ -70,15 +63,7 @@ def train(
 
     Args:
         recipe: A recipe file, or the name of a shipped one ("demo").
-        overrides: `key=value` for the recipe's keys, e.g. "stages.0.epochs=10".
-        seeds: Instead of the recipe's.
-        out: The output folder; runs/NAME by default.
-        device: "auto", "cuda", "cuda:1", "mps", "cpu".
-        compare: Names of methods, e.g. ("ce", "synaug-mixup-retrain").
-        overwrite: Whether results of other settings in the output folder may be replaced.
-        push_to_hub: Push the model (of the first seed) and its metrics to the Hub.
-        repo_id: Where to.
-        private: Whether a new repository is private.
+        **options
         progress: Show progress in a notebook or terminal.
         reporter: Where messages and progress go instead; the logger `synfill` by default.
 
@@ -87,18 +72,8 @@ def train(
         RunError: The run failed; finished epochs are kept.
         Interrupted: It was stopped with Ctrl-C; finished epochs are kept.
     """
-    settings = TrainSettings(
-        recipe=str(recipe),
-        overrides=tuple(overrides),
-        seeds=tuple(seeds) if seeds is not None else None,
-        out=Path(out) if out is not None else None,
-        device=device,
-        compare=tuple(compare),
-        overwrite=overwrite,
-        push_to_hub=push_to_hub,
-        repo_id=repo_id,
-        private=private,
-    )
+    hint = "help(synfill.train) lists all arguments."
+    settings = make_settings(TrainSettings, {"recipe": recipe, **options}, "The call", hint)
     with reporting(reporter, progress) as chosen:
         return train_recipe(settings, chosen)
 

@@ -152,7 +152,7 @@ def test_what_it_prints(recipe, tmp_path, cli):
     ("arguments", "code", "words"),
     [
         (["--device", "cuda"], 2, "isn't there"),
-        (["--seeds", "a"], 2, "--seeds takes whole numbers"),
+        (["--seeds", "a"], 2, "seeds: takes whole numbers"),
         (["--compare", "ce,synaugg"], 2, "did you mean 'synaug'"),
         (["--compare", ""], 2, "empty"),
         (["stages.0.batch_size=1000"], 2, "but only 72 images"),
