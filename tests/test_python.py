@@ -76,3 +76,8 @@ def test_a_wrong_argument_is_told_with_the_nearest_right_one(tmp_path):
         with pytest.raises(synfill.UsageError, match=r"[Dd]id you mean") as caught:
             call()
         assert named in str(caught.value)
+
+
+def test_names_may_come_from_a_generator():
+    with pytest.raises(synfill.UsageError, match=r"compare\.0 .*did you mean 'synaug'"):
+        synfill.train("demo", compare=(name for name in ["synau"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ParamSpec, TypeVar
 
 from pydantic import ValidationError
@@ -43,6 +43,8 @@ def make_settings(
     Raises:
         UsageError: A name is unknown (the nearest right one is named) or a value not of its kind.
     """
+    # A generator can be looked at once only.
+    values = {key: list(one) if isinstance(one, Iterator) else one for key, one in values.items()}
     problems = find_setting_problems(model, values, look_closer)
     if not problems:
         return model.model_validate(values)

@@ -170,9 +170,12 @@ def _index_problem(entries: Sequence[Any], path: YamlPath, depth: int) -> Proble
 
 def _long_form(path: YamlPath, value: Any) -> Any:
     """A key's value as the mapping that an override reaches into."""
+    is_component = _is_stage(path[:-1]) and path[-1] in _COMPONENTS
+    if value is None and is_component:
+        return {"name": StageSettings.model_fields[path[-1]].default}
     if value is None or (path == ("data", "synthetic") and value in ("auto", "none")):
         return {}
-    short = "name" if _is_stage(path[:-1]) and path[-1] in _COMPONENTS else SHORT_FORMS.get(path)
+    short = "name" if is_component else SHORT_FORMS.get(path)
     return {short: value} if short and not isinstance(value, dict | list) else value
 
 

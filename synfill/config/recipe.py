@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from synfill.config.components import SAMPLERS
+from synfill.config.components import SAMPLERS, STAGES
 from synfill.config.draft import Draft, unshared
 from synfill.config.methods import compare_problems, fill_in, name_problem
 from synfill.config.problems import Problem, find_problems
@@ -173,9 +173,10 @@ def _problems_across(values: JsonObject) -> list[Problem]:
             if stage.get("epochs") is not None and stage.get("steps") is not None:
                 # Also where one of them is wrong itself.
                 problems.append(Problem((*here, "epochs"), EPOCHS_OR_STEPS))
-            if stage.get("data") == "synthetic" and not has_synthetic:
+            seen = _data_of(stage)
+            if seen == "synthetic" and not has_synthetic:
                 problems.append(Problem((*here, "data"), "data.synthetic is none"))
-            if stage.get("data") == "validation" and data.get("validation") in (None, "none"):
+            if seen == "validation" and data.get("validation") in (None, "none"):
                 problems.append(Problem((*here, "data"), "data.validation is none"))
             sampling = stage.get("sampling")
             name = sampling.get("name") if isinstance(sampling, dict) else sampling
@@ -184,6 +185,14 @@ def _problems_across(values: JsonObject) -> list[Problem]:
                 message = f"{name} needs data.group, which is empty"
                 problems.append(Problem((*here, "sampling"), message))
     return problems + _split_problems(data)
+
+
+def _data_of(stage: JsonObject) -> Any:
+    """Which images a stage is to see; where it doesn't say so, what its kind has by default."""
+    kind = stage.get("kind")
+    if isinstance(kind, str) and kind in STAGES:
+        return stage.get("data", STAGES[kind].model_fields["data"].default)
+    return stage.get("data")
 
 
 def _model_problems(model: Any, check: CheckModel | None) -> list[Problem]:

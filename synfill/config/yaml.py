@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
+from ruamel.yaml.docinfo import DocInfo
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
@@ -97,8 +98,10 @@ def parse_yaml(text: str, where: str) -> YamlDocument:
     try:
         return _Parser(text, where).document()
     except YAMLError as error:
+        # The line is said beside the column already.
+        said = re.sub(r"\^ \(line: \d+\)$", "^", str(error), flags=re.MULTILINE)
         raise UsageError(
-            f"{where} is not valid YAML: {error}", "Correct the place that is named."
+            f"{where} is not valid YAML: {said}", "Correct the place that is named."
         ) from None
 
 
@@ -128,6 +131,8 @@ class _Parser:
 
     def __init__(self, text: str, where: str) -> None:
         self._reader = YAML(typ="safe", pure=True)
+        # Where it notes a document's directives (%YAML, %TAG).
+        self._reader.doc_infos.append(DocInfo())
         _, self._events = self._reader.get_constructor_parser(text)
         # Messages name it.
         self._reader.reader.name = where
@@ -245,7 +250,9 @@ def _scalar(event: ScalarEvent) -> Any:
             value = int(text)
         elif _FLOAT.fullmatch(text):
             value = float(text)
-    except ValueError:
+        if tag == "float" and type(value) is int:
+            value = float(value)
+    except (ValueError, OverflowError):
         _refuse("a number is too long", event)
     if tag and type(value) is not _TAGS.get(tag):
         _refuse(f"a value isn't of its tag ({event.tag})", event)

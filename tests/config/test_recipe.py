@@ -244,6 +244,11 @@ def test_an_override_changes_one_of_two_stages_that_yaml_makes_the_same(read):
     assert [stage.epochs for stage in read(text, "stages.1.epochs=4").stages] == [3, 4]
 
 
+def test_an_override_reaches_into_a_component_that_the_recipe_leaves_out(problems):
+    (line,) = problems(SMALL, "stages.0.sampling.share=1")
+    assert line == "stages.0.sampling.share (on the command line): unknown key; known here: name"
+
+
 def test_wrong_overrides(problems):
     found = problems(
         SMALL, "stages.5.lr=1", "foo", "=3", "stages.x=1", "name.x=2", "data.trian=a",

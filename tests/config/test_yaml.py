@@ -17,6 +17,24 @@ def test_yaml_as_people_write_it(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("directive", ["%YAML 1.1", "%YAML 1.2", "%TAG !x! tag:here,2000:"])
+def test_yaml_may_begin_with_a_directive(directive):
+    document = parse_yaml(f"{directive}\n---\na: no\n", "here")
+    assert (document.content, document.lines) == ({"a": "no"}, {("a",): 3})
+
+
+def test_a_whole_number_may_be_tagged_as_a_float():
+    value = parse_yaml("!!float 3", "here").content
+    assert (value, type(value)) == (3.0, float)
+
+
+def test_what_is_wrong_is_shown_with_its_line_once():
+    with pytest.raises(UsageError) as error:
+        parse_yaml("a: 1\nb: [1\n", "here")
+    assert error.value.message.count("line 2") == 1
+    assert "(line" not in error.value.message
+
+
 def test_every_key_has_its_line():
     text = (
         "a: 1\nb:\n  - c: 2\n    d: 3\n  - 4\nbase: &base {x: 1, y: 2}\ne:\n  <<: *base\n  x: 5\n"

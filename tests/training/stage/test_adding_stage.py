@@ -159,3 +159,12 @@ def test_it_is_listed_and_its_keys_are_checked(module, recipe, tmp_path):
             recipe, tmp_path / "out", "stages=[{kind: nearest-mean, data: validation}]",
             "data.validation=none",
         )  # fmt: skip
+
+
+def test_a_kind_that_sees_validation_images_by_default_needs_some(load_module, recipe, tmp_path):
+    text = TEXT.replace('Field("real", d', 'Field("validation", d')
+    with (
+        STAGES.added(load_module(text).NearestMean),
+        pytest.raises(UsageError, match=r"stages.0.data .*data.validation is none"),
+    ):
+        train(recipe, tmp_path / "out", "stages=[{kind: nearest-mean}]", "data.validation=none")
