@@ -56,17 +56,7 @@ def load_classifier(
             f"classes, which {CONFIG} names.",
             "Was the file changed by hand? Train or download the classifier again.",
         ) from error
-    return Classifier(
-        network=network.to(device).eval(),
-        model=config.model,
-        classes=config.classes,
-        image_size=config.image_size,
-        stored_size=config.stored_size,
-        mean=config.mean,
-        std=config.std,
-        device=device,
-        extra=config.extra,
-    )
+    return Classifier(network.to(device).eval(), config, device, config.extra)
 
 
 def check_classifier(folder: Path) -> None:

@@ -89,6 +89,11 @@ class TrainingData:
     notes: tuple[str, ...]
 
     @property
+    def measured(self) -> dict[str, ImageSet]:
+        """The images that a classifier is measured on, by what they are for."""
+        return {"test": self.test, **({"validation": self.validation} if self.validation else {})}
+
+    @property
     def real_counts(self) -> NDArray[np.int64]:
         """Real training images of each class: int64, shape (classes,)."""
         real = self.train.labels[~self.train.synthetic]

@@ -29,7 +29,11 @@ from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 from synfill.runs.training_folder import CHECKPOINT
 from synfill.runs.versions import TRAINING, changes, versions
-from synfill.training.network.model import choose_trainable, trainable_parameters
+from synfill.training.network.model import (
+    choose_trainable,
+    copy_tensors,
+    trainable_parameters,
+)
 from synfill.training.stage.history import check_history
 
 _STATE, _WEIGHTS, _OPTIMIZER = "state.json", "model.safetensors", "optimizer.pt"
@@ -91,9 +95,12 @@ class CheckpointFolder:
             # Written here and not by the libraries, which hide that a disk is full.
             optimizer = io.BytesIO()
             torch.save(checkpoint.optimizer, optimizer)
-            files = {_WEIGHTS: save(_apart(checkpoint.weights)), _OPTIMIZER: optimizer.getvalue()}
+            files = {
+                _WEIGHTS: save(copy_tensors(checkpoint.weights)),
+                _OPTIMIZER: optimizer.getvalue(),
+            }
             if checkpoint.loss:
-                files[_LOSS] = save(_apart(checkpoint.loss))
+                files[_LOSS] = save(copy_tensors(checkpoint.loss))
             for file, content in files.items():
                 _write(temporary / file, content)
             state = {
@@ -259,13 +266,6 @@ def _read(folder: Path, stage: int, epoch: int, state: JsonObject, largest: int)
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each tensor of its own, on the CPU: safetensors holds none twice."""
-    return {
-        name: value.detach().to("cpu", copy=True).contiguous() for name, value in weights.items()
-    }
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:

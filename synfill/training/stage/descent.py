@@ -65,8 +65,7 @@ def descend(
         RunError: The loss is not finite; memory runs out; a checkpoint can't be written.
     """
     descent = _Descent(stage, network, images, facts, context)
-    side = images.preprocessing.image_size
-    with _enough_memory(descent.plan, descent.batch_size, side):
+    with _enough_memory(descent.plan, descent.batch_size, images.spec.image_size):
         descent.prepare()
         while descent.epochs_done < descent.plan.epochs:
             entry = descent.train_epochs()
@@ -156,10 +155,7 @@ class _Descent:
             torch.default_generator.manual_seed(context.derive_seed(_LOSS))
             self.loss = stage.build_loss(replace(facts, epochs=self.plan.epochs))
         self.cells = len(facts.cell_counts)
-        shows = images.preprocessing
-        self.augment = Augmenter(
-            cast(Augmentation, stage.augment), shows.image_size, shows.mean, shows.std
-        )
+        self.augment = Augmenter(cast(Augmentation, stage.augment), images.spec)
         self.mix = cast(Mix, stage.complete(stage.mix)).build()
         device = self.accelerator.device
         self.targets = Targets(
@@ -184,9 +180,8 @@ class _Descent:
             self.loss.load_state_dict(resumed.loss)
             self.epochs_done, self.steps_done = resumed.epoch, resumed.step
         self.shown, self.optimizer = self.accelerator.prepare(network, self.plain_optimizer)
-        self.meter = Meter(
-            self.plan, self.accelerator, self.steps_done, self.context.run.on_progress
-        )
+        reporter = self.context.run.reporter
+        self.meter = Meter(self.plan, self.accelerator, self.steps_done, reporter)
 
     def train_epochs(self) -> JsonObject:
         """The epochs of one entry of the history, the last one as far as the stage's steps go."""
