@@ -208,11 +208,9 @@ class _Opener:
         wanted = self.data.long_tail
         if wanted is None:
             return self._labelled(table, "training")
-        found = keep_long_tail(
-            table, wanted.imbalance_factor, wanted.type, wanted.largest, self.data.seed
-        )
-        self.notes.extend(found.notes)
-        before, after = (label_of(one).counts() for one in (table, found.table))
+        kept, notes = keep_long_tail(table, wanted, self.data.seed)
+        self.notes.extend(notes)
+        before, after = (label_of(one).counts() for one in (table, kept))
         emptied = [
             f"{name} ({had})"
             for name, had, has in zip(label_of(table).names, before, after, strict=True)
@@ -225,7 +223,7 @@ class _Opener:
                 "Set a smaller data.long_tail.imbalance_factor, or a larger "
                 "data.long_tail.largest.",
             )
-        return found.table
+        return kept
 
     def _find_test(self) -> Part:
         settings, source, label, key = self.data.test, self.source, self.label, "data.test"
