@@ -13,7 +13,7 @@ from results_fixtures import COUNTS, make_result
 
 from synfill.classifier.save import save_classifier
 from synfill.config.recipe import read_recipe
-from synfill.evaluation.results import write_metrics
+from synfill.evaluation.results import metrics_json, write_json
 from synfill.training.network.model import build_model
 from synfill.training.push import public_recipe
 
@@ -65,7 +65,7 @@ def make_run(out, first_seed=0):
             {"seed": seed},
         )  # fmt: skip
         result.write(out / f"seed-{seed}/result.json")
-    write_metrics(out / "metrics.json", "demo", "recipe", COUNTS, results)
+    write_json(out / "metrics.json", metrics_json("demo", "recipe", COUNTS, results))
     return out
 
 

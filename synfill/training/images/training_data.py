@@ -93,18 +93,6 @@ class TrainingData:
         """The images that a classifier is measured on, by what they are for."""
         return {"test": self.test, **({"validation": self.validation} if self.validation else {})}
 
-    @property
-    def real_counts(self) -> NDArray[np.int64]:
-        """Real training images of each class: int64, shape (classes,)."""
-        real = self.train.labels[~self.train.synthetic]
-        return np.bincount(real, minlength=len(self.classes)).astype(np.int64)
-
-    @property
-    def real_cell_counts(self) -> NDArray[np.int64]:
-        """Real training images of each cell: int64, shape (cells,)."""
-        real = self.train.cells[~self.train.synthetic & (self.train.cells >= 0)]
-        return np.bincount(real, minlength=len(self.cells)).astype(np.int64)
-
 
 def read_training_data(
     data: DataSettings, found: LabelledParts, device: str, reporter: Reporter, work: Path

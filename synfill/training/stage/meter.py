@@ -165,5 +165,5 @@ class Meter:
             total,
             f"epoch {self._epoch + 1} of {plan.epochs}, loss {loss:.3f}, accuracy {accuracy:.1%}",
             rate,
-            seconds_left=(total - done) / rate,
+            (total - done) / rate,  # what is left, at that very rate
         )
