@@ -31,14 +31,15 @@ from torchvision import transforms
 
 from synfill.config.training import DataSettings, ModelSettings
 from synfill.data.source import image_column, open_source
-from synfill.evaluation.inference import Preprocessing
 from synfill.reporter import LogReporter
 from synfill.training.augment.augmenter import Augmenter
 from synfill.training.augment.crop_flip import CropFlip
+from synfill.training.images.decoding import stored_side
 from synfill.training.images.labels import find_labels
 from synfill.training.images.training_data import TrainingData, read_training_data
 from synfill.training.launch import start_accelerator
 from synfill.training.network.model import build_model
+from synfill.training.network.spec import ClassifierSpec
 from synfill.training.sampling.order import cut_batches
 from synfill.training.stage.base import Images, RunContext
 from synfill.training.stage.checkpoint import CheckpointFolder
@@ -159,12 +160,7 @@ def train_ours(data: TrainingData, stage: Sgd, device: str, checkpoints: Checkpo
     history = train_stages(
         build_model(MODEL, len(data.classes), data.image_size, 0),
         [stage],
-        Images(
-            data.train,
-            None,
-            Preprocessing(data.image_size, data.mean, data.std),
-            len(data.classes),
-        ),
+        Images(data.train, None, spec_of(data)),
         RunContext(
             title="ours",
             keys=["stages.0"],
@@ -175,6 +171,17 @@ def train_ours(data: TrainingData, stage: Sgd, device: str, checkpoints: Checkpo
     )
     rate: float = sum(e["images"] for e in history) / sum(e["seconds"] for e in history)
     return rate
+
+
+def spec_of(data: TrainingData) -> ClassifierSpec:
+    return ClassifierSpec(
+        model=MODEL,
+        classes=data.classes,
+        image_size=data.image_size,
+        stored_size=stored_side(data.image_size),
+        mean=data.mean,
+        std=data.std,
+    )
 
 
 def load(dataset: str, storage: str, device: str, work: Path) -> tuple[TrainingData, float]:
@@ -189,7 +196,7 @@ def load(dataset: str, storage: str, device: str, work: Path) -> tuple[TrainingD
 
 def our_batches(data: TrainingData) -> Iterable[torch.Tensor]:
     order = np.random.default_rng(0).permutation(len(data.train))
-    augmenter = Augmenter(CropFlip(), data.image_size, data.mean, data.std)
+    augmenter = Augmenter(CropFlip(), spec_of(data))
     generator = torch.Generator().manual_seed(0)
     for images in data.train.pixels.batches(cut_batches(order, BATCH)):
         yield augmenter(images, generator)

@@ -35,3 +35,9 @@ def list_lines(lines: Sequence[str], most: int = 5) -> str:
     more = len(lines) - most
     shown = [*lines[:most], *([f"... and {more:,} more"] if more > 0 else [])]
     return "\n".join(f"  {line}" for line in shown)
+
+
+def list_names(names: Sequence[str], most: int = 5) -> str:
+    """Some names in a line, and how many there are besides: "a, b and 3 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

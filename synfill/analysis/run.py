@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from synfill.analysis.histogram import Histogram, count_images
 from synfill.analysis.pictures import Bar, draw_bars
 from synfill.config.arguments import make_settings, takes_settings
-from synfill.config.dataset import AnalyzeSettings, LongTail
+from synfill.config.dataset import AnalyzeSettings
 from synfill.data.labels import choose_label, choose_split, read_label_tables
 from synfill.data.longtail import keep_long_tail
 from synfill.data.provenance import existing_provenance, read_synthetic
 from synfill.data.source import Origin, open_source
-from synfill.records import JsonObject, LabelTable
+from synfill.records import JsonObject
 from synfill.tables import text_table
 
 if TYPE_CHECKING:
@@ -94,16 +94,6 @@ def _describe(histogram: Histogram) -> str:
     return told
 
 
-def cut_tail(
-    table: LabelTable, tail: LongTail | None, seed: int
-) -> tuple[LabelTable, tuple[str, ...]]:
-    """The table's long-tailed subset, or all of it if none is wanted; and notes on it."""
-    if tail is None:
-        return table, ()
-    found = keep_long_tail(table, tail.imbalance_factor, tail.type, tail.largest, seed)
-    return found.table, found.notes
-
-
 @takes_settings(AnalyzeSettings)
 def analyze(source: str | Path = ".", **options: Any) -> Analysis:
     """Count how a dataset's classes, groups and cells are filled, without reading an image.
@@ -142,7 +132,7 @@ def count_dataset(settings: AnalyzeSettings) -> Analysis:
     histograms = []
     provenance = existing_provenance(opened.columns)
     for index, table in enumerate(read_label_tables(opened, splits, column, groups).values()):
-        table, found = cut_tail(table, settings.tail if index == 0 else None, settings.seed)
+        table, found = keep_long_tail(table, settings.tail if index == 0 else None, settings.seed)
         notes.extend(found)
         made = None
         if provenance is not None:

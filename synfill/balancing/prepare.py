@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from synfill.analysis.run import cut_tail
 from synfill.balancing.assemble import output_features
 from synfill.balancing.checks import read_prompts, read_target
 from synfill.balancing.deficit import Deficit, Rules, find_deficit
@@ -26,6 +25,7 @@ from synfill.balancing.target import Target
 from synfill.config.balance import BalanceSettings
 from synfill.data.images import BadRow, Inspection
 from synfill.data.labels import choose_label, choose_split, read_label_table
+from synfill.data.longtail import keep_long_tail
 from synfill.data.provenance import Provenance, find_provenance, read_synthetic
 from synfill.data.source import Source, image_column, open_source
 from synfill.data.writers import check_imagefolder, check_parquet
@@ -187,7 +187,7 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Draft:
             "beside them, or name the class column with --label.",
         )
     whole = read_label_table(source, split, label, settings.group_columns)
-    table, notes = cut_tail(whole, settings.tail, settings.seed)
+    table, notes = keep_long_tail(whole, settings.tail, settings.seed)
     for note in notes:
         reporter.note(note)
     if table.label is None or len(table) == 0 or not table.label.values:

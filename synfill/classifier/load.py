@@ -20,6 +20,7 @@ from synfill.devices import find_device
 from synfill.errors import RunError, UsageError
 from synfill.hub.snapshot import REPO_ID, snapshot
 from synfill.reading import LARGEST_RECORD, NotRegular, parse_json, read_regular, regular
+from synfill.runs.record import describe_invalid
 from synfill.runs.training_folder import CONFIG, WEIGHTS
 from synfill.training.network.cosine import fit_classifier
 from synfill.training.network.model import rebuild_model
@@ -56,17 +57,7 @@ def load_classifier(
             f"classes, which {CONFIG} names.",
             "Was the file changed by hand? Train or download the classifier again.",
         ) from error
-    return Classifier(
-        network=network.to(device).eval(),
-        model=config.model,
-        classes=config.classes,
-        image_size=config.image_size,
-        stored_size=config.stored_size,
-        mean=config.mean,
-        std=config.std,
-        device=device,
-        extra=config.extra,
-    )
+    return Classifier(network.to(device).eval(), config, device, config.extra)
 
 
 def check_classifier(folder: Path) -> None:
@@ -128,11 +119,8 @@ def _read_config(folder: Path) -> ClassifierConfig:
     try:
         return ClassifierConfig.model_validate(found)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{path} is damaged: {place}: {first['msg']}.", "Train or download it again."
-        ) from error
+        reason = describe_invalid(error)
+        raise RunError(f"{path} is damaged: {reason}.", "Train or download it again.") from error
 
 
 def _read_weights(folder: Path, config: ClassifierConfig) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +21,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import nn
 
-from synfill.config.training import ModelSettings
 from synfill.data.images import decode
 from synfill.data.pixels import flatten
 from synfill.data.rows import LARGEST_IMAGE
 from synfill.errors import RunError, UsageError
 from synfill.reading import read_regular
-from synfill.records import Channels, JsonObject
+from synfill.records import JsonObject
 from synfill.training.augment.augmenter import plain
 from synfill.training.images.decoding import Decoder
+from synfill.training.network.spec import ClassifierSpec
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image
 """A file's path, a file's bytes, or an image of Pillow."""
@@ -38,27 +39,30 @@ ImageLike = str | os.PathLike[str] | bytes | Image.Image
 class Classifier:
     """A trained network and how images are shown to it.
 
+    What the spec says are attributes, too: `classifier.image_size`, `classifier.mean`.
+
     Attributes:
-        network: In evaluation mode, on the device; float images (b, 3, S, S) to logits (b, C).
-        model: Its name.
-        classes: The class of each output, C of them.
-        image_size: S, in pixels.
-        stored_size: The shorter side to which an image is resized before the centre is cut out.
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1.
+        network: In evaluation mode, on the device; float images (b, 3, S, S), where S is
+            image_size, to logits (b, C).
+        spec: What it is.
         device: What it computes on.
         extra: What the training run wrote beside it.
     """
 
     network: nn.Module
-    model: ModelSettings
-    classes: tuple[str, ...]
-    image_size: int
-    stored_size: int
-    mean: Channels
-    std: Channels
+    spec: ClassifierSpec
     device: str
     extra: JsonObject
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class of each output, C of them."""
+        return self.spec.classes
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ClassifierSpec.model_fields:
+            return getattr(self.spec, name)
+        raise AttributeError(f"a classifier has no attribute '{name}'")
 
     def predict(self, images: Sequence[ImageLike], batch_size: int = 64) -> NDArray[np.float32]:
         """The probabilities of the classes, computed as on the test images of the training run.
@@ -93,7 +97,7 @@ class Classifier:
             For each image, in order, the probabilities (float32, shape (classes,)), or why it
             can't be used, in a few words.
         """
-        decoder = Decoder(self.stored_size, decode)
+        decoder = Decoder(self.spec.stored_size, decode)
         waiting = iter(images)
         with ThreadPoolExecutor() as pool:
             while batch := list(islice(waiting, batch_size)):
@@ -106,7 +110,7 @@ class Classifier:
     @torch.inference_mode()
     def _predict_batch(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """From uint8 (b, 3, stored_size, stored_size)."""
-        shown = plain(pixels.to(self.device), self.image_size, self.mean, self.std)
+        shown = plain(pixels.to(self.device), self.spec)
         found: NDArray[np.float32] = self.network(shown).float().softmax(dim=1).cpu().numpy()
         return found
 

@@ -18,13 +18,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synfill.config.components import STAGES
+from synfill.config.dataset import LongTail
 from synfill.config.draft import SHORT_FORMS
 from synfill.config.problems import wanted
 from synfill.config.registry import Chosen, Component, Registry, describe, name_of
 from synfill.config.training import (
     DataSettings,
     HardwareSettings,
-    LongTailSettings,
     ModelSettings,
     Recipe,
     StageSettings,
@@ -36,7 +36,7 @@ from synfill.errors import UsageError, suggest
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "": Recipe,
     "data": DataSettings,
-    "data.long_tail": LongTailSettings,
+    "data.long_tail": LongTail,
     "data.synthetic": SyntheticSettings,
     "data.test": TestSettings,
     "model": ModelSettings,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from synfill.config.components import AUGMENTATIONS, LOSSES, MIXES, SAMPLERS, STAGES
+from synfill.config.numbers import LARGEST
 from synfill.config.problems import across_fields
 from synfill.config.registry import Chosen, Component, Kinds
 
@@ -15,8 +16,6 @@ OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "step"]
 
 EPOCHS_OR_STEPS = "give either epochs or steps"
-MAX_COUNT = 2**31 - 1
-"""Of images and steps: no number of these is larger, and numpy takes all of them."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 """A name that becomes a folder: small letters, digits, `.`, `_`, `+` and `-`."""
 Alpha = Annotated[float, Field(ge=1e-3, le=1e3)]
@@ -79,7 +78,7 @@ class StageSettings(Stage):
     trainable: Literal["all", "classifier"] | tuple[str, ...] = "all"
     reinit_classifier: bool = False
     epochs: int | None = Field(None, ge=1, le=1_000_000)
-    steps: int | None = Field(None, ge=1, le=MAX_COUNT)
+    steps: int | None = Field(None, ge=1, le=LARGEST)
     batch_size: int = Field(128, ge=1, le=1 << 20)
     optimizer: OptimizerName = "sgd"
     lr: float = Field(0.1, gt=0, allow_inf_nan=False)

@@ -11,20 +11,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
 
+from synfill.config.dataset import LongTail
 from synfill.config.layouts import check_layout
 from synfill.config.problems import across_fields
-from synfill.config.stages import MAX_COUNT, AnyStage, Name
+from synfill.config.settings import Settings
+from synfill.config.stages import AnyStage, Name
 from synfill.config.stages import Stage as Stage
 from synfill.config.stages import StageSettings as StageSettings
 from synfill.errors import UsageError
-from synfill.records import FolderOptions, Shape
+from synfill.records import FolderOptions
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Storage = Literal["auto", "memory", "stream"]
@@ -36,10 +36,6 @@ NONE = "none"
 """What a recipe may say instead of null."""
 _PERCENT = re.compile(r"[0-9.]+ ?%")
 MAX_SEED = 2**31 - 1
-
-
-class _Keys(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _checked_layout(value: str | None) -> str | None:
@@ -54,21 +50,7 @@ Layout = Annotated[str | None, AfterValidator(_checked_layout)]
 """What each level of folders names: "split/class"."""
 
 
-class LongTailSettings(_Keys):
-    """The long-tailed subset of the real training images.
-
-    Attributes:
-        imbalance_factor: The largest class over the smallest.
-        type: exp or step, as in LDAM-DRW.
-        largest: Images of the largest class; None for images / classes.
-    """
-
-    imbalance_factor: float = Field(ge=1, allow_inf_nan=False)
-    type: Shape = "exp"
-    largest: int | None = Field(None, ge=1, le=MAX_COUNT)
-
-
-class SyntheticSettings(_Keys):
+class SyntheticSettings(Settings):
     """Where the synthetic images come from: exactly one of the two.
 
     Attributes:
@@ -101,7 +83,7 @@ class SyntheticSettings(_Keys):
         return self
 
 
-class TestSettings(_Keys):
+class TestSettings(Settings):
     """The test images, where they are in another dataset than the training images.
 
     Attributes:
@@ -126,7 +108,7 @@ class TestSettings(_Keys):
         return FolderOptions(self.layout, self.image_root, self.file_column)
 
 
-class DataSettings(_Keys):
+class DataSettings(Settings):
     """The images.
 
     Attributes:
@@ -163,7 +145,7 @@ class DataSettings(_Keys):
     file_column: str | None = None
     label: str | None = None
     group: tuple[str, ...] = ()
-    long_tail: LongTailSettings | None = None
+    long_tail: LongTail | None = None
     synthetic: Literal["auto", "none"] | SyntheticSettings = "auto"
     validation: str | float | None = None
     test: str | TestSettings = "test"
@@ -231,7 +213,7 @@ class DataSettings(_Keys):
         return self
 
 
-class ModelSettings(_Keys):
+class ModelSettings(Settings):
     """The network.
 
     Attributes:
@@ -244,7 +226,7 @@ class ModelSettings(_Keys):
     pretrained: bool = False
 
 
-class HardwareSettings(_Keys):
+class HardwareSettings(Settings):
     """How it is computed.
 
     Attributes:
@@ -263,7 +245,7 @@ class HardwareSettings(_Keys):
     trackers: tuple[Tracker, ...] = ()
 
 
-class Recipe(_Keys):
+class Recipe(Settings):
     """A whole recipe, checked.
 
     Attributes:
@@ -288,7 +270,7 @@ class Recipe(_Keys):
     data: DataSettings
     model: ModelSettings
     stages: tuple[AnyStage, ...] = Field(min_length=1)
-    methods: dict[Name, Annotated[tuple[AnyStage, ...], Field(min_length=1)]] = {}
+    methods: dict[Name, Annotated[tuple[AnyStage, ...], Field(min_length=1)]] = Field({})
     compare: tuple[str, ...] = ()
     budget: Budget = "steps"
     hardware: HardwareSettings = HardwareSettings.model_validate({})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import nn
 
 from synfill.training.augment.augmenter import plain
 from synfill.training.images.pixels import ImageSet
+from synfill.training.network.spec import ClassifierSpec
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -19,27 +19,11 @@ if TYPE_CHECKING:
 _BATCH, _USUAL_SIDE = 256, 224
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """How images become what the network sees.
-
-    Attributes:
-        image_size: Side in pixels.
-        mean: Of the three channels, 0..1.
-        std: Likewise.
-    """
-
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
 @torch.no_grad()
 def evaluate(
     network: nn.Module,
     images: ImageSet,
-    preprocessing: Preprocessing,
-    classes: int,
+    spec: ClassifierSpec,
     accelerator: Accelerator,
     channels_last: bool = False,
 ) -> NDArray[np.float32]:
@@ -48,8 +32,7 @@ def evaluate(
     Args:
         network: The network; it is left in evaluation mode.
         images: The set.
-        preprocessing: How images become what the network sees.
-        classes: How many there are.
+        spec: How it sees images, and its classes.
         accelerator: Where it runs. Each process takes its share; all get the whole result.
         channels_last: Lay images out channels-last.
 
@@ -63,20 +46,15 @@ def evaluate(
     share = -(-count // world)
     mine = np.arange(rank * share, (rank + 1) * share) % count
     # As many pixels at a time as 256 images of the usual size have: more take too much memory.
-    size = max(1, int(_BATCH * min(1.0, (_USUAL_SIDE / preprocessing.image_size) ** 2)))
+    size = max(1, int(_BATCH * min(1.0, (_USUAL_SIDE / spec.image_size) ** 2)))
     batches = [mine[start : start + size] for start in range(0, share, size)]
     found = []
     for pixels in images.pixels.batches(batches):
-        shown = plain(
-            pixels,
-            preprocessing.image_size,
-            preprocessing.mean,
-            preprocessing.std,
-        )
+        shown = plain(pixels, spec)
         if channels_last:
             shown = shown.contiguous(memory_format=torch.channels_last)
         found.append(network(shown).float().softmax(dim=1))
-    local = torch.cat(found) if found else torch.empty(0, classes, device=accelerator.device)
-    gathered = accelerator.gather(local)[:count]
+    empty = torch.empty(0, len(spec.classes), device=accelerator.device)
+    gathered = accelerator.gather(torch.cat([empty, *found]))[:count]
     whole: NDArray[np.float32] = gathered.cpu().numpy()
     return whole

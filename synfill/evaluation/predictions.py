@@ -6,7 +6,7 @@ seeds that are added later find the earlier ones there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,41 +30,23 @@ class Predictions:
     """What one classifier said of the images of one split.
 
     Attributes:
-        split: The split's name: "test" or "validation".
-        seed: The classifier's seed.
         rows: int64, shape (images,): the images' rows in their dataset's split.
         labels: int64, shape (images,): the true classes.
-        groups: int64, shape (images, group columns): which of the group's values; -1 where it is
-            missing.
         probabilities: float32, shape (images, classes), each in 0..1.
-    """
-
-    split: str
-    seed: int
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class StoredAnswers:
-    """What one classifier said of the images of one split, as it is read back.
-
-    Attributes:
-        rows: int64, shape (images,): the images' rows in their dataset's split.
-        labels: int64, shape (images,): the true classes.
-        probabilities: float32, shape (images, classes).
+        groups: int64, shape (images, group columns): which of the group's values; -1 where it is
+            missing. They are written, and not read back.
     """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    groups: NDArray[np.int64] | None = None
 
 
 def write_predictions(
     path: Path,
-    parts: Sequence[Predictions],
+    seed: int,
+    parts: Mapping[str, Predictions],
     classes: Sequence[str],
     groups: Sequence[str],
     values: Sequence[Sequence[str]],
@@ -73,7 +55,8 @@ def write_predictions(
 
     Args:
         path: The file.
-        parts: Its splits; at least one.
+        seed: The seed.
+        parts: Of each split ("test", "validation"); at least one.
         classes: The class names, in the order of the probabilities.
         groups: The group columns.
         values: Of each group column its values, which the parts count.
@@ -81,7 +64,7 @@ def write_predictions(
     Raises:
         RunError: The disk is full.
     """
-    tables = [_table(part, classes, groups, values) for part in parts]
+    tables = [_table(split, part, seed, classes, groups, values) for split, part in parts.items()]
     with atomic_write(path) as file, _writer(file, tables[0].schema) as writer:
         for table in tables:
             writer.write_table(table)
@@ -104,7 +87,7 @@ def merge_predictions(path: Path, parts: Sequence[Path]) -> None:
 
 def read_predictions(
     path: Path, seed: int, classes: Sequence[str], groups: Sequence[str], images: int
-) -> dict[str, StoredAnswers]:
+) -> dict[str, Predictions]:
     """What one seed's file says of each split, checked.
 
     Args:
@@ -146,7 +129,7 @@ def read_predictions(
         raise ValueError("its labels are of other classes")
     splits = np.array(table["split"].to_pylist())
     return {
-        split: StoredAnswers(
+        split: Predictions(
             table["row"].to_numpy()[splits == split],
             codes.to_numpy().astype(np.int64)[splits == split],
             probabilities[splits == split],
@@ -182,7 +165,9 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _table(
+    split: str,
     part: Predictions,
+    seed: int,
     classes: Sequence[str],
     groups: Sequence[str],
     values: Sequence[Sequence[str]],
@@ -192,14 +177,15 @@ def _table(
     flat = pa.array(np.ascontiguousarray(part.probabilities, np.float32).reshape(-1))
     offsets = pa.array(np.arange(count + 1, dtype=np.int32) * np.int32(len(classes)))
     columns = {
-        "split": pa.array([part.split] * count, pa.string()),
+        "split": pa.array([split] * count, pa.string()),
         "row": pa.array(part.rows, pa.int64()),
-        "seed": pa.array([part.seed] * count, pa.int64()),
+        "seed": pa.array([seed] * count, pa.int64()),
         "label": names.take(pa.array(part.labels)),
         "predicted": names.take(pa.array(part.probabilities.argmax(axis=1))),
         "probabilities": pa.ListArray.from_arrays(offsets, flat),
     }
     for at, name in enumerate(_group_columns(groups)):
+        assert part.groups is not None
         codes = part.groups[:, at]
         columns[name] = pa.array(list(values[at]), pa.string()).take(
             pa.array(codes, mask=codes < 0)

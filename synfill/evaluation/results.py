@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from synfill.errors import RunError
 from synfill.evaluation.measure import Measured
@@ -22,6 +22,7 @@ from synfill.evaluation.metrics.base import TrainCounts, definitions
 from synfill.files import atomic_write
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.runs.record import Record
 
 _DEFINITIONS = {
     "confusion": "for each seed: images of a true class (row) taken for a class (column)",
@@ -32,17 +33,15 @@ _DEFINITIONS = {
 _Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
-class _Training(BaseModel):
+class _Training(Record):
     """What result.json says of the training; its figures are for people to read."""
-
-    model_config = ConfigDict(strict=True)
 
     seed: _Count
     steps: _Count
     images_seen: _Count
     seconds: Annotated[FiniteFloat, Field(ge=0)]
     # Earlier versions wrote none.
-    versions: list[dict[str, str]] = []
+    versions: list[dict[str, str]] = Field([])
 
 
 @dataclass(frozen=True)
@@ -150,25 +149,17 @@ def scalar(results: Sequence[Measured], name: str) -> Spread | None:
     return spread([measured.figures[name] for measured in results])
 
 
-def write_metrics(
-    path: Path, recipe: str, method: str, counts: TrainCounts, results: Mapping[int, Result]
-) -> None:
-    """Write metrics.json; docs/metrics.md says what its keys mean.
+def metrics_json(
+    recipe: str, method: str, counts: TrainCounts, results: Mapping[int, Result]
+) -> JsonObject:
+    """The content of metrics.json; docs/metrics.md says what its keys mean.
 
     Args:
-        path: The file.
         recipe: The recipe's name.
         method: The method's name.
         counts: What it was trained on.
         results: The finished seeds' results, by seed.
     """
-    write_json(path, metrics_json(recipe, method, counts, results))
-
-
-def metrics_json(
-    recipe: str, method: str, counts: TrainCounts, results: Mapping[int, Result]
-) -> JsonObject:
-    """The content of metrics.json."""
     runs = list(results.values())
     validation = [run.validation for run in runs if run.validation is not None]
     return {

@@ -48,9 +48,7 @@ def read_record(path: Path, kind: type[Kind], ignore_damage: bool = False) -> Ki
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        reason = f"{where}: {first['msg']}" if where else "it holds no object"
+        reason = describe_invalid(error)
     except (OSError, ValueError) as error:
         reason = str(error)
     if ignore_damage:
@@ -59,6 +57,13 @@ def read_record(path: Path, kind: type[Kind], ignore_damage: bool = False) -> Ki
         f"{path} is damaged ({reason}).",
         "Restore it, choose another --out, or add --overwrite to begin anew.",
     )
+
+
+def describe_invalid(error: ValidationError) -> str:
+    """The first thing that is wrong, in a line."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else "it holds no object"
 
 
 def write_record(path: Path, content: Mapping[str, object]) -> None:

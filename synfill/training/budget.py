@@ -10,45 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from synfill.config.training import Budget, Recipe, StageSettings
-from synfill.training.sampling.order import batch_size_of, choose, cut_batches, epoch_length
+from synfill.config.training import Budget, Recipe, Stage, StageSettings
+from synfill.training.images.known import Known
+from synfill.training.sampling.order import plan_epoch
 
 
-def steps_per_epoch(
-    stage: StageSettings, labels: NDArray[np.int64], synthetic: NDArray[np.bool_], processes: int
-) -> int:
+def steps_per_epoch(stage: Stage, images: Known, processes: int) -> int:
     """Optimizer steps of one pass of a stage over its images; 0 where it has none, or isn't sgd.
 
     Args:
         stage: The stage.
-        labels: The class of every training image, shape (images,).
-        synthetic: Of every training image whether it is synthetic, shape (images,).
+        images: All training images.
         processes: How many processes share each batch.
     """
     if not isinstance(stage, StageSettings):
         return 0
-    positions = choose(stage.data, synthetic)
-    if not len(positions):
-        return 0
-    count = epoch_length(stage.sampling, positions, labels)
-    return len(cut_batches(np.arange(count), batch_size_of(stage, count), 0, processes))
-
-
-def own_epochs(
-    recipe: Recipe, labels: NDArray[np.int64], synthetic: NDArray[np.bool_], processes: int
-) -> tuple[int, ...]:
-    """Optimizer steps of an epoch of each of the recipe's own stages; see `steps_per_epoch`."""
-    return tuple(steps_per_epoch(stage, labels, synthetic, processes) for stage in recipe.stages)
+    return len(plan_epoch(stage, images, processes).shares)
 
 
 def epoch_steps(
-    stages: Sequence[StageSettings],
-    own: Sequence[int],
-    labels: NDArray[np.int64],
-    synthetic: NDArray[np.bool_],
+    stages: Sequence[Stage],
+    images: Known,
+    own_stages: Sequence[Stage],
+    own_images: Known,
     processes: int,
 ) -> tuple[int | None, ...]:
     """For each stage of a method the steps that its settings' epochs count as.
@@ -57,19 +41,20 @@ def epoch_steps(
 
     Args:
         stages: The method's stages.
-        own: What `own_epochs` gave.
-        labels: The class of every training image, shape (images,).
-        synthetic: Of every training image whether it is synthetic, shape (images,).
+        images: All training images of the run.
+        own_stages: The recipe's own stages.
+        own_images: All training images that these would see.
         processes: How many processes share each batch.
 
     Returns:
         None where an epoch is one pass over the stage's own images: the two are the same, the
         stage counts in steps, or the recipe's stage has no images to count by.
     """
+    own = [steps_per_epoch(stage, own_images, processes) for stage in own_stages]
     found: list[int | None] = []
     for position, stage in enumerate(stages):
         wanted = own[min(position, len(own) - 1)]
-        is_other = wanted != steps_per_epoch(stage, labels, synthetic, processes)
+        is_other = wanted != steps_per_epoch(stage, images, processes)
         has_epochs = isinstance(stage, StageSettings) and stage.epochs is not None
         found.append(wanted if has_epochs and wanted and is_other else None)
     return tuple(found)

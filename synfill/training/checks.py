@@ -14,7 +14,7 @@ from synfill.training.images.matching import find_classes, label_of, match_class
 from synfill.training.images.parts import open_parts
 
 if TYPE_CHECKING:
-    from synfill.training.images.pixels import ImageLabels
+    from synfill.training.images.known import ImageLabels
     from synfill.training.images.training_data import TrainingData
 
 
@@ -102,9 +102,7 @@ def check_stages(
             locate_stage(recipe, name, position),
             stage,
             classes,
-            images.labels,
-            images.cells,
-            images.synthetic,
+            images,
             is_retraining=position > 0 and stage.retrains_classifier,
             processes=processes,
         )
@@ -130,9 +128,8 @@ def check_networks(
         RunError: The network fails for a reason of its own.
     """
     from synfill.training.network.model import choose_trainable, learns_from_one, rebuild_model
-    from synfill.training.sampling.order import choose, smallest_share
+    from synfill.training.sampling.order import plan_epoch
 
-    labels, synthetic = data.train.labels, data.train.synthetic
     network = rebuild_model(recipe.model, len(data.classes), data.image_size)
     for name, stages in methods.items():
         for position, stage in enumerate(stages):
@@ -143,7 +140,7 @@ def check_networks(
                 choose_trainable(network, stage.trainable)
             except UsageError as error:
                 raise UsageError(f"{place.key}.{error.message}", error.hint) from None
-            share = smallest_share(stage, choose(stage.data, synthetic), labels, processes)
+            share = plan_epoch(stage, data.train, processes).batch_size // processes
             if share == 1 and not learns_from_one(network, data.image_size):
                 raise UsageError(
                     f"{place.title}: the batch normalization of {recipe.model.name} can't be "

@@ -13,7 +13,7 @@ from synfill.classifier.load import check_classifier
 from synfill.errors import RunError, SynfillError
 from synfill.evaluation.measure import measure
 from synfill.evaluation.metrics.base import TrainCounts
-from synfill.evaluation.predictions import StoredAnswers, read_predictions
+from synfill.evaluation.predictions import Predictions, read_predictions
 from synfill.evaluation.results import Result
 from synfill.runs.training_folder import SeedFolder
 from synfill.training.images.pixels import ImageSet
@@ -46,33 +46,30 @@ def read_finished(folder: SeedFolder, seed: int, counts: TrainCounts, data: Trai
         raise UnusableError(error.message) from None
     path = folder.predictions
     try:
-        images = len(data.test) + (len(data.validation) if data.validation is not None else 0)
+        images = sum(map(len, data.measured.values()))
         found = read_predictions(path, seed, data.classes, data.groups, images)
-        _check_rows(found, "test", data.test)
-        if data.validation is not None:
-            _check_rows(found, "validation", data.validation)
+        for split, one in data.measured.items():
+            _check_rows(found.get(split), split, one)
     except FileNotFoundError:
         raise UnusableError(f"there is no {path}.") from None
     except (OSError, ValueError) as error:
         raise UnusableError(f"{path} can't be used: {str(error).rstrip('.')}.") from None
     measured = {
-        split: measure(found[split].probabilities, images.labels, images.cells, counts)
-        for split, images in (("test", data.test), ("validation", data.validation))
-        if images is not None
+        split: measure(found[split].probabilities, one.labels, one.cells, counts)
+        for split, one in data.measured.items()
     }
+    test, validation = measured["test"], measured.get("validation")
     try:
-        return Result.read(folder.result, measured["test"], measured.get("validation"))
+        return Result.read(folder.result, test, validation)
     except RunError as error:
         try:
-            steps, images_seen, seconds = cost_of(read_history(folder.history))
+            return Result(seed, test, validation, *cost_of(read_history(folder.history)))
         except (OSError, ValueError):
             raise error from None
-    return Result(seed, measured["test"], measured.get("validation"), steps, images_seen, seconds)
 
 
-def _check_rows(found: dict[str, StoredAnswers], split: str, images: ImageSet) -> None:
+def _check_rows(said: Predictions | None, split: str, images: ImageSet) -> None:
     """Whether the predictions are of just these images."""
-    said = found.get(split)
     if said is None:
         raise ValueError(f"it has no {split} images")
     if len(said.rows) != len(images) or (said.rows != images.rows).any():

@@ -16,15 +16,15 @@ from synfill.errors import SynfillError
 from synfill.evaluation.metrics.base import TrainCounts
 from synfill.records import JsonObject
 from synfill.reporter import Reporter
-from synfill.training.budget import epoch_steps, own_epochs
+from synfill.training.budget import epoch_steps
 from synfill.training.identity import (
     count_train,
     is_to_be_made,
     recipe_identity,
     sees_synthetic,
 )
+from synfill.training.images.known import ImageLabels
 from synfill.training.images.labels import find_labels
-from synfill.training.images.pixels import ImageLabels
 from synfill.training.images.training_data import TrainingData
 
 
@@ -73,8 +73,7 @@ def plan_methods(
     def count(stages: Sequence[StageSettings], processes: int) -> tuple[int | None, ...]:
         if own is None:
             return (None,) * len(stages)
-        wanted = own_epochs(recipe, own.labels, own.synthetic, processes)
-        return epoch_steps(stages, wanted, data.train.labels, data.train.synthetic, processes)
+        return epoch_steps(stages, data.train, recipe.stages, own, processes)
 
     plans = []
     for name, stages in methods.items():

@@ -19,7 +19,7 @@ from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.evaluation.comparison import Subject, compare
 from synfill.evaluation.predictions import merge_predictions
-from synfill.evaluation.results import Result, write_json, write_metrics
+from synfill.evaluation.results import Result, metrics_json, write_json
 from synfill.files import atomic_write
 from synfill.hub.upload.destination import Destination, PushSettings
 from synfill.records import JsonObject
@@ -291,7 +291,7 @@ def _train_method(run: _Run, plan: MethodPlan, data: TrainingData) -> dict[int, 
         results[seed] = result
     if run.is_main:
         metrics = folder.path / "metrics.json"
-        write_metrics(metrics, run.recipe.name, plan.name, plan.counts, results)
+        write_json(metrics, metrics_json(run.recipe.name, plan.name, plan.counts, results))
         merge_predictions(
             folder.path / "predictions.parquet",
             [folder.seed(seed).predictions for seed in results],

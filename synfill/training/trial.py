@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,21 +15,21 @@ from torch import nn
 
 from synfill.classifier.save import save_classifier
 from synfill.config.training import Recipe
-from synfill.evaluation.inference import Preprocessing, evaluate
+from synfill.evaluation.inference import evaluate
 from synfill.evaluation.measure import measure
 from synfill.evaluation.predictions import Predictions, write_predictions
 from synfill.evaluation.results import Result
 from synfill.records import JsonObject
 from synfill.reporter import Reporter
 from synfill.runs.training_folder import SeedFolder
-from synfill.training.images.pixels import ImageSet
+from synfill.training.images.decoding import stored_side
 from synfill.training.images.training_data import TrainingData
 from synfill.training.network.model import build_model, pretrained_statistics
+from synfill.training.network.spec import ClassifierSpec
 from synfill.training.plan import MethodPlan
 from synfill.training.stage.base import Images, RunContext
 from synfill.training.stage.checkpoint import CheckpointFolder
 from synfill.training.stage.history import cost_of
-from synfill.training.stage.meter import LoopProgress
 from synfill.training.stage.stages import train_stages
 from synfill.training.trackers import Trackers
 
@@ -61,10 +61,18 @@ class Trial:
         return f"{self.plan.name}, seed {self.seed}"
 
     @cached_property
-    def preprocessing(self) -> Preprocessing:
-        """How images are shown to the network."""
-        statistics = pretrained_statistics(self.recipe.model) or (self.data.mean, self.data.std)
-        return Preprocessing(self.data.image_size, *statistics)
+    def spec(self) -> ClassifierSpec:
+        """What the classifier is."""
+        data, model = self.data, self.recipe.model
+        mean, std = pretrained_statistics(model) or (data.mean, data.std)
+        return ClassifierSpec(
+            model=model,
+            classes=data.classes,
+            image_size=data.image_size,
+            stored_size=stored_side(data.image_size),
+            mean=mean,
+            std=std,
+        )
 
     def run(self, accelerator: Accelerator, trackers: Path, reporter: Reporter) -> Result:
         """Train from the start or the newest checkpoint, test once, and write everything down.
@@ -77,56 +85,12 @@ class Trial:
         Raises:
             RunError: The loss isn't finite, memory runs out, or the disk is full.
         """
-        data, is_main = self.data, accelerator.is_main_process
-        channels_last = self.recipe.hardware.channels_last
+        data, hardware = self.data, self.recipe.hardware
+        channels_last = hardware.channels_last
         if channels_last is None:
             channels_last = accelerator.device.type == "cuda"
-        model = build_model(self.recipe.model, len(data.classes), data.image_size, self.seed)
+        network = build_model(self.recipe.model, len(data.classes), data.image_size, self.seed)
         checkpoints = CheckpointFolder(self.folder.checkpoints)
-        history = self._train(model, accelerator, checkpoints, channels_last, trackers, reporter)
-        # The last epoch's network, whatever the figures say: nothing is chosen by them.
-        sets = {"test": data.test}
-        if data.validation is not None:
-            sets["validation"] = data.validation
-        found = {
-            split: evaluate(
-                model, images, self.preprocessing, len(data.classes), accelerator, channels_last
-            )
-            for split, images in sets.items()
-        }
-        measured = {
-            split: measure(probabilities, sets[split].labels, sets[split].cells, self.plan.counts)
-            for split, probabilities in found.items()
-        }
-        steps, images_seen, seconds = cost_of(history)
-        result = Result(
-            seed=self.seed,
-            test=measured["test"],
-            validation=measured.get("validation"),
-            steps=steps,
-            images_seen=images_seen,
-            seconds=seconds,
-            versions=tuple(checkpoints.versions),
-        )
-        if is_main:
-            self._save(model.to("cpu"), sets, found, history, result)
-        # Nobody begins the next before this one is on disk.
-        accelerator.wait_for_everyone()
-        if accelerator.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return result
-
-    def _train(
-        self,
-        model: nn.Module,
-        accelerator: Accelerator,
-        checkpoints: CheckpointFolder,
-        channels_last: bool,
-        trackers: Path,
-        reporter: Reporter,
-    ) -> list[JsonObject]:
-        """Train the network through the stages, in place; the history."""
-        hardware = self.recipe.hardware
         name = f"{self.plan.name}-seed-{self.seed}"
         chosen = hardware.trackers if accelerator.is_main_process else ()
         with Trackers(chosen, self.recipe.name, name, trackers) as tracking:
@@ -135,8 +99,6 @@ class Trial:
                 self.folder.write_history(history)
                 tracking.log(history)
 
-            data = self.data
-            images = Images(data.train, data.validation, self.preprocessing, len(data.classes))
             run = RunContext(
                 title=self.title,
                 keys=self.plan.keys,
@@ -146,56 +108,50 @@ class Trial:
                 epoch_steps=self.plan.epoch_steps,
                 gradient_accumulation=hardware.gradient_accumulation,
                 channels_last=channels_last,
-                on_progress=lambda progress: self._show(progress, reporter),
+                reporter=reporter,
                 on_epoch=on_epoch,
-                on_warning=lambda text: reporter.warn(f"{self.title}: {text}"),
             )
-            return train_stages(model, self.plan.stages, images, run)
-
-    def _show(self, progress: LoopProgress, reporter: Reporter) -> None:
-        reporter.progress(
-            f"{self.title}, {progress.stage}",
-            progress.done,
-            progress.total,
-            f"epoch {progress.epoch} of {progress.epochs}, loss {progress.loss:.3f}, "
-            f"accuracy {progress.accuracy:.1%}",
-            progress.images_per_second,
-            progress.seconds_left,
-        )
+            images = Images(data.train, data.validation, self.spec)
+            history = train_stages(network, self.plan.stages, images, run)
+        # The last epoch's network, whatever the figures say: nothing is chosen by them.
+        found = {
+            split: evaluate(network, images, self.spec, accelerator, channels_last)
+            for split, images in data.measured.items()
+        }
+        measured = {
+            split: measure(found[split], images.labels, images.cells, self.plan.counts)
+            for split, images in data.measured.items()
+        }
+        result = Result(
+            self.seed, measured["test"], measured.get("validation"), *cost_of(history),
+            tuple(checkpoints.versions),
+        )  # fmt: skip
+        if accelerator.is_main_process:
+            self._save(network.to("cpu"), found, history, result)
+        # Nobody begins the next before this one is on disk.
+        accelerator.wait_for_everyone()
+        if accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return result
 
     def _save(
         self,
-        model: nn.Module,
-        sets: dict[str, ImageSet],
-        found: dict[str, NDArray[np.float32]],
+        network: nn.Module,
+        found: Mapping[str, NDArray[np.float32]],
         history: Sequence[JsonObject],
         result: Result,
     ) -> None:
-        data, shown = self.data, self.preprocessing
+        data, sets = self.data, self.data.measured
         # A kill between the last checkpoint and its line has left the file one line short.
         self.folder.write_history(history)
-        save_classifier(
-            self.folder.model,
-            model,
-            self.recipe.model,
-            data.classes,
-            shown.image_size,
-            shown.mean,
-            shown.std,
-            {"recipe": self.recipe.name, "method": self.plan.name, "seed": self.seed},
-        )
-        write_predictions(
-            self.folder.predictions,
-            [
-                Predictions(
-                    split, self.seed, images.rows, images.labels, images.groups, found[split]
-                )
-                for split, images in sets.items()
-            ],
-            data.classes,
-            data.groups,
-            data.group_values,
-        )
+        extra: JsonObject = {"recipe": self.recipe.name, "method": self.plan.name}
+        save_classifier(self.folder.model, network, self.spec, extra | {"seed": self.seed})
+        parts = {
+            split: Predictions(sets[split].rows, sets[split].labels, said, sets[split].groups)
+            for split, said in found.items()
+        }
+        path = self.folder.predictions
+        write_predictions(path, self.seed, parts, data.classes, data.groups, data.group_values)
         # Last: its existence says that all of it is there.
         result.write(self.folder.result)
         self.folder.tidy()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from classifier_fixtures import make_spec
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -28,14 +29,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def save(folder, name="resnet8", image_size=32, classes=CLASSES):
-    settings = ModelSettings(name=name)
-    model = build_model(settings, len(classes), image_size, seed=0)
+    spec = make_spec(classes, image_size, MEAN, STD, name)
+    model = build_model(spec.model, len(classes), image_size, seed=0)
     # Statistics that differ from those of a new network, so that their loss would show.
     for key, buffer in model.named_buffers():
         if key.endswith("running_mean"):
             buffer.copy_(torch.linspace(0, 1, len(buffer)))
     extra = {"seed": 0, "recipe": "demo"}
-    save_classifier(folder, model, settings, classes, image_size, MEAN, STD, extra)
+    save_classifier(folder, model, spec, extra)
     return model.eval()
 
 
@@ -64,7 +65,7 @@ def test_predicts_as_training_evaluates(tmp_path, size):
     files = [picture(seed=1), picture((300, 90), seed=2, format="JPEG")]
     stored = torch.stack([Decoder(stored_side(size), decode)(data) for data in files])
     with torch.no_grad():
-        expected = model(plain(stored, size, MEAN, STD)).softmax(dim=1).numpy()
+        expected = model(plain(stored, make_spec(CLASSES, size, MEAN, STD))).softmax(dim=1).numpy()
     classifier = load_classifier(tmp_path, device="cpu")
     probabilities = classifier.predict(files)
     assert probabilities.dtype == np.float32 and probabilities.shape == (2, 3)
@@ -123,11 +124,10 @@ def test_what_is_written(folder):
 
 def test_tied_weights(tmp_path):
     """Networks may hold one tensor under two names, and tensors that are views of others."""
-    settings = ModelSettings(name="resnet8")
-    model = build_model(settings, 3, 32, seed=0)
+    model = build_model(ModelSettings(name="resnet8"), 3, 32, seed=0)
     model.layer1[0].conv2.weight = model.layer1[0].conv1.weight
     model.fc.weight = torch.nn.Parameter(torch.rand(64, 3).t())
-    save_classifier(tmp_path, model, settings, CLASSES, 32, MEAN, STD, {})
+    save_classifier(tmp_path, model, make_spec(CLASSES, 32, MEAN, STD), {})
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         found, expected = load_classifier(tmp_path).network(images), model.eval()(images)

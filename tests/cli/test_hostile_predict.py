@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+from classifier_fixtures import make_spec
 from datasets_fixtures import image_bytes, make_imagefolder
 from fuzzing.checking import time_limit
 from fuzzing.odd import BROKEN_IMAGES, DEEP_JSON, HOSTILE_HEADERS
@@ -13,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 
 from synfill.classifier.load import load_classifier
 from synfill.classifier.save import save_classifier
-from synfill.config.training import ModelSettings
 from synfill.errors import SynfillError
 from synfill.training.network.model import build_model
 
@@ -21,11 +21,8 @@ from synfill.training.network.model import build_model
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "model"
-    settings = ModelSettings(name="resnet8")
-    half = (0.5, 0.5, 0.5)
-    save_classifier(
-        folder, build_model(settings, 2, 16, seed=0), settings, ("a", "b"), 16, half, half, {}
-    )
+    spec = make_spec(("a", "b"), 16)
+    save_classifier(folder, build_model(spec.model, 2, 16, seed=0), spec, {})
     return folder
 
 

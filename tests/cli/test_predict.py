@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from classifier_fixtures import make_spec
 from PIL import Image
 
 from synfill.classifier.load import load_classifier
 from synfill.classifier.save import save_classifier
-from synfill.config.training import ModelSettings
 from synfill.training.network.model import build_model
 
 CLASSES = ("cat", "[bold]dog", "eel", "fox", "gnu")
@@ -19,10 +19,8 @@ CLASSES = ("cat", "[bold]dog", "eel", "fox", "gnu")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "model"
-    settings = ModelSettings(name="resnet8")
-    network = build_model(settings, len(CLASSES), 16, seed=0)
-    half = (0.5, 0.5, 0.5)
-    save_classifier(folder, network, settings, CLASSES, 16, half, half, {})
+    spec = make_spec(CLASSES, 16)
+    save_classifier(folder, build_model(spec.model, len(CLASSES), 16, seed=0), spec, {})
     return folder
 
 

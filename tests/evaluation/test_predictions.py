@@ -15,19 +15,19 @@ GROUPS = ["place", "seed", "group_seed"]
 VALUES = [["land", "water"], ["old"], ["new", "used"]]
 
 
-def part(seed, split="test"):
+def part(seed):
     probabilities = np.random.default_rng(seed).dirichlet([1, 1], 3).astype(np.float32)
     labels, groups = np.array([0, 1, 1]), np.array([[1, 0, 0], [0, -1, 1], [-1, 0, 0]])
-    return Predictions(split, seed, np.array([4, 7, 9]), labels, groups, probabilities)
+    return Predictions(np.array([4, 7, 9]), labels, probabilities, groups)
 
 
 def test_seeds_are_joined_by_name(tmp_path):
     expected = {}
     for seed in (0, 5):
-        test, validation = part(seed), part(seed, "validation")
-        expected[seed] = test.probabilities
+        both = {"test": part(seed), "validation": part(seed)}
+        expected[seed] = part(seed).probabilities
         path = tmp_path / f"seed-{seed}/predictions.parquet"
-        write_predictions(path, [test, validation], ["cat", "dog"], GROUPS, VALUES)
+        write_predictions(path, seed, both, ["cat", "dog"], GROUPS, VALUES)
     parts = [tmp_path / f"seed-{seed}/predictions.parquet" for seed in (0, 5)]
     merge_predictions(tmp_path / "predictions.parquet", parts)
     found = pq.read_table(tmp_path / "predictions.parquet")
@@ -54,7 +54,7 @@ def test_a_damaged_part_is_named(tmp_path):
     path = tmp_path / "seed-3/predictions.parquet"
     with pytest.raises(RunError, match=r"seed-3/predictions.parquet can't be read"):
         merge_predictions(tmp_path / "predictions.parquet", [path])
-    write_predictions(path, [part(3)], ["cat", "dog"], GROUPS, VALUES)
+    write_predictions(path, 3, {"test": part(3)}, ["cat", "dog"], GROUPS, VALUES)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunError, match=r"seed-3/predictions.parquet can't be read") as caught:
         merge_predictions(tmp_path / "predictions.parquet", [path])
@@ -64,10 +64,9 @@ def test_a_damaged_part_is_named(tmp_path):
 
 def test_without_groups(tmp_path):
     probabilities = np.eye(2, dtype=np.float32)
-    made = Predictions(
-        "test", 0, np.arange(2), np.array([0, 1]), np.empty((2, 0), np.int64), probabilities
-    )
-    write_predictions(tmp_path / "p.parquet", [made], ["a", "b"], [], [])
+    groups = np.empty((2, 0), np.int64)
+    made = {"test": Predictions(np.arange(2), np.array([0, 1]), probabilities, groups)}
+    write_predictions(tmp_path / "p.parquet", 0, made, ["a", "b"], [], [])
     assert pq.read_table(tmp_path / "p.parquet").to_pylist()[1] == {
         "split": "test", "row": 1, "seed": 0, "label": "b", "predicted": "b",
         "probabilities": [0.0, 1.0],
@@ -77,7 +76,8 @@ def test_without_groups(tmp_path):
 @pytest.fixture
 def written(tmp_path):
     path = tmp_path / "seed-0/predictions.parquet"
-    write_predictions(path, [part(0), part(0, "validation")], ["cat", "dog"], GROUPS, VALUES)
+    both = {"test": part(0), "validation": part(0)}
+    write_predictions(path, 0, both, ["cat", "dog"], GROUPS, VALUES)
     return path
 
 

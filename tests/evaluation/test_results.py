@@ -8,7 +8,7 @@ from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 from synfill.errors import RunError
 from synfill.evaluation.comparison import Subject, compare
 from synfill.evaluation.metrics.base import metric_names
-from synfill.evaluation.results import Result, spread, write_json, write_metrics
+from synfill.evaluation.results import Result, metrics_json, spread, write_json
 
 RESULT = make_result(0, (9, 5, 1))
 DOCS = Path(__file__).parents[2] / "docs/metrics.md"
@@ -68,7 +68,7 @@ def test_a_number_that_is_none_is_not_written(tmp_path):
 
 def test_metrics_json(tmp_path):
     runs = {seed: make_result(seed, (9, 5, seed), validation=True) for seed in (1, 3)}
-    write_metrics(tmp_path / "metrics.json", "demo", "synaug", COUNTS, runs)
+    write_json(tmp_path / "metrics.json", metrics_json("demo", "synaug", COUNTS, runs))
     content = json.loads((tmp_path / "metrics.json").read_text())
     assert content["seeds"] == [1, 3] and content["method"] == "synaug"
     test = content["test"]
@@ -82,7 +82,7 @@ def test_metrics_json(tmp_path):
     assert test["confusion"][1] == [[9, 1, 0], [0, 5, 5], [7, 0, 3]]
     assert content["steps"] == [100, 100]
     bare = {0: make_result(0, (9, 5, 1), WITHOUT_GROUPS)}
-    write_metrics(tmp_path / "metrics.json", "demo", "ce", WITHOUT_GROUPS, bare)
+    write_json(tmp_path / "metrics.json", metrics_json("demo", "ce", WITHOUT_GROUPS, bare))
     content = json.loads((tmp_path / "metrics.json").read_text())
     assert content["test"]["worst_cell"] is None and content["test"]["per_cell"] == []
     assert content["validation"] is None
@@ -101,7 +101,7 @@ def keys_of(content):
 
 def test_every_key_is_documented(tmp_path):
     runs = {seed: make_result(seed, (9, 5, seed), validation=True) for seed in (1, 3)}
-    write_metrics(tmp_path / "metrics.json", "demo", "synaug", COUNTS, runs)
+    write_json(tmp_path / "metrics.json", metrics_json("demo", "synaug", COUNTS, runs))
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     comparison = compare(Subject("demo", "demo", COUNTS, 30), {"ce": runs, "synaug": runs})
     text = DOCS.read_text()

@@ -4,7 +4,8 @@ from synfill.config.components import METHODS
 from synfill.config.recipe import check_recipe
 from synfill.config.training import StageSettings
 from synfill.config.yaml import parse_yaml
-from synfill.training.budget import budget_in_effect, epoch_steps, own_epochs
+from synfill.training.budget import budget_in_effect, epoch_steps, steps_per_epoch
+from synfill.training.images.known import Known
 from synfill.training.methods.base import stages_of
 from synfill.training.stage.schedule import learning_rate, total_steps
 
@@ -22,19 +23,22 @@ methods:
 """
 # 30 real images of three classes (20, 8, 2), 30 synthetic ones.
 LABELS = np.array([0] * 20 + [1] * 8 + [2] * 2 + [1] * 12 + [2] * 18)
-SYNTHETIC = np.arange(60) >= 30
+IMAGES = Known(LABELS, np.full(60, -1), np.arange(60) >= 30)
+
+
+def own_steps(recipe, images=IMAGES):
+    return [steps_per_epoch(stage, images, 1) for stage in recipe.stages]
 
 
 def lengths(name):
     recipe = check_recipe(parse_yaml(TEXT, "here"), "here")
-    own = own_epochs(recipe, LABELS, SYNTHETIC, 1)
     stages = stages_of(recipe, name)
-    units = epoch_steps(stages, own, LABELS, SYNTHETIC, 1)
+    units = epoch_steps(stages, IMAGES, recipe.stages, IMAGES, 1)
     return units, [total_steps(s, unit or 6) for s, unit in zip(stages, units, strict=True)]
 
 
 def test_every_method_gets_the_steps_of_the_recipes_own_stages():
-    assert own_epochs(check_recipe(parse_yaml(TEXT, "h"), "h"), LABELS, SYNTHETIC, 1) == (6, 12)
+    assert own_steps(check_recipe(parse_yaml(TEXT, "h"), "h")) == [6, 12]
     for name in METHODS.names:
         units, steps = lengths(name)
         assert steps[0] == 36, name
@@ -70,6 +74,6 @@ def test_what_holds_where_nothing_counts_in_epochs():
 
 def test_stages_without_images_keep_their_own_epochs():
     recipe = check_recipe(parse_yaml(TEXT, "here"), "here", ["stages.0.data=synthetic"])
-    real = np.zeros(60, dtype=bool)
-    assert own_epochs(recipe, LABELS, real, 1)[0] == 0
-    assert epoch_steps(stages_of(recipe, "ce"), (0, 12), LABELS, real, 1) == (None,)
+    real = Known(LABELS, np.full(60, -1), np.zeros(60, dtype=bool))
+    assert own_steps(recipe, real) == [0, 12]
+    assert epoch_steps(stages_of(recipe, "ce"), real, recipe.stages, real, 1) == (None,)

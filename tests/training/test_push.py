@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from classifier_fixtures import make_spec
 from hub_server import Fault
 from results_fixtures import COUNTS, make_result
 
 from synfill.classifier.save import save_classifier
 from synfill.config.recipe import read_recipe
-from synfill.config.training import ModelSettings
-from synfill.evaluation.results import write_metrics
+from synfill.evaluation.results import metrics_json, write_json
 from synfill.training.network.model import build_model
 from synfill.training.push import public_recipe
 
@@ -57,15 +57,15 @@ def out(tmp_path):
 
 
 def make_run(out, first_seed=0):
-    settings = ModelSettings(name="resnet8")
+    spec = make_spec(COUNTS.classes, 32, std=(0.2, 0.2, 0.2))
     results = {seed: make_result(seed, (9, 5, seed)) for seed in (0, 1)}
     for seed, result in results.items():
         save_classifier(
-            out / f"seed-{seed}/model", build_model(settings, 3, 32, first_seed + seed), settings,
-            COUNTS.classes, 32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), {"seed": seed},
+            out / f"seed-{seed}/model", build_model(spec.model, 3, 32, first_seed + seed), spec,
+            {"seed": seed},
         )  # fmt: skip
         result.write(out / f"seed-{seed}/result.json")
-    write_metrics(out / "metrics.json", "demo", "recipe", COUNTS, results)
+    write_json(out / "metrics.json", metrics_json("demo", "recipe", COUNTS, results))
     return out
 
 

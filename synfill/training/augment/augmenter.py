@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 
-from synfill.records import Channels
 from synfill.training.augment.base import Augmentation
 from synfill.training.images.transfer import send
+from synfill.training.network.spec import ClassifierSpec
 
 
 class Augmenter:
@@ -18,17 +18,12 @@ class Augmenter:
 
     Args:
         augmentation: What is done to them.
-        image_size: Side in pixels of what the network sees.
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1.
+        spec: How the network sees images.
     """
 
-    def __init__(
-        self, augmentation: Augmentation, image_size: int, mean: Channels, std: Channels
-    ) -> None:
+    def __init__(self, augmentation: Augmentation, spec: ClassifierSpec) -> None:
         self._augment = augmentation.build()
-        self._size = image_size
-        self._mean, self._std = mean, std
+        self._spec = spec
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Augment one batch; every image on its own.
@@ -40,22 +35,20 @@ class Augmenter:
         Returns:
             float32, shape (batch, 3, image_size, image_size), normalized, on the images' device.
         """
-        return _normalize(self._augment(images, self._size, generator), self._mean, self._std)
+        return _normalize(self._augment(images, self._spec.image_size, generator), self._spec)
 
 
-def plain(images: torch.Tensor, image_size: int, mean: Channels, std: Channels) -> torch.Tensor:
+def plain(images: torch.Tensor, spec: ClassifierSpec) -> torch.Tensor:
     """Images as they are evaluated: the centre, normalized.
 
     Args:
         images: uint8, shape (batch, 3, side, side), on any device; side >= image_size.
-        image_size: Side in pixels of what the network sees.
-        mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1.
+        spec: How the network sees images.
 
     Returns:
         float32, shape (batch, 3, image_size, image_size), on the images' device.
     """
-    return _normalize(centre(images, image_size), mean, std)
+    return _normalize(centre(images, spec.image_size), spec)
 
 
 def centre(images: torch.Tensor, size: int) -> torch.Tensor:
@@ -64,8 +57,8 @@ def centre(images: torch.Tensor, size: int) -> torch.Tensor:
     return images[..., first : first + size, first : first + size]
 
 
-def _normalize(images: torch.Tensor, mean: Channels, std: Channels) -> torch.Tensor:
-    device = images.device
+def _normalize(images: torch.Tensor, spec: ClassifierSpec) -> torch.Tensor:
+    device, mean, std = images.device, spec.mean, spec.std
     factor = torch.tensor([1 / (255 * s) for s in std]).view(3, 1, 1)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(3, 1, 1)
     return (images.float() * send(factor, device)).add_(send(shift, device))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from synfill.config.training import DataSettings
 from synfill.errors import UsageError
+from synfill.training.images.known import ImageLabels
 from synfill.training.images.matching import Cells, find_cells, find_classes, match_classes
 from synfill.training.images.parts import Part, Parts, open_parts
-from synfill.training.images.pixels import ImageLabels
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from synfill.errors import UsageError, suggest
 from synfill.records import MISSING, Cell, Factor, LabelTable
-
-_NAMED = 10
+from synfill.wording import list_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +89,9 @@ def match_classes(
     label = label_of(table)
     unknown = [name for name in _occurring(label) if name not in set(classes)]
     if unknown:
-        listed = ", ".join(repr(name) for name in unknown[:_NAMED])
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        listed = list_names([repr(name) for name in unknown], 10)
         raise UsageError(
-            f"{where} has images of classes that no training image has: {listed}{more}.",
+            f"{where} has images of classes that no training image has: {listed}.",
             f"{suggest(unknown[0], classes, 'classes of the training images')} Classes are "
             f"matched by name: rename them, or choose other images with {key}.",
         )

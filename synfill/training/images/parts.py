@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -22,10 +22,9 @@ from synfill.data.source import Source, open_source
 from synfill.errors import UsageError, suggest
 from synfill.records import LabelTable
 from synfill.training.images.matching import label_of, labelled
+from synfill.wording import list_names
 
 Role = Literal["train", "validation", "test"]
-
-_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,11 +208,9 @@ class _Opener:
         wanted = self.data.long_tail
         if wanted is None:
             return self._labelled(table, "training")
-        found = keep_long_tail(
-            table, wanted.imbalance_factor, wanted.type, wanted.largest, self.data.seed
-        )
-        self.notes.extend(found.notes)
-        before, after = (label_of(one).counts() for one in (table, found.table))
+        kept, notes = keep_long_tail(table, wanted, self.data.seed)
+        self.notes.extend(notes)
+        before, after = (label_of(one).counts() for one in (table, kept))
         emptied = [
             f"{name} ({had})"
             for name, had, has in zip(label_of(table).names, before, after, strict=True)
@@ -222,11 +219,11 @@ class _Opener:
         if emptied:
             raise UsageError(
                 f"data.long_tail ({wanted.imbalance_factor:g}) leaves no image of "
-                f"{_listed(emptied)}.",
+                f"{list_names(emptied)}.",
                 "Set a smaller data.long_tail.imbalance_factor, or a larger "
                 "data.long_tail.largest.",
             )
-        return found.table
+        return kept
 
     def _find_test(self) -> Part:
         settings, source, label, key = self.data.test, self.source, self.label, "data.test"
@@ -309,15 +306,10 @@ class _Opener:
         single = [name for name, count in zip(label.names, counts, strict=True) if count == 1]
         if single:
             self.notes.append(
-                f"The only image of {_listed(single)} stays in train: the validation images have "
-                "none of it."
+                f"The only image of {list_names(single)} stays in train: the validation images "
+                "have none of it."
             )
         return table.take(chosen), table.take(np.setdiff1d(np.arange(len(table)), chosen))
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from synfill.training.images.decoding import Decoder, pixel_sums
+from synfill.training.images.known import ImageLabels
 from synfill.training.images.transfer import send
 
 Chunk = Sequence[bytes | None]
@@ -47,40 +48,6 @@ class PixelStore(Protocol):
             uint8, shape (batch, 3, side, side), on the run's device.
         """
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class ImageLabels:
-    """What is known of images; position i is the same image in all of it.
-
-    Attributes:
-        labels: int64, shape (images,): index of the class.
-        cells: int64, shape (images,): index of the cell; -1 where a group is missing, or there
-            are no groups.
-        groups: int64, shape (images, group columns): which of the group's values; -1 where it is
-            missing.
-        synthetic: bool, shape (images,).
-        rows: int64, shape (images,): row in the source's split.
-    """
-
-    labels: NDArray[np.int64]
-    cells: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    synthetic: NDArray[np.bool_]
-    rows: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, positions: NDArray[np.int64]) -> ImageLabels:
-        """The images at some positions."""
-        return ImageLabels(
-            labels=self.labels[positions],
-            cells=self.cells[positions],
-            groups=self.groups[positions],
-            synthetic=self.synthetic[positions],
-            rows=self.rows[positions],
-        )
 
 
 @dataclass(frozen=True, eq=False)

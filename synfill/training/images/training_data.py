@@ -89,16 +89,9 @@ class TrainingData:
     notes: tuple[str, ...]
 
     @property
-    def real_counts(self) -> NDArray[np.int64]:
-        """Real training images of each class: int64, shape (classes,)."""
-        real = self.train.labels[~self.train.synthetic]
-        return np.bincount(real, minlength=len(self.classes)).astype(np.int64)
-
-    @property
-    def real_cell_counts(self) -> NDArray[np.int64]:
-        """Real training images of each cell: int64, shape (cells,)."""
-        real = self.train.cells[~self.train.synthetic & (self.train.cells >= 0)]
-        return np.bincount(real, minlength=len(self.cells)).astype(np.int64)
+    def measured(self) -> dict[str, ImageSet]:
+        """The images that a classifier is measured on, by what they are for."""
+        return {"test": self.test, **({"validation": self.validation} if self.validation else {})}
 
 
 def read_training_data(

@@ -11,7 +11,7 @@ import contextlib
 import fnmatch
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -168,6 +168,13 @@ def freeze_statistics(model: nn.Module) -> None:
     """
     last = model.get_submodule(classifier_name(model))
     _freeze(model, {id(parameter) for parameter in last.parameters()}, active=False)
+
+
+def copy_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Each tensor of its own, on the CPU: safetensors holds none twice, and networks tie theirs."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
 
 
 def learns_from_one(model: nn.Module, image_size: int) -> bool:

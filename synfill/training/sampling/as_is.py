@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Epoch, Sampler, StageImages
+from synfill.training.images.known import Known
+from synfill.training.sampling.base import Epoch, Sampler
 
 
 class AsIs(Sampler):
@@ -15,6 +16,6 @@ class AsIs(Sampler):
 
     name: Literal["as-is"] = "as-is"
 
-    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
+    def draw(self, images: Known, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
         return epoch.generator.permutation(len(images))

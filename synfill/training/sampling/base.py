@@ -9,24 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synfill.config.registry import Component
-
-
-@dataclass(frozen=True, eq=False)
-class StageImages:
-    """The images that a stage may see, n of them.
-
-    Attributes:
-        labels: int64, shape (n,): classes.
-        cells: int64, shape (n,): cells; -1 for none.
-        synthetic: bool, shape (n,).
-    """
-
-    labels: NDArray[np.int64]
-    cells: NDArray[np.int64]
-    synthetic: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.labels)
+from synfill.training.images.known import Known
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +44,12 @@ class Sampler(Component):
         """How many images an epoch shows, of the stage's with these classes, shape (n,)."""
         return len(labels)
 
-    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
+    def draw(self, images: Known, epoch: Epoch) -> NDArray[np.int64]:
         """The images of one epoch, in order.
+
+        Args:
+            images: What is known of the stage's images, n of them.
+            epoch: Which epoch.
 
         Returns:
             Positions among the stage's images: int64, shape (`length`,).

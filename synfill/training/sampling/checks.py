@@ -11,21 +11,20 @@ from numpy.typing import NDArray
 from synfill.config.methods import StagePlace
 from synfill.config.stages import StageSettings
 from synfill.errors import UsageError
+from synfill.training.images.known import Known
 from synfill.training.sampling.base import Sampler
-from synfill.training.sampling.order import batch_size_of, choose, epoch_length
+from synfill.training.sampling.order import plan_epoch
+from synfill.wording import list_names
 
 FEW_REAL_IMAGES = 20
 """With fewer real images a class, a classifier re-trained on them forgets the synthetic ones."""
-_NAMED = 5
 
 
 def check_stage(
     place: StagePlace,
     stage: StageSettings,
     classes: Sequence[str],
-    labels: NDArray[np.int64],
-    cells: NDArray[np.int64],
-    synthetic: NDArray[np.bool_],
+    images: Known,
     is_retraining: bool,
     processes: int,
 ) -> tuple[str, ...]:
@@ -35,9 +34,7 @@ def check_stage(
         place: Where it comes from, for messages.
         stage: The stage.
         classes: The class names.
-        labels: The class of every training image, shape (images,).
-        cells: The cell of every training image, -1 for none; shape (images,).
-        synthetic: Of every training image whether it is synthetic, shape (images,).
+        images: All training images.
         is_retraining: Whether the stage re-trains the classifier of an earlier stage's network.
         processes: How many processes share each batch.
 
@@ -49,8 +46,7 @@ def check_stage(
     """
     if "real" not in stage.data and "synthetic" not in stage.data:
         return ()
-    positions = choose(stage.data, synthetic)
-    if stage.data != "real" and not synthetic.any():
+    if stage.data != "real" and not images.synthetic.any():
         way_out = (
             f"leave {place.built_in} out of the comparison"
             if place.built_in
@@ -63,26 +59,26 @@ def check_stage(
         )
     if not isinstance(stage, StageSettings):
         return ()
-    counts = np.bincount(labels[positions], minlength=len(classes))
+    epoch = plan_epoch(stage, images, processes)
+    seen, length, batch_size = images.take(epoch.positions), epoch.length, epoch.batch_size
+    counts = np.bincount(seen.labels, minlength=len(classes))
     warnings = [
         *_check_classes(place, stage, classes, counts, is_retraining),
-        *_check_cells(place, stage, cells[positions]),
+        *_check_cells(place, stage, seen.cells),
     ]
-    length = epoch_length(stage.sampling, positions, labels)
-    if stage.batch_size > len(positions):
+    if stage.batch_size > len(seen):
         raise UsageError(
-            f"{place.title} has a batch size of {stage.batch_size}, but only {len(positions)} "
+            f"{place.title} has a batch size of {stage.batch_size}, but only {len(seen)} "
             f"images ({stage.data}).",
-            f"Set {place.key}.batch_size={_power_of_two_up_to(len(positions))}, or less.",
+            f"Set {place.key}.batch_size={_power_of_two_up_to(len(seen))}, or less.",
         )
-    if batch_size_of(stage, length) < processes:
+    if batch_size < processes:
         raise UsageError(
-            f"{place.title}: {processes} processes can't share a batch of "
-            f"{batch_size_of(stage, length)}.",
+            f"{place.title}: {processes} processes can't share a batch of {batch_size}.",
             f"Set {place.key}.batch_size={2 * processes} or more"
             + (", with another sampling." if length < processes else "."),
         )
-    if batch_size_of(stage, length) < stage.batch_size:
+    if batch_size < stage.batch_size:
         warnings.append(
             f"{place.title}: sampling {stage.sampling} leaves {length} images, so the batch has "
             f"{length} instead of {stage.batch_size}."
@@ -101,14 +97,14 @@ def _check_classes(
     absent = [name for name, count in zip(classes, counts, strict=True) if not count]
     if absent and (is_retraining or cast(Sampler, stage.sampling).needs_every_class):
         raise UsageError(
-            f"{place.title}: {_listed(absent)} {'have' if len(absent) > 1 else 'has'} no {kind} "
+            f"{place.title}: {list_names(absent)} {'have' if len(absent) > 1 else 'has'} no {kind} "
             f"image, so the {'classifier' if is_retraining else 'sampling'} can't be balanced.",
             f"Leave {place.built_in} out of the comparison, or give every class images."
             if place.built_in
             else f"Set {place.key}.data=real+synthetic, or give every class images.",
         )
     if absent:
-        return [f"{place.title} sees no {kind} image of {_listed(absent)}."]
+        return [f"{place.title} sees no {kind} image of {list_names(absent)}."]
     few = [
         f"{name} ({count})"
         for name, count in zip(classes, counts, strict=True)
@@ -120,8 +116,8 @@ def _check_classes(
         )  # fmt: skip
         return [
             f"{place.title} re-trains the classifier on fewer than {FEW_REAL_IMAGES} real images "
-            f"of {_listed(few)}: it is likely to forget there what the synthetic images taught it. "
-            f"{safer} is the safer choice."
+            f"of {list_names(few)}: it is likely to forget there what the synthetic images taught "
+            f"it. {safer} is the safer choice."
         ]
     return []
 
@@ -141,11 +137,6 @@ def _check_cells(place: StagePlace, stage: StageSettings, cells: NDArray[np.int6
             f"{stage.sampling} sampling."
         ]
     return []
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _power_of_two_up_to(count: int) -> int:

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Epoch, Sampler, StageImages, draw_evenly
+from synfill.training.images.known import Known
+from synfill.training.sampling.base import Epoch, Sampler, draw_evenly
 
 
 class ClassBalanced(Sampler):
@@ -16,6 +17,6 @@ class ClassBalanced(Sampler):
     name: Literal["class-balanced"] = "class-balanced"
     needs_every_class: ClassVar[bool] = True
 
-    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
+    def draw(self, images: Known, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
         return draw_evenly(images.labels, len(images), epoch.generator)

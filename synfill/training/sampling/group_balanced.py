@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Epoch, Sampler, StageImages, draw_evenly
+from synfill.training.images.known import Known
+from synfill.training.sampling.base import Epoch, Sampler, draw_evenly
 
 
 class GroupBalanced(Sampler):
@@ -19,7 +20,7 @@ class GroupBalanced(Sampler):
     name: Literal["group-balanced"] = "group-balanced"
     needs_groups: ClassVar[bool] = True
 
-    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
+    def draw(self, images: Known, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
         with_cell = np.flatnonzero(images.cells >= 0)
         drawn = draw_evenly(images.cells[with_cell], len(images), epoch.generator)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.registry import Component
 from synfill.config.stages import StageSettings
+from synfill.training.images.known import Known
 from synfill.training.sampling.base import Sampler
 
 
@@ -27,36 +28,38 @@ def choose(data: str, synthetic: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.flatnonzero(synthetic == (data == "synthetic"))
 
 
-def epoch_length(
-    sampling: Component, positions: NDArray[np.int64], labels: NDArray[np.int64]
-) -> int:
-    """How many images of a stage each epoch shows.
+@dataclass(frozen=True, eq=False)
+class EpochPlan:
+    """How an epoch of a stage goes over its images.
 
-    Args:
-        sampling: Which of them; a `Sampler`.
-        positions: The stage's images, from `choose`.
-        labels: The class of every training image, shape (images,).
+    Attributes:
+        positions: The images that the stage may see: int64, ascending.
+        length: How many of them an epoch shows.
+        batch_size: Images a step, over all processes: as the stage says, cut to an epoch that the
+            sampling makes short.
+        shares: Images of each batch that each process gets.
     """
-    return cast(Sampler, sampling).length(labels[positions])
+
+    positions: NDArray[np.int64]
+    length: int
+    batch_size: int
+    shares: tuple[int, ...]
 
 
-def batch_size_of(stage: StageSettings, count: int) -> int:
-    """A stage's batch size: what it says, cut to an epoch that the sampling makes short.
+def plan_epoch(stage: StageSettings, images: Known, processes: int) -> EpochPlan:
+    """How an epoch of a stage goes over its images, if it has any.
 
     Args:
         stage: The stage.
-        count: Images an epoch, from `epoch_length`.
+        images: All training images.
+        processes: How many processes share each batch.
     """
-    is_cut = cast(Sampler, stage.sampling).shortens
-    return min(stage.batch_size, count) if is_cut else stage.batch_size
-
-
-def smallest_share(
-    stage: StageSettings, positions: NDArray[np.int64], labels: NDArray[np.int64], processes: int
-) -> int:
-    """Images of a batch that each process gets, at least; as `cut_batches` cuts them."""
-    length = epoch_length(stage.sampling, positions, labels)
-    return batch_size_of(stage, length) // processes
+    sampler = cast(Sampler, stage.sampling)
+    positions = choose(stage.data, images.synthetic)
+    length = sampler.length(images.labels[positions]) if len(positions) else 0
+    batch_size = min(stage.batch_size, length) if sampler.shortens else stage.batch_size
+    batches = cut_batches(np.arange(length), batch_size, 0, processes) if length else []
+    return EpochPlan(positions, length, batch_size, tuple(map(len, batches)))
 
 
 def cut_batches(

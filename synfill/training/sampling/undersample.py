@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.training.sampling.base import Epoch, Sampler, StageImages
+from synfill.training.images.known import Known
+from synfill.training.sampling.base import Epoch, Sampler
 
 
 class Undersample(Sampler):
@@ -22,7 +23,7 @@ class Undersample(Sampler):
         counts = counts[counts > 0]
         return int(counts.min()) * len(counts)
 
-    def draw(self, images: StageImages, epoch: Epoch) -> NDArray[np.int64]:
+    def draw(self, images: Known, epoch: Epoch) -> NDArray[np.int64]:
         """See `Sampler`."""
         labels = images.labels
         counts = np.bincount(labels)

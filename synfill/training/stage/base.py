@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from synfill.config.stages import Stage
 from synfill.records import JsonObject
+from synfill.reporter import Reporter, SilentReporter
 from synfill.training.losses.base import Facts, whole_cells
 from synfill.training.sampling.order import choose
 
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
 
-    from synfill.evaluation.inference import Preprocessing
     from synfill.training.images.pixels import ImageSet
     from synfill.training.losses.module import LossModule
+    from synfill.training.network.spec import ClassifierSpec
     from synfill.training.stage.checkpoint import Checkpoint, CheckpointFolder
-    from synfill.training.stage.meter import LoopProgress
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +36,17 @@ class Images:
         train: The training images, real and synthetic.
         validation: Looked at after every epoch; a stage learns from it only where its kind says
             so. None for none.
-        preprocessing: How images become what the network sees.
-        classes: How many there are.
+        spec: The network, its classes, and how images are shown to it.
     """
 
     train: ImageSet
     validation: ImageSet | None
-    preprocessing: Preprocessing
-    classes: int
+    spec: ClassifierSpec
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return len(self.spec.classes)
 
     def of(self, stage: Stage) -> ImageSet:
         """The set that a stage learns from; `choose` says which of its images."""
@@ -80,10 +83,8 @@ class RunContext:
             warm-up, milestones) counts as; None where it is a pass over the stage's own images.
         gradient_accumulation: Parts into which each process's share of a batch is cut.
         channels_last: Whether images are laid out channels-last.
-        on_progress: Called twice a second, on the main process.
+        reporter: Where progress goes, and what is wrong with checkpoints.
         on_epoch: Called after every epoch with the history so far, on the main process.
-        on_warning: Called with what is wrong with checkpoints, and with libraries that are others
-            since the last one; on every process.
     """
 
     title: str
@@ -94,9 +95,8 @@ class RunContext:
     epoch_steps: Sequence[int | None] | None = None
     gradient_accumulation: int = 1
     channels_last: bool = False
-    on_progress: Callable[[LoopProgress], None] = lambda progress: None
+    reporter: Reporter = field(default_factory=SilentReporter)
     on_epoch: Callable[[Sequence[JsonObject]], None] = lambda history: None
-    on_warning: Callable[[str], None] = lambda message: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +154,8 @@ class StageContext:
         whole = {"stage": self.number + 1, "stage_name": self.name, **entry}
         if images.validation is not None:
             found = evaluate(
-                shown or network, images.validation, images.preprocessing, images.classes,
-                run.accelerator, run.channels_last,
-            )  # fmt: skip
+                shown or network, images.validation, images.spec, run.accelerator, run.channels_last
+            )
             whole["validation"] = measure_fit(found, images.validation.labels)
         self.history.append(whole)
         if run.accelerator.is_main_process:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -27,9 +28,14 @@ from synfill.config.stages import Stage, StageSettings
 from synfill.files import no_room, sync_folder
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.runs.record import Record, describe_invalid
 from synfill.runs.training_folder import CHECKPOINT
 from synfill.runs.versions import TRAINING, changes, versions
-from synfill.training.network.model import choose_trainable, trainable_parameters
+from synfill.training.network.model import (
+    choose_trainable,
+    copy_tensors,
+    trainable_parameters,
+)
 from synfill.training.stage.history import check_history
 
 _STATE, _WEIGHTS, _OPTIMIZER = "state.json", "model.safetensors", "optimizer.pt"
@@ -91,9 +97,12 @@ class CheckpointFolder:
             # Written here and not by the libraries, which hide that a disk is full.
             optimizer = io.BytesIO()
             torch.save(checkpoint.optimizer, optimizer)
-            files = {_WEIGHTS: save(_apart(checkpoint.weights)), _OPTIMIZER: optimizer.getvalue()}
+            files = {
+                _WEIGHTS: save(copy_tensors(checkpoint.weights)),
+                _OPTIMIZER: optimizer.getvalue(),
+            }
             if checkpoint.loss:
-                files[_LOSS] = save(_apart(checkpoint.loss))
+                files[_LOSS] = save(copy_tensors(checkpoint.loss))
             for file, content in files.items():
                 _write(temporary / file, content)
             state = {
@@ -141,12 +150,11 @@ class CheckpointFolder:
                 on = "the one before it" if number < len(found) else "the start"
                 warn(f"The checkpoint {folder} is damaged ({reason}): going on from {on}.")
                 continue
-            self._note_versions(state, warn)
+            self._note_versions(state.versions, warn)
             return checkpoint
         return None
 
-    def _note_versions(self, state: JsonObject, warn: Callable[[str], None]) -> None:
-        earlier = [dict(one) for one in state.get("versions", [])]
+    def _note_versions(self, earlier: list[dict[str, str]], warn: Callable[[str], None]) -> None:
         now = versions(TRAINING)
         changed = ", ".join(changes(earlier[-1], now)) if earlier else ""
         if changed:
@@ -213,59 +221,43 @@ def _check_tensors(
             raise ValueError(f"its {what} {name} aren't finite")
 
 
-def _read_state(folder: Path) -> JsonObject:
-    """What state.json says, checked by itself."""
-    state = parse_json(read_regular(folder / _STATE))
-    if not isinstance(state, dict) or not isinstance(state.get("step"), int) or state["step"] < 1:
-        raise ValueError(f"{_STATE} names no step")
-    check_history(state.get("history"))
-    listed = state.get("versions", [])
-    if not isinstance(listed, list) or len(listed) > _MOST_VERSIONS:
-        raise ValueError(f"the versions in {_STATE} are no list of versions")
-    for one in listed:
-        if not isinstance(one, dict) or not all(isinstance(text, str) for text in one.values()):
-            raise ValueError(f"the versions in {_STATE} are no versions")
+class _State(Record):
+    """What state.json says; earlier versions wrote neither versions nor digests."""
+
+    step: int = Field(ge=1)
+    history: list[JsonObject]
+    versions: list[dict[str, str]] = Field([], max_length=_MOST_VERSIONS)
+    sha256: dict[str, str] = Field({})
+
+
+def _read_state(folder: Path) -> _State:
+    """state.json, checked by itself."""
+    try:
+        state = _State.model_validate(parse_json(read_regular(folder / _STATE)))
+    except ValidationError as error:
+        raise ValueError(f"{_STATE}: {describe_invalid(error)}") from None
+    check_history(state.history)
     return state
 
 
-def _read(folder: Path, stage: int, epoch: int, state: JsonObject, largest: int) -> Checkpoint:
-    history = state["history"]
-    last = history[-1] if history else {}
-    if (last.get("stage"), last.get("epoch"), last.get("step")) != (
-        stage + 1,
-        epoch,
-        state["step"],
-    ):
+def _read(folder: Path, stage: int, epoch: int, state: _State, largest: int) -> Checkpoint:
+    last = state.history[-1] if state.history else {}
+    here = (last.get("stage"), last.get("epoch"), last.get("step"))
+    if here != (stage + 1, epoch, state.step):
         raise ValueError(f"{_STATE} is of another epoch")
-    digests = dict(state.get("sha256", {}))
-    names = [_WEIGHTS, _OPTIMIZER, *([_LOSS] if _LOSS in digests else [])]
+    names = [_WEIGHTS, _OPTIMIZER, *([_LOSS] if _LOSS in state.sha256 else [])]
     content = {name: read_regular(folder / name, largest) for name in names}
-    # Earlier versions wrote none.
-    for name, digest in digests.items():
+    for name, digest in state.sha256.items():
         if name in content and _digest(content[name]) != digest:
             raise ValueError(f"{name} isn't what was written")
-    return Checkpoint(
-        stage=stage,
-        epoch=epoch,
-        step=state["step"],
-        weights=load(content[_WEIGHTS]),
-        optimizer=torch.load(
-            io.BytesIO(content[_OPTIMIZER]), map_location="cpu", weights_only=True
-        ),
-        history=history,
-        loss=load(content[_LOSS]) if _LOSS in content else {},
-    )
+    optimizer = torch.load(io.BytesIO(content[_OPTIMIZER]), map_location="cpu", weights_only=True)
+    loss = load(content[_LOSS]) if _LOSS in content else {}
+    weights = load(content[_WEIGHTS])
+    return Checkpoint(stage, epoch, state.step, weights, optimizer, state.history, loss)
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each tensor of its own, on the CPU: safetensors holds none twice."""
-    return {
-        name: value.detach().to("cpu", copy=True).contiguous() for name, value in weights.items()
-    }
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:

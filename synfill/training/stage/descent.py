@@ -25,7 +25,8 @@ from synfill.errors import RunError
 from synfill.records import JsonObject
 from synfill.training.augment.augmenter import Augmenter
 from synfill.training.augment.base import Augmentation
-from synfill.training.augment.mixes.base import Batch, Mix
+from synfill.training.augment.mixes.base import Mix
+from synfill.training.images.known import Known
 from synfill.training.images.transfer import send
 from synfill.training.losses.base import Facts, Targets, whole_cells
 from synfill.training.losses.module import CellSums, mixed_hits, mixed_loss
@@ -35,8 +36,8 @@ from synfill.training.network.model import (
     reinit_classifier,
     trainable_parameters,
 )
-from synfill.training.sampling.base import Epoch, Sampler, StageImages
-from synfill.training.sampling.order import batch_size_of, choose, cut_batches
+from synfill.training.sampling.base import Epoch, Sampler
+from synfill.training.sampling.order import cut_batches, plan_epoch
 from synfill.training.stage.base import Images, StageContext
 from synfill.training.stage.meter import Meter, StagePlan
 from synfill.training.stage.schedule import learning_rate, total_steps
@@ -65,8 +66,7 @@ def descend(
         RunError: The loss is not finite; memory runs out; a checkpoint can't be written.
     """
     descent = _Descent(stage, network, images, facts, context)
-    side = images.preprocessing.image_size
-    with _enough_memory(descent.plan, descent.batch_size, side):
+    with _enough_memory(descent.plan, descent.batch_size, images.spec.image_size):
         descent.prepare()
         while descent.epochs_done < descent.plan.epochs:
             entry = descent.train_epochs()
@@ -119,18 +119,11 @@ class _Descent:
         self.accelerator = context.run.accelerator
         world = self.accelerator.num_processes
         self.pixels = images.train.pixels
-        self.positions = choose(stage.data, images.train.synthetic)
+        epoch = plan_epoch(stage, images.train, world)
+        self.positions, self.batch_size, shares = epoch.positions, epoch.batch_size, epoch.shares
+        self.seen = images.train.take(self.positions)
         cells, _ = whole_cells(images.train.labels, images.train.cells, images.classes)
-        self.seen = StageImages(
-            images.train.labels[self.positions],
-            images.train.cells[self.positions],
-            images.train.synthetic[self.positions],
-        )
-        self.batch = Batch(images.train.labels, cells, images.train.synthetic)
-        self.sampler = cast(Sampler, stage.sampling)
-        length = self.sampler.length(self.seen.labels)
-        self.batch_size = batch_size_of(stage, length)
-        shares = cut_batches(np.arange(length), self.batch_size, 0, world)
+        self.known = Known(images.train.labels, cells, images.train.synthetic)
         # What an epoch of the settings is; not always a pass over the images.
         counted = context.run.epoch_steps
         epoch_steps = counted[context.number] if counted else None
@@ -144,7 +137,7 @@ class _Descent:
             steps=steps,
             epochs=math.ceil(steps / len(shares)),
             steps_per_epoch=len(shares),
-            images_per_epoch=world * sum(map(len, shares)),
+            images_per_epoch=world * sum(shares),
         )
         # One epoch shares an entry of the history and a checkpoint with no other, but where a
         # stage that counts in steps has thousands of passes over a few images: writing would take
@@ -156,14 +149,11 @@ class _Descent:
             torch.default_generator.manual_seed(context.derive_seed(_LOSS))
             self.loss = stage.build_loss(replace(facts, epochs=self.plan.epochs))
         self.cells = len(facts.cell_counts)
-        shows = images.preprocessing
-        self.augment = Augmenter(
-            cast(Augmentation, stage.augment), shows.image_size, shows.mean, shows.std
-        )
+        self.augment = Augmenter(cast(Augmentation, stage.augment), images.spec)
         self.mix = cast(Mix, stage.complete(stage.mix)).build()
         device = self.accelerator.device
         self.targets = Targets(
-            torch.from_numpy(self.batch.labels).to(device), torch.from_numpy(cells).to(device)
+            torch.from_numpy(self.known.labels).to(device), torch.from_numpy(cells).to(device)
         )
 
     def prepare(self) -> None:
@@ -184,9 +174,8 @@ class _Descent:
             self.loss.load_state_dict(resumed.loss)
             self.epochs_done, self.steps_done = resumed.epoch, resumed.step
         self.shown, self.optimizer = self.accelerator.prepare(network, self.plain_optimizer)
-        self.meter = Meter(
-            self.plan, self.accelerator, self.steps_done, self.context.run.on_progress
-        )
+        reporter = self.context.run.reporter
+        self.meter = Meter(self.plan, self.accelerator, self.steps_done, reporter)
 
     def train_epochs(self) -> JsonObject:
         """The epochs of one entry of the history, the last one as far as the stage's steps go."""
@@ -237,7 +226,8 @@ class _Descent:
             generator=np.random.default_rng([seed, number, _ORDER, epoch]),
             fixed=np.random.default_rng([seed, number, _CHOICE]),
         )
-        order: NDArray[np.int64] = self.positions[self.sampler.draw(self.seen, this)]
+        drawn = cast(Sampler, self.stage.sampling).draw(self.seen, this)
+        order: NDArray[np.int64] = self.positions[drawn]
         return order
 
     def _train_epoch(self, epoch: int) -> float:
@@ -263,11 +253,7 @@ class _Descent:
         generator = torch.Generator()
         rank = accelerator.process_index
         generator.manual_seed(self.context.derive_seed(_STEP, self.steps_done, rank))
-        known = Batch(
-            self.batch.labels[positions],
-            self.batch.cells[positions],
-            self.batch.synthetic[positions],
-        )
+        known = self.known.take(positions)
         mixed = self.mix(self.augment(pixels, generator), known, generator)
         own = self.targets.take(send(torch.from_numpy(positions), device))
         partners = own.take(mixed.partners)

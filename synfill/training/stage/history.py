@@ -5,16 +5,40 @@ Both are files that may have been damaged, or be of somebody else: they are chec
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.runs.record import Record, describe_invalid
 
-_WHOLE = ("stage", "epoch", "epochs", "step", "images")
-_NUMBERS = ("lr", "loss", "accuracy", "seconds", "images_per_second")
+_Whole = Annotated[int, Field(gt=0, lt=2**53)]
+_Number = Annotated[FiniteFloat, Field(ge=0)]
+
+
+class _Fit(Record):
+    loss: _Number
+    accuracy: _Number
+
+
+class _Entry(_Fit):
+    stage: _Whole
+    stage_name: str
+    epoch: _Whole
+    epochs: _Whole
+    step: _Whole
+    images: _Whole
+    lr: _Number
+    seconds: _Number
+    images_per_second: _Number
+    validation: _Fit = _Fit(loss=0, accuracy=0)
+
+
+_ENTRIES = TypeAdapter(list[_Entry])
 
 
 def read_history(path: Path) -> list[JsonObject]:
@@ -33,25 +57,18 @@ def check_history(entries: Any) -> list[JsonObject]:
     Raises:
         ValueError: They are something else.
     """
-    if not isinstance(entries, list):
-        raise ValueError("its history is no list")
-    position = (0, 0, 0)
-    for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(entry.get("stage_name"), str):
-            raise ValueError("an entry of its history is none")
-        if not all(_is_whole(entry.get(key)) for key in _WHOLE):
-            raise ValueError(f"an entry of its history lacks one of {', '.join(_WHOLE)}")
-        if not all(_is_number(entry.get(key)) for key in _NUMBERS):
-            raise ValueError(f"an entry of its history lacks one of {', '.join(_NUMBERS)}")
-        validation = entry.get("validation", {"loss": 0, "accuracy": 0})
-        if not isinstance(validation, dict) or not all(
-            _is_number(validation.get(key)) for key in ("loss", "accuracy")
+    try:
+        checked = _ENTRIES.validate_python(entries)
+    except ValidationError as error:
+        raise ValueError(f"its history is none: {describe_invalid(error)}") from None
+    for before, entry in itertools.pairwise(checked):
+        is_same_stage = entry.stage == before.stage
+        if (entry.stage, entry.epoch) <= (before.stage, before.epoch) or (
+            is_same_stage and entry.step <= before.step
         ):
-            raise ValueError("an entry's validation has no loss and accuracy")
-        before, position = position, (entry["stage"], entry["epoch"], entry["step"])
-        if position[:2] <= before[:2] or (position[0] == before[0] and position[2] <= before[2]):
             raise ValueError("its history goes backwards")
-    return entries
+    found: list[JsonObject] = entries
+    return found
 
 
 def cost_of(history: Sequence[JsonObject]) -> tuple[int, int, float]:
@@ -62,12 +79,3 @@ def cost_of(history: Sequence[JsonObject]) -> tuple[int, int, float]:
         sum(entry["images"] for entry in history),
         round(sum(entry["seconds"] for entry in history), 3),
     )
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
-
-
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0

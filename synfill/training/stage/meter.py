@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from synfill.config.stages import StageSettings
 from synfill.errors import RunError
+from synfill.reporter import Reporter
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -53,33 +53,6 @@ class StagePlan:
     images_per_epoch: int
 
 
-@dataclass(frozen=True)
-class LoopProgress:
-    """How far a stage is.
-
-    Attributes:
-        stage: Its name.
-        done: Images that it has seen.
-        total: Images that it will see.
-        epoch: The epoch it is in, from 1.
-        epochs: Its epochs.
-        loss: Mean of the last steps.
-        accuracy: Likewise, 0..1; on training images as they are shown (augmented, mixed).
-        images_per_second: Over this session of the stage.
-        seconds_left: To the stage's end.
-    """
-
-    stage: str
-    done: int
-    total: int
-    epoch: int
-    epochs: int
-    loss: float
-    accuracy: float
-    images_per_second: float
-    seconds_left: float
-
-
 class Meter:
     """Sums up a stage's losses and hits, says how far it is, and stops it at a NaN.
 
@@ -87,20 +60,16 @@ class Meter:
         plan: The stage.
         accelerator: Where it runs.
         first_step: The step that this session begins with.
-        on_progress: Called twice a second, on the main process.
+        reporter: Where progress goes twice a second, on the main process.
     """
 
     def __init__(
-        self,
-        plan: StagePlan,
-        accelerator: Accelerator,
-        first_step: int,
-        on_progress: Callable[[LoopProgress], None],
+        self, plan: StagePlan, accelerator: Accelerator, first_step: int, reporter: Reporter
     ) -> None:
         self._plan = plan
         self._accelerator = accelerator
         self._first_step = first_step
-        self._on_progress = on_progress
+        self._reporter = reporter
         self._started = time.monotonic()
         self._reported = 0.0
         self._epoch = 0
@@ -190,17 +159,11 @@ class Meter:
         done, total = round(step * per_step), round(plan.steps * per_step)
         # Of this session alone: a resumed one's first steps were made in another.
         rate = (step - self._first_step) * per_step / max(now - self._started, 1e-9)
-        self._on_progress(
-            LoopProgress(
-                stage=plan.name,
-                done=done,
-                total=total,
-                epoch=self._epoch + 1,
-                epochs=plan.epochs,
-                loss=loss,
-                accuracy=accuracy,
-                images_per_second=rate,
-                # What is left at that very rate.
-                seconds_left=(total - done) / rate,
-            )
+        self._reporter.progress(
+            f"{plan.title}, {plan.name}",
+            done,
+            total,
+            f"epoch {self._epoch + 1} of {plan.epochs}, loss {loss:.3f}, accuracy {accuracy:.1%}",
+            rate,
+            (total - done) / rate,  # what is left, at that very rate
         )

@@ -58,7 +58,7 @@ def train_stages(
         lambda found: check_checkpoint(
             found, network, stages, lambda number: kinds[number].build_loss(facts[number])
         ),
-        run.on_warning,
+        lambda text: run.reporter.warn(f"{run.title}: {text}"),
         # An optimizer holds two numbers more for each weight, at most.
         largest=8 * held + (64 << 20),
     )
@@ -102,9 +102,7 @@ def _record_closed_form(
     images, run = context.images, context.run
     seen = images.of(stage)
     positions = choose(stage.data, seen.synthetic)
-    found = evaluate(
-        network, seen, images.preprocessing, images.classes, run.accelerator, run.channels_last
-    )
+    found = evaluate(network, seen, images.spec, run.accelerator, run.channels_last)
     labels = seen.labels[positions]
     context.record(
         {

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from classifier_fixtures import make_spec
 
 from synfill.config.components import AUGMENTATIONS
 from synfill.training.augment.augmenter import Augmenter, plain
@@ -10,8 +11,8 @@ RAW = ((0.0,) * 3, (1 / 255,) * 3)
 """Mean and deviation under which normalized values are the levels themselves."""
 
 
-def make(kind, *settings):
-    return Augmenter(AUGMENTATIONS.parse(kind), *settings)
+def make(kind, *shown):
+    return Augmenter(AUGMENTATIONS.parse(kind), make_spec(("a", "b"), *shown))
 
 
 def coordinates(count, side):
@@ -84,7 +85,7 @@ def test_plain_is_the_centre_normalized():
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.125)
     wanted = images[:, :, 2:18, 2:18] / 255
     wanted = (wanted - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-    torch.testing.assert_close(plain(images, 16, mean, std), wanted)
+    torch.testing.assert_close(plain(images, make_spec(("a", "b"), 16, mean, std)), wanted)
     torch.testing.assert_close(make("none", 16, mean, std)(images, seeded()), wanted)
 
 

@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from synfill.config.components import MIXES
-from synfill.training.augment.mixes.base import Batch
+from synfill.training.images.known import Known
 
 
 def mix(images, synthetic, kind, alpha, generator):
     chosen = MIXES.parse(kind if kind == "none" else {"name": kind, "alpha": alpha})
     nothing = np.zeros(len(images), dtype=np.int64)
-    return chosen.build()(images, Batch(nothing, nothing, synthetic.numpy()), generator)
+    return chosen.build()(images, Known(nothing, nothing, synthetic.numpy()), generator)
 
 
 def numbered(count, size=16):

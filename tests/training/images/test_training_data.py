@@ -11,6 +11,7 @@ from synfill.config.training import DataSettings
 from synfill.data.images import decode
 from synfill.errors import RunError, UsageError
 from synfill.reporter import LogReporter
+from synfill.training.identity import count_train
 from synfill.training.images.labels import find_labels
 from synfill.training.images.training_data import read_training_data
 
@@ -23,6 +24,12 @@ class Told(LogReporter):
 
     def warn(self, message):
         self.warnings.append(message)
+
+
+def real_counts(data, kind="classes"):
+    """Real training images of each class or cell."""
+    counts = count_train(data, with_synthetic=True)
+    return list(counts.real if kind == "classes" else counts.cell_real)
 
 
 @pytest.fixture
@@ -73,7 +80,7 @@ def test_one_dataset(animals, read):
     assert data.train.labels.tolist() == [0] * 3 + [1] * 2 + [2] * 4
     assert data.test.labels.tolist() == [0, 0, 1, 2] and data.validation is None
     assert data.train.cells.tolist() == [-1] * 9 and not data.train.synthetic.any()
-    assert data.real_counts.tolist() == [3, 2, 4] and data.image_size == 16
+    assert real_counts(data) == [3, 2, 4] and data.image_size == 16
     shown = pixels_of(data.train)
     assert torch.equal(shown, torch.stack([image_of(seed) for seed in range(9)]))
     levels = shown.double() / 255
@@ -96,7 +103,7 @@ def test_matched_by_name(animals, tmp_path, read, labels):
     assert names[data.train.labels[9:]].tolist() == ["eel", "ant", "ant", "cat"]
     assert data.train.synthetic.tolist() == [False] * 9 + [True] * 4
     assert data.train.rows.tolist() == [*range(9), 0, 1, 2, 3]
-    assert data.real_counts.tolist() == [3, 2, 4, 0]
+    assert real_counts(data) == [3, 2, 4, 0]
     real = pixels_of(data.train)[:9].double() / 255
     assert np.allclose(data.mean, real.mean(dim=(0, 2, 3)), atol=1e-9)
     again = read(animals, str(folder), test={"source": str(test)}, synthetic={"balance": {}})
@@ -127,7 +134,7 @@ def test_cells(tmp_path, read):
         *["a / place=x"] * 2, "a / place=y", *["b / place=y"] * 3
     ]  # fmt: skip
     assert [names[cell] for cell in data.test.cells] == ["b / place=w", "a / place=y"]
-    assert data.real_cell_counts.tolist() == [2, 1, 0, 0, 3, 0]
+    assert real_counts(data, "cells") == [2, 1, 0, 0, 3, 0]
 
 
 def test_a_missing_group_is_no_cell(tmp_path, read):
@@ -178,7 +185,7 @@ def test_long_tail_and_validation_share(tmp_path, read):
     folder = make_parquet(tmp_path / "d", counts, size=(8, 8))
     settings = {"long_tail": {"imbalance_factor": 40}, "validation": 0.2}
     data = read(folder, **settings)
-    assert data.real_counts.tolist() == [32, 5, 1]
+    assert real_counts(data) == [32, 5, 1]
     assert np.bincount(data.validation.labels, minlength=3).tolist() == [8, 1, 0]
     assert not set(data.train.rows) & set(data.validation.rows)
     assert any("The only image of c stays in train" in note for note in data.notes)
@@ -261,7 +268,7 @@ def test_bad_images(tmp_path, read):
     assert "data.on_bad_image: skip" in caught.value.hint
     for storage in ("memory", "stream"):
         data = read(folder, on_bad_image="skip", storage=storage)
-        assert data.real_counts.tolist() == [4, 3] and data.test.labels.tolist() == [0, 0]
+        assert real_counts(data) == [4, 3] and data.test.labels.tolist() == [0, 0]
         assert len(data.skipped) == 12 and data.skipped[-1].role == "test"
         assert data.skipped[0].where == "train/a/0.png" and "not an image" in data.skipped[0].reason
         if storage == "memory":

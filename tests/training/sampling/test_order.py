@@ -5,9 +5,10 @@ from synfill.config.components import SAMPLERS
 from synfill.config.methods import StagePlace
 from synfill.config.training import StageSettings
 from synfill.errors import UsageError
-from synfill.training.sampling.base import Epoch, StageImages
+from synfill.training.images.known import Known
+from synfill.training.sampling.base import Epoch
 from synfill.training.sampling.checks import check_stage
-from synfill.training.sampling.order import batch_size_of, choose, cut_batches, epoch_length
+from synfill.training.sampling.order import choose, cut_batches, plan_epoch
 
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])
 SYNTHETIC = np.zeros(100, dtype=bool)
@@ -25,9 +26,9 @@ def epoch(sampling, positions=None, labels=LABELS, cells=None, seed=0, fixed=0):
     positions = np.arange(len(labels)) if positions is None else positions
     generator, chooser = np.random.default_rng(seed), np.random.default_rng(fixed)
     sampler = SAMPLERS.parse(sampling)
-    seen = StageImages(labels[positions], cells[positions], np.zeros(len(positions), dtype=bool))
+    seen = Known(labels[positions], cells[positions], np.zeros(len(positions), dtype=bool))
     order = positions[sampler.draw(seen, Epoch(0, generator, chooser))]
-    assert len(order) == epoch_length(sampler, positions, labels)
+    assert len(order) == sampler.length(labels[positions])
     return order
 
 
@@ -40,7 +41,8 @@ def check(
     processes=1,
     place=PLACE,
 ):
-    return check_stage(place, settings, NAMES, labels, cells, synthetic, is_retraining, processes)
+    images = Known(labels, cells, synthetic)
+    return check_stage(place, settings, NAMES, images, is_retraining, processes)
 
 
 def test_choose():
@@ -126,7 +128,9 @@ def test_undersampling_cuts_the_batch():
     settings = stage(batch_size=64, sampling="undersample")
     (warning,) = check(settings)
     assert "30 instead of 64" in warning
-    assert batch_size_of(settings, 30) == 30 and batch_size_of(stage(batch_size=64), 30) == 64
+    images = Known(LABELS, NO_CELLS, SYNTHETIC)
+    assert plan_epoch(settings, images, 1).batch_size == 30
+    assert plan_epoch(stage(batch_size=64), images, 1).batch_size == 64
 
 
 def test_no_synthetic_images():

@@ -43,14 +43,13 @@ class NearestMean(TrainedStage):
         CALLS.append((context.number, context.name, facts.class_counts.tolist()))
         seen = images.of(self)
         positions = choose(self.data, seen.synthetic)
-        shows = images.preprocessing
         layer = network.get_submodule(classifier_name(network))
         found = []
         hook = layer.register_forward_pre_hook(lambda module, given: found.append(given[0]))
         network.eval()
         with torch.no_grad():
             for pixels in seen.pixels.batches([positions]):
-                network(plain(pixels, shows.image_size, shows.mean, shows.std))
+                network(plain(pixels, images.spec))
         hook.remove()
         features, labels = torch.cat(found), torch.from_numpy(seen.labels[positions])
         means = torch.stack([features[labels == one].mean(dim=0) for one in range(images.classes)])

@@ -11,32 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from synfill.config.registry import Component
 from synfill.config.stages import Alpha
+from synfill.training.images.known import Known
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What is known of a batch's images, on the CPU.
-
-    Attributes:
-        labels: int64, shape (b,): classes.
-        cells: int64, shape (b,): cells; see `losses.base.Facts`.
-        synthetic: bool, shape (b,).
-    """
-
-    labels: NDArray[np.int64]
-    cells: NDArray[np.int64]
-    synthetic: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +37,10 @@ class Mixed:
     weight: float
 
 
-MixImages = Callable[["Tensor", Batch, "Generator"], Mixed]
-"""Images (float32, shape (b, 3, size, size), on any device), what is known of them, and a
-generator of the CPU, from which everything is drawn -> the mixed batch.
+MixImages = Callable[["Tensor", Known, "Generator"], Mixed]
+"""Images (float32, shape (b, 3, size, size), on any device), what is known of them (their cells as
+in `losses.base.Facts`), and a generator of the CPU, from which everything is drawn -> the mixed
+batch.
 """
 
 
@@ -82,13 +65,13 @@ class BetaMix(Mix):
 
         alpha = 1.0 if self.alpha is None else self.alpha
 
-        def mix(images: Tensor, batch: Batch, generator: Generator) -> Mixed:
+        def mix(images: Tensor, batch: Known, generator: Generator) -> Mixed:
             # torch's Beta takes no generator; numpy's is seeded from it.
             draw = np.random.default_rng(int(torch.randint(2**63 - 1, (), generator=generator)))
             return self.mix(images, batch, float(draw.beta(alpha, alpha)), draw)
 
         return mix
 
-    def mix(self, images: Tensor, batch: Batch, weight: float, draw: np.random.Generator) -> Mixed:
+    def mix(self, images: Tensor, batch: Known, weight: float, draw: np.random.Generator) -> Mixed:
         """Mix a batch with a lambda that was drawn for it."""
         raise NotImplementedError

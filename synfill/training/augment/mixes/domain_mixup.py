@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from synfill.training.augment.mixes.base import Batch, BetaMix, Mixed
+from synfill.training.augment.mixes.base import BetaMix, Mixed
+from synfill.training.images.known import Known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ class DomainMixup(BetaMix):
 
     name: Literal["domain-mixup"] = "domain-mixup"
 
-    def mix(self, images: Tensor, batch: Batch, weight: float, draw: np.random.Generator) -> Mixed:
+    def mix(self, images: Tensor, batch: Known, weight: float, draw: np.random.Generator) -> Mixed:
         """See `BetaMix`."""
         from synfill.training.augment.mixes.blending import blend
 

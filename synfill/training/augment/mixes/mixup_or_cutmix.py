@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from synfill.training.augment.mixes.base import Batch, BetaMix, Mixed
+from synfill.training.augment.mixes.base import BetaMix, Mixed
+from synfill.training.images.known import Known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +18,7 @@ class MixupOrCutMix(BetaMix):
 
     name: Literal["mixup-or-cutmix"] = "mixup-or-cutmix"
 
-    def mix(self, images: Tensor, batch: Batch, weight: float, draw: np.random.Generator) -> Mixed:
+    def mix(self, images: Tensor, batch: Known, weight: float, draw: np.random.Generator) -> Mixed:
         """See `BetaMix`."""
         from synfill.training.augment.mixes.blending import blend, paste_box
 
