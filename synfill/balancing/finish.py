@@ -19,7 +19,7 @@ from synfill.balancing.prepare import Prepared
 from synfill.balancing.write import (
     Samples,
     choose_sample_classes,
-    verdict_table,
+    table_of_verdicts,
     write_data,
     write_skipped,
 )
@@ -72,7 +72,7 @@ def finish(
         samples = Samples(choose_sample_classes(prepared, made))
         written = write_data(prepared, final, store, model, samples, reporter)
         write_plan(prepared.plan, info / "plan.parquet")
-        pq.write_table(verdict_table(prepared, store), info / "verdicts.parquet")
+        pq.write_table(table_of_verdicts(prepared, store), info / "verdicts.parquet")
         write_skipped(prepared, info / "skipped.csv")
         (info / "histogram.png").write_bytes(_draw_histogram(prepared, made))
         has_samples = bool(samples.real or samples.synthetic)
