@@ -15,13 +15,26 @@ from pathlib import Path, PurePosixPath
 
 from synfill.errors import UsageError
 from synfill.runs.dataset_record import RunRecord
-from synfill.runs.written import INFO_FILES, Comparer, FileEntry, hash_file, refuse_foreign
+from synfill.runs.written import (
+    INFO_FILES,
+    Comparer,
+    FileEntry,
+    hash_file,
+    is_plain_path,
+    refuse_foreign,
+)
 
 RUN = "synfill/run.json"
 PLAN = "synfill/plan.parquet"
 CARD = "README.md"
-_SHARD = re.compile(r"data/(?P<split>[^/.][^/]*)-\d{5}-of-\d{5}\.parquet")
-_IMAGE = re.compile(r"(?P<split>[^/.][^/]*)/(metadata\.csv|([^/]+/)?(real|synthetic)-\d{7}\.\w+)")
+SHARD = re.compile(
+    r"data/(?P<split>[^/.][^/]*)-(?P<number>[0-9]{5,})-of-(?P<of>[0-9]{5,})\.parquet"
+)
+IMAGE = re.compile(
+    r"(?P<split>[^/.][^/]*)/"
+    r"(?:metadata\.csv|(?:[^/]+/)?(?:real|synthetic)-(?P<number>[0-9]{7,})\.\w+)"
+)
+"""What a run calls its files with data; a metadata.csv has no number."""
 
 
 @dataclass
@@ -119,11 +132,11 @@ def listed_files(record: RunRecord | None) -> dict[str, FileEntry] | None:
 
 
 def _is_our_name(path: str, record: RunRecord) -> bool:
-    if {"", ".", ".."}.intersection(path.split("/")):
+    if not is_plain_path(path):
         return False
     if path == CARD or path in INFO_FILES:
         return True
-    shard, image = _SHARD.fullmatch(path), _IMAGE.fullmatch(path)
+    shard, image = SHARD.fullmatch(path), IMAGE.fullmatch(path)
     return bool(
         (shard and shard["split"] in record.splits)
         or (record.is_imagefolder and image and image["split"] in record.splits)
@@ -136,8 +149,8 @@ def _could_be_ours(path: str, record: RunRecord | None, is_damaged: bool) -> boo
         return _is_our_name(path, record)
     if is_damaged:
         # Whose run.json is damaged has no other record.
-        patterns = _SHARD.fullmatch(path) or _IMAGE.fullmatch(path)
-        return path == CARD or path in INFO_FILES or patterns is not None
+        is_data = (SHARD.fullmatch(path) or IMAGE.fullmatch(path)) is not None
+        return path == CARD or path in INFO_FILES or is_data
     # Left by a dry run, or by a version that put it there before the images were made.
     return path == PLAN
 
@@ -163,7 +176,7 @@ def disagreeing(out: Path, record: RunRecord, splits: Collection[str]) -> list[s
 
 def files_of_split(out: Path, split: str, record: RunRecord) -> list[Path]:
     """The files of a split as a run named them, of those that are there; no links."""
-    pattern = _IMAGE if record.is_imagefolder else _SHARD
+    pattern = IMAGE if record.is_imagefolder else SHARD
     return [
         out / path
         for path, status in _walk(out, record.data_folder(split))

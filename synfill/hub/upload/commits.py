@@ -17,7 +17,8 @@ from synfill.hub.retry import ONCE_MORE, ask, patience
 from synfill.hub.upload.changes import Changes
 from synfill.hub.upload.destination import Destination
 from synfill.hub.upload.listing import LocalFolder
-from synfill.hub.upload.remote import CARD, RUN, look
+from synfill.hub.upload.remote import look
+from synfill.runs.dataset_files import CARD, RUN
 
 FILES_A_COMMIT = 1000
 """As many as huggingface_hub puts into one at most when it uploads a folder."""

@@ -3,7 +3,6 @@ anything is sent, as hours may lie between the two."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +13,13 @@ from synfill.hub.errors import explain_push
 from synfill.hub.failures import failures
 from synfill.hub.repository import Contents, check_type
 from synfill.hub.retry import Notify, ask
-from synfill.hub.upload.changes import is_of_run
 from synfill.hub.upload.kinds import DATASET, Kind
 from synfill.hub.upload.listing import LocalFolder
 from synfill.hub.upload.names import check_branch, check_message, default_name, split_id
-from synfill.hub.upload.remote import RUN, look, read_record
+from synfill.hub.upload.remote import look, read_record
+from synfill.runs.dataset_files import RUN
+from synfill.runs.identity import as_json
+from synfill.wording import list_some
 
 
 @dataclass(frozen=True)
@@ -318,11 +319,10 @@ def _check_origin(
         return
     what = "is there already and holds something else"
     if RUN in files:
-        # Through JSON, as the other one went: a tuple is a list there.
-        if is_of_run(read_record(kind, id, seen), json.loads(json.dumps(identity))):
+        if (read_record(kind, id, seen) or {}).get("identity") == as_json(identity):
             return
         what = f"is there already and holds the {kind.name} of another run"
     raise UsageError(
-        f"{id} {what} ({', '.join(sorted(files)[:4])}{', ...' if len(files) > 4 else ''}).",
+        f"{id} {what} ({list_some(sorted(files), 4)}).",
         "Choose another id, or add --overwrite to replace it.",
     )

@@ -22,8 +22,9 @@ from synfill.hub.upload.commits import Sender
 from synfill.hub.upload.destination import Destination, check_again
 from synfill.hub.upload.kinds import Kind
 from synfill.hub.upload.listing import LocalFolder
-from synfill.hub.upload.remote import CARD, fetch, look, read_record
-from synfill.wording import counted
+from synfill.hub.upload.remote import fetch, look, read_record
+from synfill.runs.dataset_files import CARD
+from synfill.wording import counted, list_some
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,7 @@ def going_on(local: LocalFolder, destination: Destination) -> str:
 
 def _push(local: LocalFolder, destination: Destination, notify: Notify) -> Pushed:
     if local.left_out:
-        names = ", ".join(local.left_out[:5]) + (", ..." if len(local.left_out) > 5 else "")
-        notify(f"Not pushed, as the run didn't write it: {names}.")
+        notify(f"Not pushed, as the run didn't write it: {list_some(local.left_out)}.")
     destination = check_again(destination, local, notify)
     kind, id, branch = destination.kind, destination.id, destination.settings.revision
     _make(destination)
@@ -262,11 +262,10 @@ def _state(local: LocalFolder, destination: Destination) -> str:
         return f"What {destination.id} holds couldn't be asked: {reason(error)}."
     missing = local.missing_in(remote)
     size = format_bytes(sum(local.files[name] for name in missing))
-    names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
     if not missing:
         return f"All {len(local.files):,} files are in {destination.id}."
     return (
         f"{len(local.files) - len(missing):,} of {len(local.files):,} files are in "
-        f"{destination.id}; {len(missing):,} are missing ({size}): {names}. What was already "
-        "transferred of these isn't sent again."
+        f"{destination.id}; {len(missing):,} are missing ({size}): {list_some(missing, 3)}. What "
+        "was already transferred of these isn't sent again."
     )

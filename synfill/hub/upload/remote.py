@@ -12,9 +12,8 @@ from synfill.hub.retry import ask
 from synfill.hub.upload.kinds import Kind
 from synfill.reading import LARGEST_RECORD, parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.runs.dataset_files import RUN
 
-RUN = "synfill/run.json"
-CARD = "README.md"
 _FROM_THE_HUB = ".gitattributes"
 
 
