@@ -118,7 +118,11 @@ class Replacing:
             if not stat.S_ISREG(status.st_mode):
                 foreign.append(f"{path} (no regular file)")
             elif listed is None:
-                foreign += [] if _could_be_ours(path, record, is_damaged) else [path]
+                # Whose run.json is damaged has no other record. Without any, a plan was left by a
+                # dry run, or by a version that put it there before the images were made.
+                has_record = record is not None or is_damaged
+                is_ours = _is_our_name(path, record) if has_record else path == PLAN
+                foreign += [] if is_ours else [path]
             elif path != RUN or path in listed:
                 foreign += self._comparer.find_fault(self.out, path, listed.get(path))
         return foreign + sorted(f"{folder}/" for folder in empty - {name})
@@ -128,31 +132,24 @@ def listed_files(record: RunRecord | None) -> dict[str, FileEntry] | None:
     """The files of a record, of those that a run may have written: a record can be forged."""
     if record is None or record.files is None:
         return None
-    return {path: entry for path, entry in record.files.items() if _is_our_name(path, record)}
+    return {
+        path: entry
+        for path, entry in record.files.items()
+        if is_plain_path(path) and _is_our_name(path, record)
+    }
 
 
-def _is_our_name(path: str, record: RunRecord) -> bool:
-    if not is_plain_path(path):
-        return False
+def _is_our_name(path: str, record: RunRecord | None) -> bool:
+    """Whether a run calls a file so: that of a record, or any."""
     if path == CARD or path in INFO_FILES:
         return True
     shard, image = SHARD.fullmatch(path), IMAGE.fullmatch(path)
+    if record is None:
+        return bool(shard or image)
     return bool(
         (shard and shard["split"] in record.splits)
         or (record.is_imagefolder and image and image["split"] in record.splits)
     )
-
-
-def _could_be_ours(path: str, record: RunRecord | None, is_damaged: bool) -> bool:
-    """Whether a name is one of ours, where no hash says it."""
-    if record is not None:
-        return _is_our_name(path, record)
-    if is_damaged:
-        # Whose run.json is damaged has no other record.
-        is_data = (SHARD.fullmatch(path) or IMAGE.fullmatch(path)) is not None
-        return path == CARD or path in INFO_FILES or is_data
-    # Left by a dry run, or by a version that put it there before the images were made.
-    return path == PLAN
 
 
 def _names_of_unlisted(record: RunRecord) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -128,16 +128,14 @@ def _stat_files(path: Path, names: set[str]) -> dict[str, int]:
     Raises:
         RunError: One isn't there, is no regular file, or a link leads to it.
     """
+    for name in sorted(_folders_of(names) | names):
+        if (path / name).is_symlink():
+            raise RunError(
+                f"{path / name} is a symbolic link, and links are not followed in a push.",
+                "Put what it stands for in its place.",
+            )
     files = {}
-    folders: set[str] = set()
     for name in sorted(names):
-        folder = name.rpartition("/")[0]
-        if folder not in folders:
-            folders.add(folder)
-            parts = folder.split("/")
-            for depth in range(1, len(parts) + 1):
-                _refuse_link(path, "/".join(parts[:depth]))
-        _refuse_link(path, name)
         try:
             found = os.lstat(path / name)
         except OSError as error:
@@ -154,12 +152,10 @@ def _stat_files(path: Path, names: set[str]) -> dict[str, int]:
     return files
 
 
-def _refuse_link(path: Path, name: str) -> None:
-    if name and (path / name).is_symlink():
-        raise RunError(
-            f"{path / name} is a symbolic link, and links are not followed in a push.",
-            "Put what it stands for in its place.",
-        )
+def _folders_of(names: Iterable[str]) -> set[str]:
+    """The folders that files are in, and those above them."""
+    parts = [name.split("/") for name in names]
+    return {"/".join(some[:depth]) for some in parts for depth in range(1, len(some))}
 
 
 def _changed(path: Path, names: list[str]) -> RunError:
@@ -172,15 +168,14 @@ def _changed(path: Path, names: list[str]) -> RunError:
 
 def _left_out(path: Path, files: Mapping[str, int]) -> tuple[str, ...]:
     """What lies in the folder and isn't ours; a folder without anything of ours by its name."""
-    parts = [name.split("/") for name in files]
-    ours = {"/".join(some[:n]) + "/" for some in parts for n in range(len(some))}
+    ours = _folders_of(files)
     found = []
-    # No link is followed.
-    for folder in ours:
-        with os.scandir(path / folder.lstrip("/")) as entries:
+    for folder in ("", *ours):
+        with os.scandir(path / folder) as entries:
             for entry in entries:
-                is_folder = entry.is_dir(follow_symlinks=False)
-                name = f"{folder.lstrip('/')}{entry.name}{'/' * is_folder}"
-                if name not in files and name not in ours and name != f"{_WORK}/":
-                    found.append(name)
-    return tuple(sorted(found))
+                name = f"{folder}/{entry.name}".lstrip("/")
+                if name not in files and name not in ours:
+                    # No link is followed.
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    found.append(f"{name}/" if is_folder else name)
+    return tuple(sorted(name for name in found if name != f"{_WORK}/"))
