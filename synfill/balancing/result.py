@@ -120,14 +120,8 @@ class BalanceResult:
         return [missing] if missing else []
 
 
-def make_result(draft: Draft, synthetic: Sequence[int], **known: Any) -> BalanceResult:
-    """The result of a run, or of a dry run.
-
-    Args:
-        draft: The run.
-        synthetic: Images of each class or cell that were made, or would be.
-        known: What else `BalanceResult` holds.
-    """
+def count_cells(draft: Draft, synthetic: Sequence[int]) -> tuple[CellCount, ...]:
+    """The counts of each class or cell, of which so many images were made, or would be."""
     deficit = draft.deficit
     numbers = zip(
         deficit.before.tolist(),
@@ -137,14 +131,25 @@ def make_result(draft: Draft, synthetic: Sequence[int], **known: Any) -> Balance
         deficit.earlier.tolist(),
         strict=True,
     )
+    return tuple(
+        CellCount(str(cell), *counts, words=draft.writer.book.shown(cell))
+        for cell, counts in zip(deficit.cells, numbers, strict=True)
+    )
+
+
+def make_result(draft: Draft, synthetic: Sequence[int], **known: Any) -> BalanceResult:
+    """The result of a run, or of a dry run.
+
+    Args:
+        draft: The run.
+        synthetic: Images of each class or cell that were made, or would be.
+        known: What else `BalanceResult` holds.
+    """
     return BalanceResult(
         out=draft.out,
         split=draft.split,
         by_groups=draft.settings.by_groups,
-        counts=tuple(
-            CellCount(str(cell), *counts, words=draft.writer.book.shown(cell))
-            for cell, counts in zip(deficit.cells, numbers, strict=True)
-        ),
+        counts=count_cells(draft, synthetic),
         dry_run=draft.settings.dry_run,
         limit=draft.settings.limit,
         **known,
