@@ -144,9 +144,7 @@ def within(folder: Path, *parts: str) -> Path:
         raise RunError(f"{named!r} can't be a file in {folder}: {error}.") from None
     plain = os.path.normpath(path)
     if (
-        # The name itself is resolved with its folder alone.
-        "\0" in named
-        or path.name in ("", "..")
+        path.name in ("", "..")
         or not resolved.is_relative_to(root)
         or resolved == root
         or not Path(plain).is_relative_to(os.path.normpath(folder))

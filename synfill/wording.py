@@ -1,6 +1,6 @@
 """Words that go with a number, and lists for a message."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -23,6 +23,12 @@ def format_duration(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:.1f} days"
+
+
+def list_some(names: Iterable[str], most: int = 5) -> str:
+    """The first few names with commas between, and "..." where there are more."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
 
 
 def list_lines(lines: Sequence[str], most: int = 5) -> str:

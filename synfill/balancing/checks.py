@@ -134,14 +134,14 @@ def text_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
             check(settings)
         except UsageError as error:
             broken.add(key)
-            yield key, " ".join(f"{error.message} {error.hint}".split())
+            yield key, _in_one_line(error)
     # A template names groups and modifiers, which must be known for it to be looked at.
     if broken.isdisjoint({"by", "prompts", "prompt", "modifiers"}):
         yield from _prompt_problems(settings)
 
 
-def _without(settings: BalanceSettings, **changed: object) -> BalanceSettings:
-    return settings.model_copy(update=changed)
+def _in_one_line(error: UsageError) -> str:
+    return " ".join(f"{error.message} {error.hint}".split())
 
 
 def _prompt_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
@@ -150,7 +150,7 @@ def _prompt_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
         templates = [*writer.book.templates]
         templates += [text for texts in writer.book.class_templates.values() for text in texts]
     except UsageError as error:
-        yield "by", " ".join(f"{error.message} {error.hint}".split())
+        yield "by", _in_one_line(error)
         return
     for template in dict.fromkeys(templates):
         try:
@@ -158,7 +158,7 @@ def _prompt_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
             writer.check(template, needs_label=False)
         except UsageError as error:
             key = "prompt" if template in settings.prompt else "prompts"
-            yield key, " ".join(f"{error.message} {error.hint}".split())
+            yield key, _in_one_line(error)
 
 
 def _check_model(settings: BalanceSettings) -> None:

@@ -38,7 +38,7 @@ def describe_run(
     if state == "new" and not folder.holds_dataset():
         write_plan(plan, folder.path / PLAN)
         lines.append(f"Every request stands in {folder.path / PLAN}.")
-    return make_result(draft, draft.deficit.to_make.tolist(), estimate=lines)
+    return make_result(draft, draft.deficit.to_make.tolist(), estimate=tuple(lines))
 
 
 def _examples(draft: Draft, plan: Plan) -> list[str]:

@@ -16,14 +16,16 @@ from synfill.analysis.pictures import Bar, draw_bars, draw_samples
 from synfill.balancing.people import names_people
 from synfill.balancing.plan import write_plan
 from synfill.balancing.prepare import Prepared
+from synfill.balancing.result import count_cells
 from synfill.balancing.write import (
     Samples,
     choose_sample_classes,
-    verdict_table,
+    table_of_verdicts,
     write_data,
     write_skipped,
 )
 from synfill.data.images import decode
+from synfill.data.provenance import PROVENANCE
 from synfill.data.writers import Written
 from synfill.files import no_room
 from synfill.generation.fill.store import ShardStore
@@ -38,8 +40,6 @@ from synfill.runs.dataset_record import RunRecord
 from synfill.runs.record import LARGEST_RUN
 from synfill.runs.versions import GENERATING, versions
 from synfill.runs.written import list_written
-
-_PROVENANCE = ("synthetic", "prompt", "seed", "generator")
 
 
 def finish(
@@ -72,7 +72,7 @@ def finish(
         samples = Samples(choose_sample_classes(prepared, made))
         written = write_data(prepared, final, store, model, samples, reporter)
         write_plan(prepared.plan, info / "plan.parquet")
-        pq.write_table(verdict_table(prepared, store), info / "verdicts.parquet")
+        pq.write_table(table_of_verdicts(prepared, store), info / "verdicts.parquet")
         write_skipped(prepared, info / "skipped.csv")
         (info / "histogram.png").write_bytes(_draw_histogram(prepared, made))
         has_samples = bool(samples.real or samples.synthetic)
@@ -100,13 +100,9 @@ def _count_made(prepared: Prepared, store: ShardStore) -> list[int]:
 
 
 def _draw_histogram(prepared: Prepared, made: Sequence[int]) -> bytes:
-    deficit = prepared.deficit
-    before, after = [], []
-    for k, cell in enumerate(deficit.cells):
-        earlier = int(deficit.earlier[k])
-        name = prepared.writer.book.shown(cell)
-        before.append(Bar(name, int(deficit.before[k]), earlier))
-        after.append(Bar(name, int(deficit.kept[k]), earlier + made[k]))
+    counts = count_cells(prepared, made)
+    before = [Bar(one.words, one.before, one.earlier) for one in counts]
+    after = [Bar(one.words, one.kept, one.earlier + one.synthetic) for one in counts]
     what = "cell" if prepared.groups else "class"
     panels = [(f"Before: images per {what}", before), (f"After: images per {what}", after)]
     return draw_bars(panels, "png", beside=True)
@@ -133,7 +129,7 @@ def _record(
     written: dict[str, Written],
 ) -> JsonObject:
     """run.json: what was asked for, with what, and what came of it."""
-    deficit, origin = prepared.deficit, prepared.source.origin
+    origin = prepared.source.origin
     return {
         "synfill": __version__,
         "command": command_line(prepared.settings)[0],
@@ -148,18 +144,18 @@ def _record(
         "split": prepared.split,
         "label": prepared.label.name,
         "groups": [group.name for group in prepared.groups],
-        "columns": {name: prepared.provenance.name(name) for name in _PROVENANCE},
+        "columns": {name: prepared.provenance.name(name) for name in PROVENANCE},
         "counts": [
             {
                 "class": cell.label,
                 "groups": dict(cell.groups),
-                "before": int(deficit.before[k]),
-                "kept": int(deficit.kept[k]),
-                "earlier": int(deficit.earlier[k]),
-                "wanted": int(deficit.wanted[k]),
-                "synthetic": made[k],
+                "before": count.before,
+                "kept": count.kept,
+                "earlier": count.earlier,
+                "wanted": count.wanted,
+                "synthetic": count.synthetic,
             }
-            for k, cell in enumerate(deficit.cells)
+            for cell, count in zip(prepared.deficit.cells, count_cells(prepared, made), strict=True)
         ],
         "rejected": sum(not verdict.accepted for verdict in store.verdicts()),
         "unfilled": len(prepared.plan) - sum(made),

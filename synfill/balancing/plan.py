@@ -21,21 +21,17 @@ from synfill.files import atomic_write
 from synfill.records import Cell, Request
 
 
-def request_seed(seed: int, cell: Cell, turn: int) -> int:
-    """The seed of one image: of the run's seed, the cell's names and the image's turn alone.
-
-    It depends neither on the other cells nor on a limit. 0 to 2^48 - 1, so that later attempts
-    (seed + k) and every reader of JSON can hold it.
-    """
-    return _seed_of_turn(_seed_of_cell(seed, cell), turn)
-
-
 def _seed_of_cell(seed: int, cell: Cell) -> hashlib.blake2b:
     text = "\0".join([str(seed), cell.label, *(f"{c}\1{v}" for c, v in cell.groups), ""])
     return hashlib.blake2b(text.encode(), digest_size=6)
 
 
 def _seed_of_turn(of_cell: hashlib.blake2b, turn: int) -> int:
+    """The seed of one image: of the run's seed, the cell's names and the image's turn alone.
+
+    It depends neither on the other cells nor on a limit. 0 to 2^48 - 1, so that later attempts
+    (seed + k) and every reader of JSON can hold it.
+    """
     digest = of_cell.copy()
     digest.update(b"%d" % turn)
     return int.from_bytes(digest.digest(), "big")

@@ -35,6 +35,7 @@ from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, 
 from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
 from synfill.reporter import Reporter
 from synfill.runs.dataset_folder import DatasetFolder
+from synfill.wording import list_some
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +120,9 @@ class Draft:
         table = self.table.take(np.flatnonzero(keep))
         by_name = {group.name: group for group in table.groups}
         groups = tuple(by_name[group.name] for group in self.groups)
-        made = self.earlier.synthetic[table.rows]
-        deficit, kept = find_deficit(table, groups, made, self.target, _rules(self.settings))
-        writer = _make_writer(self.writer.book, self.settings.by_groups, deficit)
+        deficit, kept, writer = _find_missing(
+            self.settings, table, groups, self.earlier, self.target, self.writer.book
+        )
         changed = {LABELS: digest_labels(table), PROMPTS: list(writer.templates)}
         return dataclasses.replace(
             self,
@@ -197,9 +198,7 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Draft:
     _check_names(settings, source, table.label, groups, book, provenance)
     model = resolve_model(_generator_settings(settings))
     earlier = _find_earlier(source, split, provenance)
-    made = earlier.synthetic[table.rows]
-    deficit, kept = find_deficit(table, groups, made, target, _rules(settings))
-    writer = _make_writer(book, by_groups, deficit)
+    deficit, kept, writer = _find_missing(settings, table, groups, earlier, target, book)
     leaves_out = settings.on_bad_image == "skip"
     draft = Draft(
         settings=settings,
@@ -264,15 +263,23 @@ def _check_names(
         check_parquet(schema)
 
 
-def _rules(settings: BalanceSettings) -> Rules:
+def _find_missing(
+    settings: BalanceSettings,
+    table: LabelTable,
+    groups: Sequence[Factor],
+    earlier: Earlier,
+    target: Target,
+    book: PromptBook,
+) -> tuple[Deficit, NDArray[np.int64], PromptWriter]:
+    """What is missing, the rows that stay, and who writes the prompts of what is missing."""
     every, single = settings.replaced_shares()
-    return Rules(settings.cap, settings.limit, settings.observed_only, every, single, settings.seed)
-
-
-def _make_writer(book: PromptBook, by_groups: tuple[str, ...], deficit: Deficit) -> PromptWriter:
-    return PromptWriter(
-        book, by_groups, list(dict.fromkeys(cell.label for cell in wanted_cells(deficit)))
+    rules = Rules(
+        settings.cap, settings.limit, settings.observed_only, every, single, settings.seed
     )
+    made = earlier.synthetic[table.rows]
+    deficit, kept = find_deficit(table, groups, made, target, rules)
+    labels = list(dict.fromkeys(cell.label for cell in wanted_cells(deficit)))
+    return deficit, kept, PromptWriter(book, settings.by_groups, labels)
 
 
 def wanted_cells(deficit: Deficit) -> list[Cell]:
@@ -338,7 +345,7 @@ def check_something_to_do(draft: Draft) -> None:
             f"{' and '.join(settings.by_groups)}.",
             "Choose another --by.",
         )
-    shown = ", ".join(f"{n:,}" for n in counts[:5]) + (", ..." if len(counts) > 5 else "")
+    shown = list_some(f"{n:,}" for n in counts)
     asked = settings.target if isinstance(settings.target, str) else draft.target.kind
     raise UsageError(
         f"There is nothing to balance: every {what} of '{table.split}' already has what --target "

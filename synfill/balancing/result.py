@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synfill.balancing.prepare import Draft
 from synfill.hub.upload.push import Pushed
@@ -120,22 +120,8 @@ class BalanceResult:
         return [missing] if missing else []
 
 
-def make_result(
-    draft: Draft,
-    synthetic: Sequence[int],
-    rejected: int = 0,
-    unfilled: int = 0,
-    rows: dict[str, int] | None = None,
-    was_finished: bool = False,
-    estimate: Sequence[str] = (),
-) -> BalanceResult:
-    """The result of a run, or of a dry run.
-
-    Args:
-        draft: The run.
-        synthetic: Images of each class or cell that were made, or would be.
-        rejected, unfilled, rows, was_finished, estimate: As of `BalanceResult`.
-    """
+def count_cells(draft: Draft, synthetic: Sequence[int]) -> tuple[CellCount, ...]:
+    """The counts of each class or cell, of which so many images were made, or would be."""
     deficit = draft.deficit
     numbers = zip(
         deficit.before.tolist(),
@@ -145,19 +131,26 @@ def make_result(
         deficit.earlier.tolist(),
         strict=True,
     )
+    return tuple(
+        CellCount(str(cell), *counts, words=draft.writer.book.shown(cell))
+        for cell, counts in zip(deficit.cells, numbers, strict=True)
+    )
+
+
+def make_result(draft: Draft, synthetic: Sequence[int], **known: Any) -> BalanceResult:
+    """The result of a run, or of a dry run.
+
+    Args:
+        draft: The run.
+        synthetic: Images of each class or cell that were made, or would be.
+        known: What else `BalanceResult` holds.
+    """
     return BalanceResult(
         out=draft.out,
         split=draft.split,
         by_groups=draft.settings.by_groups,
-        counts=tuple(
-            CellCount(str(cell), *counts, words=draft.writer.book.shown(cell))
-            for cell, counts in zip(deficit.cells, numbers, strict=True)
-        ),
-        rejected=rejected,
-        unfilled=unfilled,
-        rows=rows,
+        counts=count_cells(draft, synthetic),
         dry_run=draft.settings.dry_run,
-        was_finished=was_finished,
-        estimate=tuple(estimate),
         limit=draft.settings.limit,
+        **known,
     )

@@ -8,8 +8,6 @@ changed here.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,34 +19,26 @@ import pyarrow.parquet as pq
 
 from synfill.balancing.prepare import Prepared
 from synfill.data.images import BadImage, inspect
+from synfill.data.rows import read_file
 from synfill.data.source import image_column
+from synfill.data.sources.imagefolder.tablefiles import read_table
 from synfill.errors import RunError, UsageError
 from synfill.generation.fill.store import ShardStore
-from synfill.reading import read_regular, regular
+from synfill.reading import regular
 from synfill.records import Verdict
 from synfill.reporter import Reporter
 from synfill.runs.dataset_files import PLAN, files_of_split
 from synfill.runs.dataset_folder import DatasetFolder
 from synfill.runs.dataset_record import SHARD_FOLDERS, RunRecord, RunState
 from synfill.runs.identity import as_json, differences, digest_identity
-from synfill.runs.record import LARGEST_RUN
-from synfill.runs.shard import Outcome, shard_size
+from synfill.runs.shard import VERDICT_SCHEMA, Outcome, shard_size, verdicts_of
 from synfill.runs.versions import GENERATING, versions
 
 Find = Callable[[int], Sequence[Outcome]]
 Image = tuple[bytes, str]
 """A file's content and its suffix."""
-
-_VERDICTS = pa.schema(
-    [
-        ("request", pa.int64()),
-        ("attempt", pa.int32()),
-        ("seed", pa.int64()),
-        ("accepted", pa.bool_()),
-        ("reason", pa.string()),
-        ("scores", pa.map_(pa.string(), pa.float64())),
-    ]
-)
+FindImage = Callable[[int], Image | None]
+"""Gives the image of a seed; None where it isn't there whole."""
 
 
 @dataclass(frozen=True)
@@ -148,22 +138,16 @@ def _unfinished(
 
 
 def _finished(prepared: Prepared, record: RunRecord, out: Path, ids: Mapping[int, int]) -> Smaller:
-    synthetic, seed = (prepared.provenance.name(name) for name in ("synthetic", "seed"))
-    if prepared.settings.format == "parquet":
-        column = image_column(prepared.source.columns).name
-        names = _Names(prepared.split, synthetic, seed, column)
-        image_of = _images_of_parquet(names, record, out)
-    else:
-        image_of = _images_of_folder(_Names(prepared.split, synthetic, seed), record, out)
+    is_parquet = prepared.settings.format == "parquet"
+    find_image = (_images_of_parquet if is_parquet else _images_of_folder)(prepared, record, out)
     verdicts: dict[int, list[Verdict]] = {}
-    for row in _read(out / "synfill/verdicts.parquet", _VERDICTS).to_pylist():
-        verdict = Verdict(**row | {"scores": dict(row["scores"])})
+    for verdict in verdicts_of(_read(out / "synfill/verdicts.parquet", VERDICT_SCHEMA)):
         verdicts.setdefault(verdict.request, []).append(verdict)
 
     def find(request: int) -> list[Outcome]:
         found = []
         for verdict in verdicts.get(request, []):
-            image = image_of(verdict.seed) if verdict.accepted else None
+            image = find_image(verdict.seed) if verdict.accepted else None
             if verdict.accepted and image is None:
                 return []
             found.append(Outcome(verdict, *(image or ())))
@@ -181,28 +165,16 @@ def _finished(prepared: Prepared, record: RunRecord, out: Path, ids: Mapping[int
     )
 
 
-@dataclass(frozen=True)
-class _Names:
-    """The split, and the columns that say what is synthetic, its seed, and its image."""
-
-    split: str
-    synthetic: str
-    seed: str
-    image: str = ""
-
-
-def _images_of_parquet(
-    names: _Names, record: RunRecord, out: Path
-) -> Callable[[int], Image | None]:
-    """Seed -> synthetic image, of a dataset in Parquet files."""
+def _images_of_parquet(prepared: Prepared, record: RunRecord, out: Path) -> FindImage:
+    """The synthetic images of a dataset in Parquet files."""
+    synthetic, seed = (prepared.provenance.name(name) for name in ("synthetic", "seed"))
+    marks = pa.schema([(synthetic, pa.bool_()), (seed, pa.int64())])
+    image = image_column(prepared.source.columns).name
     places: dict[int, tuple[Path, int, int]] = {}
-    marks = pa.schema([(names.synthetic, pa.bool_()), (names.seed, pa.int64())])
-    for path in files_of_split(out, names.split, record):
+    for path in files_of_split(out, prepared.split, record):
         with _damage(path), pq.ParquetFile(regular(path)) as file:
             for group in range(file.num_row_groups):
-                table = _checked(
-                    file.read_row_group(group, columns=marks.names), marks, {names.seed}
-                )
+                table = _checked(file.read_row_group(group, columns=marks.names), marks, {seed})
                 pairs = zip(*(column.to_pylist() for column in table.columns), strict=True)
                 for row, (is_synthetic, number) in enumerate(pairs):
                     if is_synthetic:
@@ -211,40 +183,34 @@ def _images_of_parquet(
     @lru_cache(2)
     def of_group(path: Path, group: int) -> pa.ChunkedArray:
         with _damage(path), pq.ParquetFile(regular(path)) as file:
-            return file.read_row_group(group, columns=[names.image])[names.image]
+            return file.read_row_group(group, columns=[image])[image]
 
     def find(seed: int) -> Image | None:
         if seed not in places:
             return None
         path, group, row = places[seed]
-        image = of_group(path, group)[row].as_py()
-        if not isinstance(image, dict):
-            return None
-        return _whole(image.get("bytes"), image.get("path"))
+        held = of_group(path, group)[row].as_py()
+        return _whole(held.get("bytes"), held.get("path")) if isinstance(held, dict) else None
 
     return find
 
 
-def _images_of_folder(names: _Names, record: RunRecord, out: Path) -> Callable[[int], Image | None]:
-    """Seed -> synthetic image, of an ImageFolder."""
-    ours = {path.relative_to(out).as_posix() for path in files_of_split(out, names.split, record)}
-    table = out / names.split / "metadata.csv"
-    places: dict[int, str] = {}
-    with _damage(table):
-        text = read_regular(table, LARGEST_RUN).decode()
-        for row in csv.DictReader(io.StringIO(text, newline="")):
-            if row[names.synthetic] == "True":
-                places[int(row[names.seed])] = f"{names.split}/{row['file_name']}"
+def _images_of_folder(prepared: Prepared, record: RunRecord, out: Path) -> FindImage:
+    """The synthetic images of an ImageFolder."""
+    split = prepared.split
+    # Only what a run of ours wrote: the table may name any file of this machine.
+    ours = {path.relative_to(out).as_posix() for path in files_of_split(out, split, record)}
+    path = out / split / "metadata.csv"
+    with _damage(path):
+        table = read_table(path)
+        marks = table[prepared.provenance.name("synthetic")].to_pylist()
+        seeds = table[prepared.provenance.name("seed")].cast(pa.int64()).to_pylist()
+        rows = zip(seeds, table["file_name"].to_pylist(), marks, strict=True)
+        names = {seed: f"{split}/{name}" for seed, name, mark in rows if mark == "True"}
 
     def find(seed: int) -> Image | None:
-        # Only what a run of ours wrote: the table may name any file of this machine.
-        name = places.get(seed)
-        if name not in ours:
-            return None
-        try:
-            return _whole(read_regular(out / name, LARGEST_RUN), name)
-        except OSError:
-            return None
+        name = names.get(seed)
+        return _whole(read_file(out / name), name) if name in ours else None
 
     return find
 
@@ -345,7 +311,7 @@ def _damage(path: Path) -> Iterator[None]:
     """Turns what a damaged file raises into a message."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, csv.Error, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         if isinstance(error, KeyError):
             reason = f"a column is missing: {reason}"

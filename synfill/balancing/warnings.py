@@ -9,7 +9,7 @@ from synfill.balancing.prepare import Draft, wanted_cells
 from synfill.generation.models.presets import find_preset
 from synfill.records import Cell
 from synfill.reporter import Reporter
-from synfill.wording import counted
+from synfill.wording import counted, list_some
 
 
 def tell_doubts(draft: Draft, reporter: Reporter) -> None:
@@ -40,7 +40,7 @@ def _tell_missing(draft: Draft, reporter: Reporter) -> None:
 
 
 def _unclear(column: str, names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5]) + (", ..." if len(names) > 5 else "")
+    shown = list_some(f"'{name}'" for name in names)
     one, many = ("class name says", "class names say")
     if column != "classes":
         one, many = f"value of '{column}' says", f"values of '{column}' say"

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from synfill.balancing.assemble import Assembler, output_features
@@ -22,6 +21,7 @@ from synfill.files import csv_text
 from synfill.generation.fill.store import ShardStore
 from synfill.records import ModelInfo, Request
 from synfill.reporter import Reporter
+from synfill.runs.shard import verdict_table
 
 SAMPLE_CLASSES = 10
 SAMPLES_A_CLASS = 6
@@ -136,26 +136,15 @@ def _batches(
         yield batch
 
 
-def verdict_table(prepared: Prepared, store: ShardStore) -> pa.Table:
+def table_of_verdicts(prepared: Prepared, store: ShardStore) -> pa.Table:
     """Every image that was made, kept or not, with what it was to show."""
-    verdicts = list(store.verdicts())
-    ids = np.array([verdict.request for verdict in verdicts], dtype=np.int64)
-    named = prepared.plan.table.drop_columns(["id", "cell", "seed", "negative_prompt"]).take(ids)
-    table = pa.table(
-        {
-            "request": pa.array(ids),
-            **{name: named[name] for name in named.column_names},
-            "attempt": pa.array([verdict.attempt for verdict in verdicts], pa.int32()),
-            "seed": pa.array([verdict.seed for verdict in verdicts], pa.int64()),
-            "accepted": pa.array([verdict.accepted for verdict in verdicts], pa.bool_()),
-            "reason": pa.array([verdict.reason for verdict in verdicts], pa.string()),
-            "scores": pa.array(
-                [sorted(verdict.scores.items()) for verdict in verdicts],
-                pa.map_(pa.string(), pa.float64()),
-            ),
-        }
-    )
-    return table.combine_chunks()
+    table = verdict_table(store.verdicts())
+    asked = prepared.plan.table.drop_columns(["id", "cell", "seed", "negative_prompt"])
+    asked = asked.take(table["request"])
+    columns = {"request": table["request"]}
+    columns |= dict(zip(asked.column_names, asked.columns, strict=True))
+    columns |= dict(zip(table.column_names, table.columns, strict=True))
+    return pa.table(columns).combine_chunks()
 
 
 def write_skipped(prepared: Prepared, path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from synfill.data.arrow import to_numpy
+from synfill.data.provenance import PREFIX, PROVENANCE
 from synfill.data.source import Column, Source
 from synfill.errors import RunError, UsageError, suggest
 from synfill.names import check_classes, natural_key
@@ -24,7 +25,6 @@ CONVENTIONAL_LABELS = frozenset(
 _KINDS = ("class", "int", "string", "bool")
 # Floating-point columns of whole numbers are of the kind "other".
 _NUMBERS = ("int", "other")
-_PROVENANCE = ("synthetic", "prompt", "seed", "generator")
 # fmt: off
 _NO_LABELS = frozenset({
     "id", "idx", "index", "key", "uid", "uuid", "hash", "md5", "sha1", "sha256", "phash", "file",
@@ -32,7 +32,7 @@ _NO_LABELS = frozenset({
     "source", "split", "width", "height", "size", "caption", "captions", "text", "description",
     "title", "alt", "license", "licence", "author", "date", "time", "timestamp", "created_at",
     "__key__", "__url__",
-    *_PROVENANCE, *(f"synfill_{name}" for name in _PROVENANCE),
+    *PROVENANCE, *(f"{PREFIX}{name}" for name in PROVENANCE),
 })
 # fmt: on
 _NO_LABEL_ENDINGS = ("_id", "_idx", "_index", "_path", "_file", "_filename", "_url", "_hash")

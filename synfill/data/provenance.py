@@ -13,12 +13,13 @@ from synfill.data.source import Column, Source
 from synfill.errors import UsageError
 from synfill.records import JsonObject
 
-_KINDS: dict[str, JsonObject] = {
+PROVENANCE: dict[str, JsonObject] = {
     "synthetic": {"dtype": "bool", "_type": "Value"},
     "prompt": {"dtype": "string", "_type": "Value"},
     "seed": {"dtype": "int64", "_type": "Value"},
     "generator": {"dtype": "string", "_type": "Value"},
 }
+"""What each column is called without a prefix, and its feature."""
 PREFIX = "synfill_"
 NO_VALUE, NO_SEED = "(none)", -1
 """What stands for a missing prompt or generator, and seed, where a file has no null."""
@@ -40,7 +41,7 @@ class Provenance:
     @property
     def columns(self) -> dict[str, JsonObject]:
         """Name -> feature of the four columns."""
-        return {f"{self.prefix}{name}": feature for name, feature in _KINDS.items()}
+        return {f"{self.prefix}{name}": feature for name, feature in PROVENANCE.items()}
 
     def name(self, column: str) -> str:
         """The name in this dataset of "synthetic", "prompt", "seed" or "generator"."""

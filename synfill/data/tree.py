@@ -51,11 +51,6 @@ class Tree:
         below = (name[len(prefix) :] for name in self.folders if name.startswith(prefix))
         return sorted(name for name in below if name and "/" not in name)
 
-    def within(self, folder: str) -> list[str]:
-        """A folder and all folders below it, sorted."""
-        prefix = f"{folder}/" if folder else ""
-        return sorted(n for n in self.folders if n == folder or n.startswith(prefix))
-
     def files(self, suffix: str) -> list[str]:
         """Paths below the root of all files whose name ends so (lower case), unsorted."""
         return [

@@ -181,6 +181,9 @@ def explain_push(error: BaseException, what: str, kind: str, card_hint: str) -> 
     """
     from huggingface_hub import errors
 
+    def failed(why: str, hint: str) -> RunError:
+        return RunError(f"{what} failed: {why}.", hint)
+
     if isinstance(error, errors.LocalTokenNotFoundError):
         return RunError(
             "You are not logged in to the Hub, which a push needs.",
@@ -189,10 +192,10 @@ def explain_push(error: BaseException, what: str, kind: str, card_hint: str) -> 
     if isinstance(error, errors.HFValidationError):
         return UsageError(f"{what} failed: {plain(str(error))}", "Choose another --repo-id.")
     if "HF_HUB_OFFLINE" in str(error):
-        return RunError(f"{what} failed: HF_HUB_OFFLINE is set.", "Unset it for a push.")
+        return failed("HF_HUB_OFFLINE is set", "Unset it for a push.")
     if isinstance(error, BadAnswer):
-        return RunError(
-            f"{what} failed: {reason(error)}.",
+        return failed(
+            reason(error),
             "A proxy or a page of the network may have answered in its place: check HF_ENDPOINT "
             "and the connection, and https://status.huggingface.co.",
         )
@@ -201,40 +204,36 @@ def explain_push(error: BaseException, what: str, kind: str, card_hint: str) -> 
     words = words_of(response) if response is not None else plain(str(error))
     line = words or "no reason given"
     if response is not None and status not in PASSING and is_from_storage(response):
-        return RunError(
-            f"{what} failed: the storage behind the Hub refuses a file (status {status}: {line}).",
+        return failed(
+            f"the storage behind the Hub refuses a file (status {status}: {line})",
             "That says nothing of your rights. If it goes on, check this machine's clock.",
         )
     if status == 401:
-        return RunError(
-            f"{what} failed: the Hub doesn't accept the token; it has expired or was revoked.",
-            _LOGIN_AGAIN,
-        )
+        why = "the Hub doesn't accept the token; it has expired or was revoked"
+        return failed(why, _LOGIN_AGAIN)
     is_full = _QUOTA.search(words) and (status == 403 or not is_passing(error))
     if status in (402, 413) or is_full:
-        return RunError(
-            f"{what} failed: the storage of the account is full ({line}).",
+        return failed(
+            f"the storage of the account is full ({line})",
             "Make room or get more at https://huggingface.co/settings/billing.",
         )
     if status == 403:
-        return RunError(
-            f"{what} failed: the token may not do that ({line}).",
+        return failed(
+            f"the token may not do that ({line})",
             "Use a token with write access there: https://huggingface.co/settings/tokens",
         )
     if "Invalid metadata" in str(error):
         return RunError(
             f"{what} failed: the Hub refuses the {kind} card. {plain(str(error))}", card_hint
         )
-    why = reason(error).rstrip(".")
+    why, hint = reason(error).rstrip("."), ""
     if is_passing(error):
         hint = "Check the connection, and https://status.huggingface.co."
-    else:
-        hint = ""
-        if response is None and error.__cause__ is not None:
-            # "Error while uploading ..." alone says nothing.
-            why = f"{why}: {plain(str(error.__cause__)) or type(error.__cause__).__name__}"
+    elif response is None and error.__cause__ is not None:
+        # "Error while uploading ..." alone says nothing.
+        why = f"{why}: {plain(str(error.__cause__)) or type(error.__cause__).__name__}"
     said = f" ({words})" if 400 <= status < 500 and words else ""
-    return RunError(f"{what} failed: {why.rstrip('.')}{said}.", hint)
+    return failed(f"{why.rstrip('.')}{said}", hint)
 
 
 def words_of(response: Any) -> str:

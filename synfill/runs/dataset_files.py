@@ -15,13 +15,26 @@ from pathlib import Path, PurePosixPath
 
 from synfill.errors import UsageError
 from synfill.runs.dataset_record import RunRecord
-from synfill.runs.written import INFO_FILES, Comparer, FileEntry, hash_file, refuse_foreign
+from synfill.runs.written import (
+    INFO_FILES,
+    Comparer,
+    FileEntry,
+    hash_file,
+    is_plain_path,
+    refuse_foreign,
+)
 
 RUN = "synfill/run.json"
 PLAN = "synfill/plan.parquet"
 CARD = "README.md"
-_SHARD = re.compile(r"data/(?P<split>[^/.][^/]*)-\d{5}-of-\d{5}\.parquet")
-_IMAGE = re.compile(r"(?P<split>[^/.][^/]*)/(metadata\.csv|([^/]+/)?(real|synthetic)-\d{7}\.\w+)")
+SHARD = re.compile(
+    r"data/(?P<split>[^/.][^/]*)-(?P<number>[0-9]{5,})-of-(?P<of>[0-9]{5,})\.parquet"
+)
+IMAGE = re.compile(
+    r"(?P<split>[^/.][^/]*)/"
+    r"(?:metadata\.csv|(?:[^/]+/)?(?:real|synthetic)-(?P<number>[0-9]{7,})\.\w+)"
+)
+"""What a run calls its files with data; a metadata.csv has no number."""
 
 
 @dataclass
@@ -105,7 +118,11 @@ class Replacing:
             if not stat.S_ISREG(status.st_mode):
                 foreign.append(f"{path} (no regular file)")
             elif listed is None:
-                foreign += [] if _could_be_ours(path, record, is_damaged) else [path]
+                # Whose run.json is damaged has no other record. Without any, a plan was left by a
+                # dry run, or by a version that put it there before the images were made.
+                has_record = record is not None or is_damaged
+                is_ours = _is_our_name(path, record) if has_record else path == PLAN
+                foreign += [] if is_ours else [path]
             elif path != RUN or path in listed:
                 foreign += self._comparer.find_fault(self.out, path, listed.get(path))
         return foreign + sorted(f"{folder}/" for folder in empty - {name})
@@ -115,31 +132,24 @@ def listed_files(record: RunRecord | None) -> dict[str, FileEntry] | None:
     """The files of a record, of those that a run may have written: a record can be forged."""
     if record is None or record.files is None:
         return None
-    return {path: entry for path, entry in record.files.items() if _is_our_name(path, record)}
+    return {
+        path: entry
+        for path, entry in record.files.items()
+        if is_plain_path(path) and _is_our_name(path, record)
+    }
 
 
-def _is_our_name(path: str, record: RunRecord) -> bool:
-    if {"", ".", ".."}.intersection(path.split("/")):
-        return False
+def _is_our_name(path: str, record: RunRecord | None) -> bool:
+    """Whether a run calls a file so: that of a record, or any."""
     if path == CARD or path in INFO_FILES:
         return True
-    shard, image = _SHARD.fullmatch(path), _IMAGE.fullmatch(path)
+    shard, image = SHARD.fullmatch(path), IMAGE.fullmatch(path)
+    if record is None:
+        return bool(shard or image)
     return bool(
         (shard and shard["split"] in record.splits)
         or (record.is_imagefolder and image and image["split"] in record.splits)
     )
-
-
-def _could_be_ours(path: str, record: RunRecord | None, is_damaged: bool) -> bool:
-    """Whether a name is one of ours, where no hash says it."""
-    if record is not None:
-        return _is_our_name(path, record)
-    if is_damaged:
-        # Whose run.json is damaged has no other record.
-        patterns = _SHARD.fullmatch(path) or _IMAGE.fullmatch(path)
-        return path == CARD or path in INFO_FILES or patterns is not None
-    # Left by a dry run, or by a version that put it there before the images were made.
-    return path == PLAN
 
 
 def _names_of_unlisted(record: RunRecord) -> set[str]:
@@ -163,7 +173,7 @@ def disagreeing(out: Path, record: RunRecord, splits: Collection[str]) -> list[s
 
 def files_of_split(out: Path, split: str, record: RunRecord) -> list[Path]:
     """The files of a split as a run named them, of those that are there; no links."""
-    pattern = _IMAGE if record.is_imagefolder else _SHARD
+    pattern = IMAGE if record.is_imagefolder else SHARD
     return [
         out / path
         for path, status in _walk(out, record.data_folder(split))

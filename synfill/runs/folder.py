@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synfill.errors import UsageError
 from synfill.runs.lock import FolderLock
+from synfill.wording import list_some
 
 
 class OutputFolder:
@@ -81,9 +82,7 @@ def refuse_not_empty(path: Path, others: Iterable[str], what: str, writer: str) 
     Raises:
         UsageError: There is something.
     """
-    names = sorted(others)
-    if names:
-        listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    if listed := list_some(sorted(others)):
         raise UsageError(
             f"The output folder {path} {what}: {listed}.",
             f"Choose another --out. Or add --overwrite: it replaces what {writer} and leaves other "

@@ -10,10 +10,10 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +23,7 @@ from synfill.errors import RunError
 from synfill.files import atomic_write
 from synfill.records import Verdict
 
-_SCHEMA: Final = pa.schema(
+VERDICT_SCHEMA: Final = pa.schema(
     [
         ("request", pa.int64()),
         ("attempt", pa.int32()),
@@ -31,11 +31,12 @@ _SCHEMA: Final = pa.schema(
         ("accepted", pa.bool_()),
         ("reason", pa.string()),
         ("scores", pa.map_(pa.string(), pa.float64())),
-        ("image", pa.large_binary()),
-        ("extension", pa.string()),
     ]
 )
-_VERDICT_COLUMNS: Final = ("request", "attempt", "seed", "accepted", "reason", "scores")
+"""How verdicts are stored: a `Verdict`'s fields."""
+_SCHEMA: Final = pa.schema(
+    [*VERDICT_SCHEMA, ("image", pa.large_binary()), ("extension", pa.string())]
+)
 _METADATA: Final = b"synfill"
 DAMAGE: Final = (OSError, ValueError, KeyError, pa.ArrowException)
 """What reading a damaged shard raises."""
@@ -162,19 +163,30 @@ def read_outcomes(path: Path) -> list[Outcome]:
     Raises:
         RunError: It is damaged.
     """
-    return [
-        Outcome(_verdict(row), row["image"], row["extension"]) for row in _rows(path, _SCHEMA.names)
-    ]
+    table = _read(path, _SCHEMA)
+    images = (table[name].to_pylist() for name in ("image", "extension"))
+    return list(map(Outcome, verdicts_of(table), *images))
 
 
-def read_verdicts(path: Path) -> Iterator[Verdict]:
+def read_verdicts(path: Path) -> list[Verdict]:
     """A shard's verdicts, without the images, in order of request and attempt.
 
     Raises:
         RunError: It is damaged.
     """
-    for row in _rows(path, _VERDICT_COLUMNS):
-        yield _verdict(row)
+    return verdicts_of(_read(path, VERDICT_SCHEMA))
+
+
+def verdicts_of(table: pa.Table) -> list[Verdict]:
+    """The verdicts in a table that has the columns of VERDICT_SCHEMA, in its order."""
+    rows = table.select(VERDICT_SCHEMA.names).to_pylist()
+    return [Verdict(**row | {"scores": dict(row["scores"])}) for row in rows]
+
+
+def verdict_table(verdicts: Iterable[Verdict]) -> pa.Table:
+    """Verdicts as a table of VERDICT_SCHEMA."""
+    rows = [vars(one) | {"scores": sorted(one.scores.items())} for one in verdicts]
+    return pa.Table.from_pylist(rows, VERDICT_SCHEMA)
 
 
 def read_requests(path: Path) -> set[int]:
@@ -193,8 +205,11 @@ def write_shard(path: Path, shard: Shard, outcomes: Sequence[Outcome]) -> None:
     Raises:
         RunError: The disk is full.
     """
+    table = verdict_table(outcome.verdict for outcome in outcomes)
+    images = [[getattr(one, name) for one in outcomes] for name in ("image", "extension")]
+    columns = [*table.columns, *map(pa.array, images, _SCHEMA.types[-2:])]
     schema = _SCHEMA.with_metadata({_METADATA: json.dumps(shard.model_dump())})
-    table = pa.Table.from_pylist([_row(outcome) for outcome in outcomes], schema)
+    table = pa.table(columns, schema=schema)
     content = pa.BufferOutputStream()
     pq.write_table(
         table,
@@ -209,39 +224,13 @@ def write_shard(path: Path, shard: Shard, outcomes: Sequence[Outcome]) -> None:
         file.write(content.getvalue())
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            rows: list[dict[str, Any]] = file.read(columns=list(columns)).to_pylist()
+            return file.read(columns=schema.names)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise RunError(
             f"The finished shard {path} can't be read: {reason}",
             "Delete this file and run the same command again: only it is made again.",
         ) from error
-    return rows
-
-
-def _row(outcome: Outcome) -> dict[str, Any]:
-    verdict = outcome.verdict
-    return {
-        "request": verdict.request,
-        "attempt": verdict.attempt,
-        "seed": verdict.seed,
-        "accepted": verdict.accepted,
-        "reason": verdict.reason,
-        "scores": sorted(verdict.scores.items()),
-        "image": outcome.image,
-        "extension": outcome.extension,
-    }
-
-
-def _verdict(row: dict[str, Any]) -> Verdict:
-    return Verdict(
-        request=row["request"],
-        attempt=row["attempt"],
-        seed=row["seed"],
-        accepted=row["accepted"],
-        reason=row["reason"],
-        scores=dict(row["scores"]),
-    )

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,6 @@ CHECKPOINT = re.compile(r"stage-(\d+)-epoch-(\d+)")
 _SEED = re.compile(r"seed-\d+")
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """The files of a trained classifier."""
-_HISTORY = "history.jsonl"
 CURVES, CONFUSION, SIZES = "learning-curves.png", "confusion.png", "class-sizes.png"
 COMPARED = "comparison.png"
 """The pictures of a method, and of a comparison (which has SIZES, too)."""
@@ -56,30 +55,28 @@ _OF_A_COMPARISON = ("comparison.json", "comparison.md", COMPARED, SIZES)
 _SKIPPED = "skipped.csv"
 
 
-@dataclass(frozen=True)
 class SeedFolder:
     """What one training run leaves.
 
+    Args:
+        path: The folder.
+
     Attributes:
         path: The folder.
+        model: The trained classifier.
+        checkpoints: Work in progress.
+        predictions: What it says of the test images.
+        history: What every epoch gave.
+        result: Its figures; the file's existence says that the run is finished.
     """
 
-    path: Path
-
-    @property
-    def model(self) -> Path:
-        """The trained classifier."""
-        return self.path / "model"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Work in progress."""
-        return self.path / "checkpoints"
-
-    @property
-    def predictions(self) -> Path:
-        """What it says of the test images."""
-        return self.path / "predictions.parquet"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model"
+        self.checkpoints = path / "checkpoints"
+        self.predictions = path / "predictions.parquet"
+        self.history = path / "history.jsonl"
+        self.result = path / RESULT
 
     def tidy(self) -> None:
         """Remove the checkpoints."""
@@ -93,11 +90,8 @@ class SeedFolder:
     def files(self) -> list[Path]:
         """Where a training run leaves its files."""
         # First what says that the rest is there.
-        names = (RESULT, _HISTORY, self.predictions.name)
-        return [
-            *(self.path / name for name in names),
-            *(self.model / name for name in (CONFIG, WEIGHTS)),
-        ]
+        classifier = (self.model / name for name in (CONFIG, WEIGHTS))
+        return [self.result, self.history, self.predictions, *classifier]
 
     def clear(self) -> None:
         """Remove what a training run leaves here, and nothing else."""
@@ -111,16 +105,6 @@ class SeedFolder:
         """One line an epoch."""
         with atomic_write(self.history) as file:
             file.write("".join(json.dumps(entry) + "\n" for entry in history).encode())
-
-    @property
-    def history(self) -> Path:
-        """What every epoch gave."""
-        return self.path / _HISTORY
-
-    @property
-    def result(self) -> Path:
-        """Its figures; the file's existence says that the run is finished."""
-        return self.path / RESULT
 
 
 @dataclass(frozen=True)
@@ -161,10 +145,9 @@ class MethodFolder:
             UsageError: It holds results of another identity and `overwrite` is off.
         """
         self._check_folders()
-        if overwrite:
-            if _is_other(self.path / METHOD, identity, overwrite):
-                refuse_foreign_files(self.out, self.files())
-        elif not _refuse_changed(self.path, METHOD, identity) and (found := self._seeds()):
+        record = self.path / METHOD
+        is_known = _check_record(record, identity, overwrite, self.out, self.files)
+        if not is_known and (found := self._seeds()):
             raise UsageError(
                 f"{found[0]} is there already, but not {METHOD}, which says what it is of.",
                 "Choose another --out, or add --overwrite.",
@@ -239,10 +222,8 @@ class RunFolder(OutputFolder):
         """
         self.check_writable()
         refuse_links([self.work, self.balanced])
-        if overwrite:
-            if _is_other(self.path / RUN, identity, overwrite):
-                refuse_foreign_files(self.path, self._files())
-        elif not _refuse_changed(self.path, RUN, identity):
+        record = self.path / RUN
+        if not _check_record(record, identity, overwrite, self.path, self._files):
             # A balanced dataset is ours: a run may have been stopped while it was made.
             others = names_in(self.path) - {self.work.name, self.balanced.name}
             what = "is not empty, and holds no run of synfill train"
@@ -338,18 +319,29 @@ def _is_other(path: Path, identity: JsonObject, ignore_damage: bool) -> bool:
     return record is None or bool(differences(record.identity, identity))
 
 
-def _refuse_changed(folder: Path, name: str, identity: JsonObject) -> bool:
-    """Stop where a record is of another identity; say whether there is one.
+def _check_record(
+    path: Path,
+    identity: JsonObject,
+    overwrite: bool,
+    out: Path,
+    list_files: Callable[[], Sequence[Path]],
+) -> bool:
+    """Look whether what a record is of may stay, or be replaced; say whether that is known.
 
     Raises:
-        UsageError: It is of another identity.
-        RunError: It is damaged.
+        UsageError: It is of another identity and `overwrite` is off, or files of others are there.
+        RunError: It is damaged and `overwrite` is off.
     """
-    record = read_record(folder / name, TrainingRecord)
-    if record is not None:
-        changed = differences(record.identity, identity)
-        refuse_other_identity(folder, "a run with other settings or data", changed)
-    return record is not None
+    if overwrite:
+        if _is_other(path, identity, overwrite):
+            refuse_foreign_files(out, list_files())
+        return True
+    record = read_record(path, TrainingRecord)
+    if record is None:
+        return False
+    changed = differences(record.identity, identity)
+    refuse_other_identity(path.parent, "a run with other settings or data", changed)
+    return True
 
 
 def _holds_other(path: Path, text: str) -> bool:

@@ -31,6 +31,12 @@ class FileEntry(Record):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+def is_plain_path(name: str) -> bool:
+    """Whether a path from a record stays below its folder, and is spelled in one way only."""
+    parts = name.split("/")
+    return not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
+
+
 def hash_file(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

@@ -21,11 +21,11 @@ from synfill.hub.upload.destination import Destination, PushSettings, check_dest
 from synfill.hub.upload.kinds import MODEL
 from synfill.hub.upload.listing import LocalFolder
 from synfill.hub.upload.push import Pushed, push_folder
-from synfill.hub.upload.remote import RUN
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
 from synfill.report.model_card import write_model_card
 from synfill.reporter import Reporter
+from synfill.runs.dataset_files import RUN
 from synfill.runs.training_folder import (
     CONFIG,
     CONFUSION,

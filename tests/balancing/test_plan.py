@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from synfill.balancing.deficit import Deficit, emptiest_first, undersample
-from synfill.balancing.plan import build_plan, request_seed, write_plan
+from synfill.balancing.plan import build_plan, write_plan
 from synfill.balancing.prompts import PromptBook, PromptWriter
 from synfill.records import Cell
 
@@ -71,7 +71,8 @@ def test_seeds_that_are_taken_are_passed_over():
 
 
 def test_seeds_fit_every_reader_of_numbers():
-    seeds = [request_seed(0, Cell("a"), turn) for turn in range(1000)]
+    plan = build_plan(deficit_of([0], [1000]), PromptWriter(PromptBook(), [], ["a"]), seed=0)
+    seeds = [request.seed for request in plan]
     assert len(set(seeds)) == 1000
     assert min(seeds) >= 0 and max(seeds) < 2**48
 

@@ -26,7 +26,6 @@ def test_lists_folders_and_files_without_the_hidden(tmp_path):
     tree = read_tree(tmp_path)
     assert tree.folders == {"": [], "a": ["1.png"], "a/b": ["2.png"]}
     assert tree.children("") == ["a"]
-    assert tree.within("a") == ["a", "a/b"]
     assert sorted(tree.files(".png")) == ["a/1.png", "a/b/2.png"]
 
 

@@ -24,7 +24,7 @@ from synfill.data.sources.hub_files import (
     list_dataset,
     remembered_files,
 )
-from synfill.data.sources.parquet import make_source, parquet_names
+from synfill.data.sources.parquet import ParquetSource, parquet_names
 from synfill.errors import UsageError
 from synfill.files import format_bytes
 from synfill.hub.client import prepare_client
@@ -58,7 +58,13 @@ class HubDataset(SourceKind):
         return is_id and not Path(given.spec).parent.is_dir()
 
     def open(self, given: Given) -> Source:
-        """Ask the Hub what is there."""
+        """Ask the Hub what is there.
+
+        Raises:
+            UsageError: Several configurations and none named, an unknown one, or the image column
+                isn't clear.
+            RunError: There is no such dataset, no access to it, no connection, or it can't be read.
+        """
         found = _HUB_ID.fullmatch(given.spec)
         assert found is not None
         id, revision = found["id"], found["revision"]
@@ -67,43 +73,26 @@ class HubDataset(SourceKind):
                 f"'{revision}' can be no revision of {id}.",
                 "Name a branch, a tag or a commit after the @.",
             )
-        return open_hub(id, revision=revision, config=given.config, image=given.image)
-
-
-def open_hub(id: str, *, revision: str | None, config: str | None, image: str | None) -> Source:
-    """Open a dataset on the Hub.
-
-    Args:
-        id: `owner/name`.
-        revision: A branch, tag or commit; None for main.
-        config: Which configuration, where it has several.
-        image: The image column; None to find it.
-
-    Raises:
-        UsageError: Several configurations and none named, an unknown one, or the image column
-            isn't clear.
-        RunError: There is no such dataset, no access to it, no connection, or it can't be read.
-    """
-    prepare_client()
-    try:
-        listing = _list(id, revision)
-        if listing is None:
-            return _load(id, revision, config, image, {})
-        card = _card(listing)
-        if names := parquet_names(listing.sizes):
-            with suppress(NamesNoParquet):
-                return _open_parquet(listing, names, card, card, config, image)
-        if revision is None and (converted := _converted(id)) is not None:
-            names = parquet_names(converted.sizes)
-            layout = _converted_layout(names)
-            return _open_parquet(converted, names, layout, card, config, image)
-    except (transport_error(), OSError) as error:
-        raise explain_read(id, revision, error) from error
-    size = format_bytes(sum(listing.sizes.values()))
-    # `datasets` follows patterns to files of this machine, too.
-    check_configs(id, card)
-    _LOG.warning("%s isn't stored as Parquet: all of it is downloaded (%s).", id, size)
-    return _load(id, revision, config, image, listing.hashes)
+        prepare_client()
+        try:
+            listing = _list(id, revision)
+            if listing is None:
+                return _load(id, revision, given, {})
+            card = _card(listing)
+            if names := parquet_names(listing.sizes):
+                with suppress(NamesNoParquet):
+                    return _open_parquet(listing, names, card, card, given)
+            if revision is None and (converted := _converted(id)) is not None:
+                names = parquet_names(converted.sizes)
+                layout = _converted_layout(names)
+                return _open_parquet(converted, names, layout, card, given)
+        except (transport_error(), OSError) as error:
+            raise explain_read(id, revision, error) from error
+        size = format_bytes(sum(listing.sizes.values()))
+        # `datasets` follows patterns to files of this machine, too.
+        check_configs(id, card)
+        _LOG.warning("%s isn't stored as Parquet: all of it is downloaded (%s).", id, size)
+        return _load(id, revision, given, listing.hashes)
 
 
 def _list(id: str, revision: str | None) -> Listing | None:
@@ -138,15 +127,10 @@ def _card(listing: Listing) -> JsonObject:
 
 
 def _open_parquet(
-    listing: Listing,
-    names: list[str],
-    layout: JsonObject,
-    card: JsonObject,
-    config: str | None,
-    image: str | None,
+    listing: Listing, names: list[str], layout: JsonObject, card: JsonObject, given: Given
 ) -> Source:
     """Open Parquet files; `layout` has the configurations, `card` the licence."""
-    divided, _ = split_files(listing.id, names, layout, config)
+    divided, _ = split_files(listing.id, names, layout, given.config)
     wanted = [name for part in divided.values() for name in part]
     origin = Origin(
         origin_name(listing.id.split("/")[1]),
@@ -156,7 +140,7 @@ def _open_parquet(
         licence=licence_of(card),
     )
     files = HubFiles(listing, wanted)
-    return make_source(origin, files, names, layout, config=config, image=image)
+    return ParquetSource(origin, files, names, layout, given)
 
 
 def _converted(id: str) -> Listing | None:
@@ -200,9 +184,7 @@ def _converted_layout(names: list[str]) -> JsonObject:
     }
 
 
-def _load(
-    id: str, revision: str | None, config: str | None, image: str | None, hashes: Mapping[str, str]
-) -> ArrowSource:
+def _load(id: str, revision: str | None, given: Given, hashes: Mapping[str, str]) -> ArrowSource:
     """Download a dataset through `datasets`, or take it from its cache; `hashes` as listed."""
     import datasets
 
@@ -211,7 +193,7 @@ def _load(
     try:
         builder = ask(
             "Loading the dataset",
-            lambda: datasets.load_dataset_builder(id, name=config, revision=revision),
+            lambda: datasets.load_dataset_builder(id, name=given.config, revision=revision),
         )
         _prepare(id, builder, hashes)
         held = builder.as_dataset()
@@ -235,7 +217,7 @@ def _load(
     caches = [Path(datasets.config.HF_CACHE_HOME), Path(datasets.config.HF_DATASETS_CACHE)]
     tables = {str(split): part.data.table for split, part in held.items()}
     features = next(iter(held.values())).features.to_dict()
-    return ArrowSource(origin, tables, features, image=image, folders=caches)
+    return ArrowSource(origin, tables, features, image=given.image, folders=caches)
 
 
 def _prepare(id: str, builder: datasets.DatasetBuilder, hashes: Mapping[str, str]) -> None:

@@ -24,7 +24,7 @@ from synfill.data.features import (
     with_one_image,
 )
 from synfill.data.rows import clip_rows, with_images
-from synfill.data.source import Column, Given, Origin, SourceKind, image_column
+from synfill.data.source import Given, Origin, SourceKind, image_column
 from synfill.data.sources.configs import choose_config, split_files
 from synfill.data.sources.shards import (
     Files,
@@ -44,26 +44,47 @@ _LARGEST_COLUMN = 2 << 30
 
 
 class ParquetSource:
-    """A Parquet file or a folder of them (see `synfill.data.source.Source`)."""
+    """A Parquet file or a folder of them (see `synfill.data.source.Source`), wherever they lie.
+
+    Args:
+        origin: What a card says of it.
+        files: Where they lie. Their footers are read.
+        names: Their paths.
+        card: The header of the card beside them.
+        given: What the user gave: which configuration, and which image column.
+        notes: What is known of the card already.
+
+    Raises:
+        UsageError: The configuration or the image column isn't clear, or there are no rows.
+        RunError: A file isn't Parquet, is cut off, or differs from the others.
+    """
 
     def __init__(
         self,
         origin: Origin,
         files: Files,
-        shards: dict[str, list[Shard]],
-        columns: tuple[Column, ...],
-        schema: pa.Schema,
-        notes: tuple[str, ...],
+        names: Sequence[str],
+        card: JsonObject,
+        given: Given,
+        notes: tuple[str, ...] = (),
     ) -> None:
+        spec, config = origin.location, given.config
+        divided, passed = split_files(spec, names, card, config)
+        self._shards = {split: read_footers(files, part) for split, part in divided.items()}
+        shards = [shard for part in self._shards.values() for shard in part]
+        self._schema, noted = common_schema(shards, files)
+        if not any(shard.rows for shard in shards):
+            raise UsageError(f"'{spec}' has no rows.", "Give a dataset with at least one image.")
+        chosen = choose_config(spec, card, config)
+        # What the files say of themselves comes first.
+        features = card_features(card, chosen["config_name"] if chosen else None) | noted
         self.origin = origin
-        self.splits = tuple(shards)
-        self.columns = columns
-        self.notes = notes
+        self.splits = tuple(divided)
+        self.columns = with_one_image(columns_of(self._schema, features, spec), given.image)
+        self.notes = (*notes, *passed)
         self._files = files
-        self._shards = shards
-        self._schema = schema
-        self._image = image_column(columns).name
-        self._images = image_columns(columns)
+        self._image = image_column(self.columns).name
+        self._images = image_columns(self.columns)
         self._named: tuple[str, int, pa.ChunkedArray] | None = None
 
     def count(self, split: str) -> int:
@@ -227,9 +248,7 @@ class ParquetFiles(SourceKind):
         if tree is None:
             # A lone file is all that the user asked for, so the card of its folder has no say.
             card = {}
-        return make_source(
-            origin, files, names, card, config=given.config, image=given.image, notes=notes
-        )
+        return ParquetSource(origin, files, names, card, given, notes)
 
 
 def _names_files(path: Path) -> bool:
@@ -241,44 +260,6 @@ def _names_files(path: Path) -> bool:
     except (pa.ArrowException, OSError, ValueError):
         return False  # whoever reads it as data says what is wrong
     return "image" not in kinds and bool(kinds & {"string", "int"})
-
-
-def make_source(
-    origin: Origin,
-    files: Files,
-    names: Sequence[str],
-    card: JsonObject,
-    *,
-    config: str | None,
-    image: str | None,
-    notes: tuple[str, ...] = (),
-) -> ParquetSource:
-    """A source of Parquet files, wherever they lie. Reads their footers.
-
-    Args:
-        origin: What a card says of it.
-        files: Where they lie.
-        names: Their paths.
-        card: The header of the card beside them.
-        config: Which of the card's configurations.
-        image: The image column; None to find it.
-        notes: What is known of the card already.
-
-    Raises:
-        UsageError: The configuration or the image column isn't clear, or there are no rows.
-        RunError: A file isn't Parquet, is cut off, or differs from the others.
-    """
-    spec = origin.location
-    divided, passed = split_files(spec, names, card, config)
-    shards = {split: read_footers(files, part) for split, part in divided.items()}
-    schema, noted = common_schema([s for split in shards.values() for s in split], files)
-    if not any(shard.rows for split in shards.values() for shard in split):
-        raise UsageError(f"'{spec}' has no rows.", "Give a dataset with at least one image.")
-    chosen = choose_config(spec, card, config)
-    # What the files say of themselves comes first.
-    features = card_features(card, chosen["config_name"] if chosen else None) | noted
-    columns = with_one_image(columns_of(schema, features, spec), image)
-    return ParquetSource(origin, files, shards, columns, schema, (*notes, *passed))
 
 
 def _check_size(column: pa.ChunkedArray, where: str) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from synfill.errors import UsageError
 from synfill.hub.repository import RemoteFile
 from synfill.hub.upload.kinds import Kind
 from synfill.hub.upload.listing import LocalFolder
 from synfill.hub.upload.ours import is_read_with, listed_files, wrote
-from synfill.hub.upload.remote import CARD, RUN
 from synfill.records import JsonObject
+from synfill.runs.dataset_files import CARD, RUN
+from synfill.wording import counted, list_some
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class EarlierPush:
         if self._listed is None:
             # Without hashes nobody can tell; what people edit is taken for edited.
             return name != CARD and self._wrote(name)
-        size, sha256 = self._listed.get(name, (-1, ""))
-        if file.size != size:
+        entry = self._listed.get(name)
+        if entry is None or file.size != entry.bytes:
             return False
         # Of a file in git itself the Hub lists git's hash only.
-        return (file.sha256 or hashlib.sha256(self._read(name)).hexdigest()) == sha256
+        return (file.sha256 or hashlib.sha256(self._read(name)).hexdigest()) == entry.sha256
 
 
 def plan_changes(
@@ -98,9 +98,10 @@ def plan_changes(
         else:
             in_the_way.append(name)
     if in_the_way:
+        them, are = ("them", "are") if len(in_the_way) > 1 else ("it", "is")
         raise UsageError(
-            f"{_count(in_the_way)} in {id} {_are(in_the_way)} not as the earlier push left "
-            f"{'them' if len(in_the_way) > 1 else 'it'}: {_some(in_the_way)}.",
+            f"{counted(len(in_the_way), 'file')} in {id} {are} not as the earlier push left "
+            f"{them}: {list_some(sorted(in_the_way))}.",
             "Choose another id, or add --overwrite to replace what was changed there.",
         )
     remove: list[str] = []
@@ -109,8 +110,8 @@ def plan_changes(
         if name not in local.files:
             (remove if earlier.is_untouched(name, remote[name]) else changed).append(name)
     others = [name for name in remote if name not in local.files and name not in remove]
-    would_be_read = is_read_with(local.files)
-    strangers = [name for name in others if would_be_read(name)]
+    strangers = list(filter(is_read_with(local.files), others))
+    listed = list_some(sorted(strangers))
     notes = []
     if keep:
         notes.append(
@@ -119,37 +120,20 @@ def plan_changes(
         )
     if strangers and replace:
         remove += strangers
-        notes.append(
-            f"Removing from {id} what would be read as part of the dataset: {_some(strangers)}."
-        )
+        notes.append(f"Removing from {id} what would be read as part of the dataset: {listed}.")
     elif strangers:
         notes.append(
-            f"{_count(strangers)} in {id} {_are(strangers)} not of this dataset, but will be "
-            f"read with it: {_some(strangers)}. --overwrite removes such files."
+            f"{counted(len(strangers), 'file')} in {id} {'are' if len(strangers) > 1 else 'is'} "
+            f"not of this dataset, but will be read with it: {listed}. --overwrite removes such "
+            "files."
         )
     folders = {name.partition("/")[0] for name in local.files if "/" in name}
-    left = [
+    left = sorted(
         name
         for name in others
         if name not in strangers and (name in changed or name.partition("/")[0] in folders)
-    ]
+    )
     if left:
-        notes.append(f"Left as {'they are' if len(left) > 1 else 'it is'} in {id}: {_some(left)}.")
+        what = "they are" if len(left) > 1 else "it is"
+        notes.append(f"Left as {what} in {id}: {list_some(left)}.")
     return Changes(add, remove, keep, notes)
-
-
-def _count(names: list[str]) -> str:
-    return f"{len(names):,} file{'s' if len(names) > 1 else ''}"
-
-
-def _are(names: list[str]) -> str:
-    return "are" if len(names) > 1 else "is"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def is_of_run(record: Mapping[str, Any] | None, identity: object) -> bool:
-    """Whether a record is one of the run of that identity (as JSON gives it)."""
-    return record is not None and bool(record.get("identity") == identity)

@@ -17,7 +17,7 @@ from synfill.hub.retry import ONCE_MORE, ask, patience
 from synfill.hub.upload.changes import Changes
 from synfill.hub.upload.destination import Destination
 from synfill.hub.upload.listing import LocalFolder
-from synfill.hub.upload.remote import CARD, RUN, look
+from synfill.runs.dataset_files import CARD, RUN
 
 FILES_A_COMMIT = 1000
 """As many as huggingface_hub puts into one at most when it uploads a folder."""
@@ -81,7 +81,7 @@ class Sender:
         *batches, last = make_batches(self._local, changes)
         for batch in batches:
             oid = self._commit(revision, seen, batch)
-            now = look(self._to.kind, self._to.id, oid)
+            now = self._to.look(oid)
             if not self._is_made(now.files, seen.files, batch):
                 raise self._changed()
             if seen.private and not now.private:
@@ -103,7 +103,7 @@ class Sender:
                 # The commit may have been made, and only its answer lost.
                 try:
                     with patience(ONCE_MORE, _say_nothing):
-                        now = look(self._to.kind, self._to.id, revision)
+                        now = self._to.look(revision)
                 except failures():
                     # A second commit on the same parent is refused: trying does no harm.
                     raise error from None
@@ -179,7 +179,7 @@ class Sender:
 
         for ref in sorted(understand(question), key=_number, reverse=True):
             with patience(ONCE_MORE, _say_nothing):
-                files = look(kind, id, ref).files
+                files = self._to.look(ref).files
             if any(self._is_there(name, files) for name in changes.add) and all(
                 self._is_there(name, files) or before.get(name) == file
                 for name, file in files.items()

@@ -3,7 +3,6 @@ anything is sent, as hours may lie between the two."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +13,13 @@ from synfill.hub.errors import explain_push
 from synfill.hub.failures import failures
 from synfill.hub.repository import Contents, check_type
 from synfill.hub.retry import Notify, ask
-from synfill.hub.upload.changes import is_of_run
 from synfill.hub.upload.kinds import DATASET, Kind
 from synfill.hub.upload.listing import LocalFolder
 from synfill.hub.upload.names import check_branch, check_message, default_name, split_id
-from synfill.hub.upload.remote import RUN, look, read_record
+from synfill.hub.upload.remote import Repository
+from synfill.runs.dataset_files import RUN
+from synfill.runs.identity import as_json
+from synfill.wording import list_some
 
 
 @dataclass(frozen=True)
@@ -44,25 +45,21 @@ class PushSettings:
 
 
 @dataclass(frozen=True)
-class Destination:
+class Destination(Repository):
     """A repository that may be pushed to.
 
     Attributes:
-        id: `owner/name`.
         settings: What the user said.
         exists: Whether it is there already.
         has_branch: Whether `settings.revision` is there already.
         private: Whether it is, or will be, private; None for the namespace's default.
-        kind: What it holds.
         user: Who is logged in.
     """
 
-    id: str
     settings: PushSettings
     exists: bool
     has_branch: bool
     private: bool | None
-    kind: Kind = DATASET
     user: str = ""
 
     @property
@@ -168,9 +165,10 @@ def _check(
     me = ask("Asking who you are", lambda: _check_identity(HfApi().whoami()))
     user = str(me["name"])
     id = _choose_id(given, source_name, user, kind)
+    repository = Repository(id, kind)
     seen: Contents | None = None
     try:
-        seen = look(kind, id, None)
+        seen = repository.look()
     except RepositoryNotFoundError:
         if settings.create_pr:
             raise UsageError(
@@ -179,7 +177,7 @@ def _check(
     if not settings.create_pr:
         check_rights(me, id)
     if seen is None:
-        return Destination(id, settings, False, False, settings.private, kind, user)
+        return Destination(id, kind, settings, False, False, settings.private, user)
     if settings.private is not None and settings.private != seen.private:
         now, wanted = ("private", "--public") if seen.private else ("public", "--private")
         raise UsageError(
@@ -187,11 +185,11 @@ def _check(
             f"Change it in its settings on the Hub, leave {wanted} out, or choose another id.",
         )
     branch = settings.revision
-    has_branch = branch is None or _has_branch(kind, id, branch)
+    has_branch = branch is None or _has_branch(repository, branch)
     if branch is not None and has_branch:
         # A new branch begins with what main holds.
-        seen = look(kind, id, branch)
-    destination = Destination(id, settings, True, has_branch, seen.private, kind, user)
+        seen = repository.look(branch)
+    destination = Destination(id, kind, settings, True, has_branch, seen.private, user)
     if not destination.may_replace:
         _check_origin(destination, seen, identity, local)
     return destination
@@ -278,7 +276,7 @@ def check_rights(me: Mapping[str, Any], id: str) -> None:
         )
 
 
-def _has_branch(kind: Kind, id: str, name: str) -> bool:
+def _has_branch(repository: Repository, name: str) -> bool:
     """Whether a repository has a branch of that name, which may be made if it hasn't.
 
     Raises:
@@ -286,8 +284,10 @@ def _has_branch(kind: Kind, id: str, name: str) -> bool:
     """
     from huggingface_hub import HfApi
 
+    id = repository.id
+
     def question() -> tuple[list[str], list[str]]:
-        refs = HfApi().list_repo_refs(id, repo_type=kind.name)
+        refs = HfApi().list_repo_refs(id, repo_type=repository.kind.name)
         branches = [check_type(ref.name, str) for ref in refs.branches]
         return branches, [check_type(ref.name, str) for ref in refs.tags]
 
@@ -318,11 +318,10 @@ def _check_origin(
         return
     what = "is there already and holds something else"
     if RUN in files:
-        # Through JSON, as the other one went: a tuple is a list there.
-        if is_of_run(read_record(kind, id, seen), json.loads(json.dumps(identity))):
+        if (destination.read_record(seen) or {}).get("identity") == as_json(identity):
             return
         what = f"is there already and holds the {kind.name} of another run"
     raise UsageError(
-        f"{id} {what} ({', '.join(sorted(files)[:4])}{', ...' if len(files) > 4 else ''}).",
+        f"{id} {what} ({list_some(sorted(files), 4)}).",
         "Choose another id, or add --overwrite to replace it.",
     )

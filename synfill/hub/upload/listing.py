@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from synfill.errors import RunError, UsageError
 from synfill.hub.repository import RemoteFile, hash_like
 from synfill.hub.upload.kinds import DATASET
-from synfill.hub.upload.ours import is_plain_path, listed_files, wrote
-from synfill.hub.upload.remote import CARD, RUN
+from synfill.hub.upload.ours import listed_files, wrote
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject
+from synfill.runs.dataset_files import CARD, RUN, files_below
+from synfill.wording import counted, list_some
 
 _WORK = ".synfill"
 
@@ -85,18 +87,15 @@ def read_dataset(path: Path) -> LocalFolder:
     """
     record = _read_record(path)
     listed = listed_files(record)
+    names = set(listed or ())
     if listed is None:
-        is_ours = wrote(record, DATASET)
-        names = [name for name in _walk(path) if is_ours(name)]
-        hashes = {}
-    else:
-        names = list(listed)
-        hashes = {name: sha256 for name, (_, sha256) in listed.items() if name not in (RUN, CARD)}
-    files = _stat_files(path, {*names, RUN})
-    if listed is not None:
-        changed = [name for name in hashes if files[name] != listed[name][0]]
-        if changed:
-            raise _changed(path, changed)
+        listed = {}
+        below = (files_below(path, child) for child in os.listdir(path))
+        names.update(filter(wrote(record, DATASET), chain.from_iterable(below)))
+    files = _stat_files(path, names | {RUN})
+    hashes = {name: entry.sha256 for name, entry in listed.items() if name not in (RUN, CARD)}
+    if changed := [name for name in hashes if files[name] != listed[name].bytes]:
+        raise _changed(path, changed)
     return LocalFolder(path, record, files, hashes, _left_out(path, files))
 
 
@@ -118,8 +117,7 @@ def _read_record(path: Path) -> JsonObject:
     if not isinstance(record, dict) or not isinstance(record.get("identity"), dict):
         raise RunError(f"{path / RUN} is no record of a run.", "Make the dataset again.")
     files = record.get("files", {})
-    whole = isinstance(files, dict) and all(map(is_plain_path, files))
-    if not whole or len(listed_files({"files": files}) or {}) != len(files):
+    if not isinstance(files, dict) or len(listed_files({"files": files}) or {}) != len(files):
         raise RunError(f"The list of files in {path / RUN} is damaged.", "Make the dataset again.")
     return record
 
@@ -130,16 +128,14 @@ def _stat_files(path: Path, names: set[str]) -> dict[str, int]:
     Raises:
         RunError: One isn't there, is no regular file, or a link leads to it.
     """
+    for name in sorted(_folders_of(names) | names):
+        if (path / name).is_symlink():
+            raise RunError(
+                f"{path / name} is a symbolic link, and links are not followed in a push.",
+                "Put what it stands for in its place.",
+            )
     files = {}
-    folders: set[str] = set()
     for name in sorted(names):
-        folder = name.rpartition("/")[0]
-        if folder not in folders:
-            folders.add(folder)
-            parts = folder.split("/")
-            for depth in range(1, len(parts) + 1):
-                _refuse_link(path, "/".join(parts[:depth]))
-        _refuse_link(path, name)
         try:
             found = os.lstat(path / name)
         except OSError as error:
@@ -156,42 +152,30 @@ def _stat_files(path: Path, names: set[str]) -> dict[str, int]:
     return files
 
 
-def _refuse_link(path: Path, name: str) -> None:
-    if name and (path / name).is_symlink():
-        raise RunError(
-            f"{path / name} is a symbolic link, and links are not followed in a push.",
-            "Put what it stands for in its place.",
-        )
+def _folders_of(names: Iterable[str]) -> set[str]:
+    """The folders that files are in, and those above them."""
+    parts = [name.split("/") for name in names]
+    return {"/".join(some[:depth]) for some in parts for depth in range(1, len(some))}
 
 
 def _changed(path: Path, names: list[str]) -> RunError:
-    listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return RunError(
-        f"{len(names):,} file{'s' if len(names) > 1 else ''} in {path} changed since the run "
-        f"wrote {'them' if len(names) > 1 else 'it'}: {listed}. Nothing was pushed.",
+        f"{counted(len(names), 'file')} in {path} changed since the run "
+        f"wrote {'them' if len(names) > 1 else 'it'}: {list_some(names)}. Nothing was pushed.",
         "Put back what the run wrote, or make the dataset again with --overwrite.",
     )
 
 
-def _walk(path: Path, is_entered: Callable[[str], bool] = lambda folder: True) -> Iterator[str]:
-    """Files below a folder, and folders that aren't entered; no link is followed."""
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
-        with os.scandir(path / folder) as entries:
-            for entry in sorted(entries, key=lambda one: one.name):
-                name = f"{folder}{entry.name}"
-                if not entry.is_dir(follow_symlinks=False):
-                    yield name
-                elif is_entered(f"{name}/"):
-                    waiting.append(f"{name}/")
-                else:
-                    yield f"{name}/"
-
-
 def _left_out(path: Path, files: Mapping[str, int]) -> tuple[str, ...]:
     """What lies in the folder and isn't ours; a folder without anything of ours by its name."""
-    parts = [name.split("/") for name in files]
-    ours = {"/".join(some[:n]) + "/" for some in parts for n in range(1, len(some))}
-    others = (name for name in _walk(path, ours.__contains__) if name not in files)
-    return tuple(sorted(name for name in others if name != f"{_WORK}/"))
+    ours = _folders_of(files)
+    found = []
+    for folder in ("", *ours):
+        with os.scandir(path / folder) as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}".lstrip("/")
+                if name not in files and name not in ours:
+                    # No link is followed.
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    found.append(f"{name}/" if is_folder else name)
+    return tuple(sorted(name for name in found if name != f"{_WORK}/"))

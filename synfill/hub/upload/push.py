@@ -22,8 +22,8 @@ from synfill.hub.upload.commits import Sender
 from synfill.hub.upload.destination import Destination, check_again
 from synfill.hub.upload.kinds import Kind
 from synfill.hub.upload.listing import LocalFolder
-from synfill.hub.upload.remote import CARD, fetch, look, read_record
-from synfill.wording import counted
+from synfill.runs.dataset_files import CARD
+from synfill.wording import counted, list_some
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,11 @@ def going_on(local: LocalFolder, destination: Destination) -> str:
 
 def _push(local: LocalFolder, destination: Destination, notify: Notify) -> Pushed:
     if local.left_out:
-        names = ", ".join(local.left_out[:5]) + (", ..." if len(local.left_out) > 5 else "")
-        notify(f"Not pushed, as the run didn't write it: {names}.")
+        notify(f"Not pushed, as the run didn't write it: {list_some(local.left_out)}.")
     destination = check_again(destination, local, notify)
-    kind, id, branch = destination.kind, destination.id, destination.settings.revision
+    id, branch = destination.id, destination.settings.revision
     _make(destination)
-    seen = look(kind, id, branch)
+    seen = destination.look(branch)
     if destination.private and not seen.private:
         raise RunError(
             f"{id} is public, though it was to be private. Nothing was sent.",
@@ -150,7 +149,7 @@ def _push(local: LocalFolder, destination: Destination, notify: Notify) -> Pushe
     revision, url, sent = branch or "main", destination.url, 0
     if changes.add or changes.remove:
         message = destination.settings.commit_message
-        message = message or f"{kind.title}, by synfill {__version__}"
+        message = message or f"{destination.kind.title}, by synfill {__version__}"
         sender = Sender(local, destination, message)
         rest = changes
         if destination.settings.create_pr:
@@ -158,14 +157,14 @@ def _push(local: LocalFolder, destination: Destination, notify: Notify) -> Pushe
                 seen, changes, lambda: _announce(local, changes, notify)
             )
             url = f"{destination.url}/discussions/{revision.rpartition('/')[2]}"
-            seen = look(kind, id, revision)
+            seen = destination.look(revision)
             rest = _plan(local, destination, seen)
         if rest.add or rest.remove:
             if not sent:
                 _announce(local, rest, notify)
             sender.send(revision, seen, rest)
         sent += len(rest.add)
-        now = look(kind, id, revision)
+        now = destination.look(revision)
         _compare(local, id, now, changes)
         if destination.private and not now.private:
             raise RunError(
@@ -176,7 +175,7 @@ def _push(local: LocalFolder, destination: Destination, notify: Notify) -> Pushe
     count, size = len(local.files), local.bytes
     if changes.keep:
         count, size = count - 1, size - local.files[CARD]
-    return Pushed(kind, id, url, revision, count, size, sent, bool(changes.keep))
+    return Pushed(destination.kind, id, url, revision, count, size, sent, bool(changes.keep))
 
 
 def _compare(local: LocalFolder, id: str, seen: Contents, changes: Changes) -> None:
@@ -213,7 +212,7 @@ def _make(destination: Destination) -> None:
             # It may have been made all the same.
             try:
                 with patience(ONCE_MORE):
-                    look(kind, id, None)
+                    destination.look()
             except RepositoryNotFoundError:
                 raise error from None
 
@@ -228,12 +227,11 @@ def _make(destination: Destination) -> None:
 
 
 def _plan(local: LocalFolder, destination: Destination, seen: Contents) -> Changes:
-    kind, id = destination.kind, destination.id
     # Where only files of this folder are, no record is needed to tell whose they are.
-    record = None if local.is_all_of(seen.files) else read_record(kind, id, seen)
-    earlier = EarlierPush(record, kind, lambda name: fetch(kind, id, seen, name))
+    record = None if local.is_all_of(seen.files) else destination.read_record(seen)
+    earlier = EarlierPush(record, destination.kind, lambda name: destination.fetch(seen, name))
     try:
-        return plan_changes(local, id, seen.files, earlier, destination.may_replace)
+        return plan_changes(local, destination.id, seen.files, earlier, destination.may_replace)
     except UsageError as error:
         raise RunError(error.message, error.hint) from error
 
@@ -253,20 +251,18 @@ def _state(local: LocalFolder, destination: Destination) -> str:
 
     try:
         # Not all the patience of a push again.
-        revision = destination.settings.revision
         with patience(ONCE_MORE, lambda line: None):
-            remote = look(destination.kind, destination.id, revision).files
+            remote = destination.look(destination.settings.revision).files
     except (RepositoryNotFoundError, RevisionNotFoundError):
         return f"{destination.id} holds nothing of it yet."
     except failures() as error:
         return f"What {destination.id} holds couldn't be asked: {reason(error)}."
     missing = local.missing_in(remote)
     size = format_bytes(sum(local.files[name] for name in missing))
-    names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
     if not missing:
         return f"All {len(local.files):,} files are in {destination.id}."
     return (
         f"{len(local.files) - len(missing):,} of {len(local.files):,} files are in "
-        f"{destination.id}; {len(missing):,} are missing ({size}): {names}. What was already "
-        "transferred of these isn't sent again."
+        f"{destination.id}; {len(missing):,} are missing ({size}): {list_some(missing, 3)}. What "
+        "was already transferred of these isn't sent again."
     )

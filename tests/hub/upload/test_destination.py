@@ -43,7 +43,7 @@ def test_tokens_of_every_kind():
 
 def test_who_will_see_it():
     def audience(exists, private):
-        return Destination("alice/x", PushSettings(), exists, True, private).audience()
+        return Destination("alice/x", DATASET, PushSettings(), exists, True, private).audience()
 
     assert "is private: only alice" in audience(True, True)
     assert "will be public: anyone" in audience(False, False)

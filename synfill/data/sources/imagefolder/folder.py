@@ -229,7 +229,7 @@ def _read_metadata(
     """What metadata files say; before it the class folders that still count beside it, and the
     files of each split.
     """
-    labels = read_metadata(tree, layout.folders, _paths(layout))
+    labels = read_metadata(tree, layout.folders, layout.files)
     if IMAGE in labels.table.column_names:
         raise UsageError(
             f"The metadata of '{spec}' has a column '{IMAGE}', which is the name that the "
@@ -251,7 +251,7 @@ def _read_metadata(
 
 def _add_absent(layout: Layout, labels: Labels, names: set[str]) -> list[str]:
     """Add a row for each file that only the metadata knows: it is reported, not dropped."""
-    known = _paths(layout)
+    known = layout.files
     passed = 0
     for path in labels.rows:
         if path in known:
@@ -260,16 +260,11 @@ def _add_absent(layout: Layout, labels: Labels, names: set[str]) -> list[str]:
         if place is None:
             passed += 1
             continue
-        files = layout.splits.setdefault(place[0], Files())
-        files.paths.append(path)
-        files.classes.append(place[1] if place[1] in names else None)
+        files = layout.splits.setdefault(place[0], {})
+        files[path] = place[1] if place[1] in names else None
     number = counted(passed, "file")
     what = f"The metadata names {number} in none of the split folders: passed over."
     return [what] if passed else []
-
-
-def _paths(layout: Layout) -> set[str]:
-    return {path for files in layout.splits.values() for path in files.paths}
 
 
 def _divide_tabled(
@@ -304,11 +299,9 @@ def _divide(
         return layout.splits, labels
     divided: dict[str, Files] = {}
     for split, held in layout.splits.items():
-        for path, label in zip(held.paths, held.classes, strict=True):
+        for path, label in held.items():
             if path in labels.rows or not labels.is_whole:
-                files = divided.setdefault(split_by_path.get(path, split), Files())
-                files.paths.append(path)
-                files.classes.append(label)
+                divided.setdefault(split_by_path.get(path, split), {})[path] = label
     return {split: divided[split] for split in sort_splits(divided)}, labels
 
 
@@ -321,8 +314,7 @@ def _split_of(value: object) -> str | None:
 def _count_unnamed(divided: Mapping[str, Files], labels: Labels) -> dict[str, int]:
     """How many images of a split no table names; only splits that have some."""
     unnamed = {
-        split: sum(path not in labels.rows for path in files.paths)
-        for split, files in divided.items()
+        split: sum(path not in labels.rows for path in files) for split, files in divided.items()
     }
     return {split: count for split, count in unnamed.items() if count}
 
@@ -332,15 +324,15 @@ def _tabulate(files: Files, names: list[str], labels: Labels | None) -> Listed:
     columns: dict[str, pa.ChunkedArray | pa.Array] = {}
     if names:
         code_of: dict[str | None, int] = {name: code for code, name in enumerate(names)}
-        codes = np.fromiter((code_of.get(c, -1) for c in files.classes), np.int64)
+        codes = np.fromiter((code_of.get(c, -1) for c in files.values()), np.int64)
         columns[_LABEL] = from_numpy(codes, codes < 0)
     if labels is None:
-        return Listed(files.paths, pa.table(columns))
-    rows = np.array([labels.rows.get(path, -1) for path in files.paths], dtype=np.int64)
+        return Listed(list(files), pa.table(columns))
+    rows = np.array([labels.rows.get(path, -1) for path in files], dtype=np.int64)
     taken = labels.table.take(from_numpy(rows, rows < 0))
     columns |= dict(zip(taken.column_names, taken.columns, strict=True))
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in columns.items()],
         metadata=labels.table.schema.metadata,
     )
-    return Listed(files.paths, pa.table(columns, schema=schema))
+    return Listed(list(files), pa.table(columns, schema=schema))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from synfill.config.layouts import Rule, folder_parts, parse_layout
 from synfill.data.sources.imagefolder.levels import (
@@ -22,18 +22,10 @@ from synfill.errors import UsageError
 from synfill.names import canonical_split, natural_key, sort_splits
 from synfill.wording import counted
 
-
-@dataclass(eq=False)
-class Files:
-    """The image files of a split.
-
-    Attributes:
-        paths: Where each is, below the root.
-        classes: The class folder that each is in; None for one in no class folder.
-    """
-
-    paths: list[str] = field(default_factory=list)
-    classes: list[str | None] = field(default_factory=list)
+Files = dict[str, str | None]
+"""The image files of a split, in order: where each is, below the root -> the class folder that it
+is in; None for one in no class folder.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +52,12 @@ class Layout:
     @property
     def class_names(self) -> list[str]:
         """The class folders of all splits, sorted as torchvision and datasets do."""
-        return sorted({c for files in self.splits.values() for c in set(files.classes) if c})
+        return sorted({c for files in self.splits.values() for c in set(files.values()) if c})
+
+    @property
+    def files(self) -> Files:
+        """The files of all splits."""
+        return {path: label for held in self.splits.values() for path, label in held.items()}
 
     @property
     def has_split_folders(self) -> bool:
@@ -172,11 +169,10 @@ def _sort(
             passed[folder] = len(names)
     splits: dict[str, Files] = {}
     for split in sort_splits(placed):
-        files = splits[split] = Files()
+        splits[split] = {}
         for _, label, folder in sorted(placed[split], key=_order):
             names = sorted(images[folder], key=natural_key)
-            files.paths += [join(folder, name) for name in names]
-            files.classes += [label] * len(names)
+            splits[split].update(dict.fromkeys([join(folder, name) for name in names], label))
     return splits, passed
 
 
@@ -187,7 +183,7 @@ def _order(placed: tuple[int, str | None, str]) -> tuple[object, ...]:
 
 def _reaches(splits: Mapping[str, Files], rule: Rule) -> bool:
     """Whether a rule gives some image a split, and a class where it names classes."""
-    found = {label for files in splits.values() for label in files.classes}
+    found = {label for files in splits.values() for label in files.values()}
     return bool(splits) and (rule.class_at is None or found != {None})
 
 
@@ -235,7 +231,7 @@ def _unclear(
     lines = []
     for rules in readings:
         files = _sort(images, rules)[0].values()
-        counts = Counter(label for held in files for label in held.classes if label is not None)
+        counts = Counter(label for held in files for label in held.values() if label is not None)
         named = [f"{name} ({counts[name]:,})" for name in sorted(counts, key=natural_key)]
         lines.append(f"  --layout '{rules[0].pattern()}': classes {shorten(named)}")
     listed = "\n".join(lines)

@@ -117,7 +117,7 @@ def read_labels(
     """
     if not files and not forced:
         return None, ()
-    names = FileNames(path for held in layout.splits.values() for path in held.paths)
+    names = FileNames(layout.files)
     taken: list[_Read] = []
     reasons: list[str] = []
     errors: list[RunError] = []
@@ -266,8 +266,7 @@ def _covers(taken: Sequence[_Read], layout: Layout) -> bool:
     """Whether tables that weren't asked for name at least half of a split's images."""
     named = set().union(*(read.found for read in taken))
     return any(
-        2 * sum(path in named for path in held.paths) >= len(held.paths)
-        for held in layout.splits.values()
+        2 * sum(path in named for path in held) >= len(held) for held in layout.splits.values()
     )
 
 
@@ -340,11 +339,7 @@ def _without_image(table: pa.Table) -> pa.Table:
 
 def agrees(labels: Labels, layout: Layout) -> bool:
     """Whether a column says of (nearly) every image the class that its folder names."""
-    folders = {
-        path: label
-        for held in layout.splits.values()
-        for path, label in zip(held.paths, held.classes, strict=True)
-    }
+    folders = layout.files
     paths = list(labels.rows)
     named = [folders.get(path) for path in paths]
     for column in labels.table.columns:
