@@ -19,6 +19,7 @@ from synfill.balancing.takeover import open_smaller, take_over
 from synfill.balancing.warnings import tell_doubts
 from synfill.config.arguments import takes_settings
 from synfill.config.balance import BalanceSettings
+from synfill.config.push import PushSettings
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.generation.fill.fill import fill
 from synfill.generation.fill.store import ShardStore
@@ -28,7 +29,7 @@ from synfill.generation.pipeline.batch_size import (
     expected_batch_size,
     find_batch_size,
 )
-from synfill.hub.upload.destination import Destination, PushSettings, check_destination
+from synfill.hub.upload.destination import Destination, check_destination
 from synfill.hub.upload.listing import read_dataset
 from synfill.hub.upload.push import push_dataset
 from synfill.quality.check import Facts

@@ -14,7 +14,7 @@ from synfill.cli.options import command_of
 from synfill.config.balance import PROMPTS, RESULT, WHAT
 from synfill.config.dataset import FOLDERS
 from synfill.config.generator import GENERATOR
-from synfill.config.settings import HUB
+from synfill.config.push import HUB
 
 PANELS = {
     "To begin with": ("demo", "init"),

@@ -15,8 +15,9 @@ from synfill.config.components import CHECKS, ENGINES
 from synfill.config.dataset import SEED, SubsetSettings
 from synfill.config.generator import GENERATOR, GeneratorSettings
 from synfill.config.numbers import LARGEST, parse_number
+from synfill.config.push import COMMIT_MESSAGE, CREATE_PR, HUB, PRIVATE
 from synfill.config.registry import Chosen, Component
-from synfill.config.settings import HUB, PRIVATE, option
+from synfill.config.settings import option
 from synfill.errors import UsageError
 
 OutputFormat = Literal["parquet", "imagefolder"]
@@ -198,8 +199,8 @@ class BalanceSettings(GeneratorSettings, FillingSettings):
     hub_revision: str | None = option(
         None, "The branch there, made if it isn't there. Default: main.", panel=HUB
     )
-    create_pr: bool = option(False, "Open a pull request instead of committing.", panel=HUB)
-    commit_message: str | None = option(None, "The commit's message.", panel=HUB, metavar="TEXT")
+    create_pr: bool = CREATE_PR
+    commit_message: str | None = COMMIT_MESSAGE
 
     @field_validator("check", mode="before")
     @classmethod
