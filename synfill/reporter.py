@@ -120,8 +120,8 @@ class BarReporter(LogReporter):
         self._bar.total = total
         speed = f"{rate:.2f} images/s" if rate is not None else ""
         left = f"{format_duration(seconds_left)} left" if seconds_left is not None else ""
-        told = ", ".join(part for part in (speed, left, detail) if part)
-        self._bar.set_postfix_str(told, refresh=False)
+        shown = ", ".join(part for part in (speed, left, detail) if part)
+        self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(done - self._bar.n)
         if done >= total:
             self._bar.refresh()

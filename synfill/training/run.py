@@ -32,7 +32,7 @@ from synfill.training.budget import budget_in_effect
 from synfill.training.checks import check_networks, check_stages, look_ahead
 from synfill.training.identity import (
     count_train,
-    is_to_be_made,
+    makes_images,
     recipe_identity,
     sees_synthetic,
 )
@@ -204,7 +204,7 @@ def _read_data(run: _Run) -> TrainingData:
     from synfill.training.images.training_data import read_training_data
 
     accelerator = run.accelerator
-    balanced = run.folder.balanced if is_to_be_made(run.data) else None
+    balanced = run.folder.balanced if makes_images(run.data) else None
     if balanced is not None:
         if run.is_main:
             make_balanced(run.data, balanced, run.device, run.overwrite, run.reporter)
