@@ -141,10 +141,6 @@ def text_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
         yield from _prompt_problems(settings)
 
 
-def _without(settings: BalanceSettings, **changed: object) -> BalanceSettings:
-    return settings.model_copy(update=changed)
-
-
 def _prompt_problems(settings: BalanceSettings) -> Iterator[tuple[str, str]]:
     try:
         writer = PromptWriter(read_prompts(settings), settings.by_groups, [])
