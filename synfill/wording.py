@@ -35,3 +35,9 @@ def list_lines(lines: Sequence[str], most: int = 5) -> str:
     more = len(lines) - most
     shown = [*lines[:most], *([f"... and {more:,} more"] if more > 0 else [])]
     return "\n".join(f"  {line}" for line in shown)
+
+
+def format_speed(rate: float | None, seconds_left: float | None) -> tuple[str, str]:
+    """Images a second and seconds left as progress shows them; "" for what isn't known."""
+    speed = f"{rate:.2f} images/s" if rate is not None else ""
+    return speed, f"{format_duration(seconds_left)} left" if seconds_left is not None else ""
