@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from synfill.wording import format_duration
+from synfill.wording import format_speed
 
 _LOG = logging.getLogger("synfill")
 
@@ -76,15 +76,7 @@ class SilentReporter:
     def warn(self, message: str) -> None:
         """Nothing."""
 
-    def progress(
-        self,
-        stage: str,
-        done: int,
-        total: int,
-        detail: str = "",
-        rate: float | None = None,
-        seconds_left: float | None = None,
-    ) -> None:
+    def progress(self, *given: object, **named: object) -> None:
         """Nothing."""
 
 
@@ -118,10 +110,8 @@ class BarReporter(LogReporter):
                 dynamic_ncols=True,
             )
         self._bar.total = total
-        speed = f"{rate:.2f} images/s" if rate is not None else ""
-        left = f"{format_duration(seconds_left)} left" if seconds_left is not None else ""
-        told = ", ".join(part for part in (speed, left, detail) if part)
-        self._bar.set_postfix_str(told, refresh=False)
+        shown = ", ".join(part for part in (*format_speed(rate, seconds_left), detail) if part)
+        self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(done - self._bar.n)
         if done >= total:
             self._bar.refresh()

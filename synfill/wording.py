@@ -47,3 +47,9 @@ def list_names(names: Sequence[str], most: int = 5) -> str:
     """Some names in a line, and how many there are besides: "a, b and 3 more"."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def format_speed(rate: float | None, seconds_left: float | None) -> tuple[str, str]:
+    """Images a second and seconds left as progress shows them; "" for what isn't known."""
+    speed = f"{rate:.2f} images/s" if rate is not None else ""
+    return speed, f"{format_duration(seconds_left)} left" if seconds_left is not None else ""

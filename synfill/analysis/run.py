@@ -80,18 +80,18 @@ class Analysis:
 def _describe(histogram: Histogram) -> str:
     """A split in one line."""
     figures = histogram.figures
-    told = f"{histogram.split}: {figures.images:,} images"
+    text = f"{histogram.split}: {figures.images:,} images"
     if figures.classes:
         span = f"{figures.smallest:,} to {figures.largest:,}"
         if figures.smallest == figures.largest:
             span = f"{figures.largest:,} each"
-        told += f", {figures.classes:,} classes of {span}"
+        text += f", {figures.classes:,} classes of {span}"
     if figures.imbalance_factor is not None:
-        told += f", imbalance factor {figures.imbalance_factor:.4g}"
+        text += f", imbalance factor {figures.imbalance_factor:.4g}"
     for group in histogram.groups:
         if group.cramers_v is not None:
-            told += f", Cramér's V with {group.column} {group.cramers_v:.3g}"
-    return told
+            text += f", Cramér's V with {group.column} {group.cramers_v:.3g}"
+    return text
 
 
 @takes_settings(AnalyzeSettings)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from synfill.balancing.prompts import PromptBook, PromptWriter, choose_modifiers, read_book
 from synfill.balancing.target import Target, parse_target, target_from_counts
+from synfill.config.generator import MODELS
 from synfill.config.layouts import check_layout
 from synfill.config.yaml import read_yaml
 from synfill.devices import check_device_name
 from synfill.errors import UsageError, suggest
 from synfill.generation.models.families.family import find_family
 from synfill.generation.models.guidance import check_shares, guided_steps
-from synfill.generation.models.presets import find_preset, short_names
+from synfill.generation.models.presets import find_preset
 from synfill.generation.models.resolve import check_size
 from synfill.generation.models.schedulers import check_scheduler
 from synfill.hub.revisions import is_revision
@@ -168,7 +169,7 @@ def _check_model(settings: BalanceSettings) -> None:
         return
     raise UsageError(
         f"There is no model '{model}': it is no short name, no folder, and no Hub id (owner/name).",
-        suggest(model, short_names(), "short names"),
+        suggest(model, MODELS, "short names"),
     )
 
 

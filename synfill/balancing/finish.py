@@ -31,7 +31,7 @@ from synfill.files import no_room
 from synfill.generation.fill.store import ShardStore
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject, ModelInfo
-from synfill.report.command import command_line
+from synfill.report.command import make_command
 from synfill.report.dataset_card import write_dataset_card
 from synfill.reporter import Reporter
 from synfill.runs.dataset_files import CARD, RUN
@@ -130,9 +130,11 @@ def _record(
 ) -> JsonObject:
     """run.json: what was asked for, with what, and what came of it."""
     origin = prepared.source.origin
+    command = make_command(prepared.settings)
     return {
         "synfill": __version__,
-        "command": command_line(prepared.settings)[0],
+        "command": command.line,
+        **({"settings file": command.settings} if command.settings else {}),
         "identity": prepared.identity,
         "source": {
             "name": origin.name,
@@ -195,7 +197,7 @@ def _card(prepared: Prepared, record: JsonObject, has_samples: bool) -> str:
     return write_dataset_card(
         record,
         examples=prepared.plan.prompts(4),
-        not_shared=command_line(prepared.settings)[1],
+        not_shared=make_command(prepared.settings).not_shared,
         names_people=any(map(names_people, [*prepared.plan.prompts(), *made_before])),
         has_samples=has_samples,
     )

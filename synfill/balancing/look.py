@@ -38,7 +38,7 @@ def look_at_images(
     """
     inspections = _inspect(draft, reporter, memory or InspectionMemory())
     bad = {split: inspection.bad for split, inspection in inspections.items()}
-    _tell_bad(draft, bad, reporter)
+    _report_unreadable(draft, bad, reporter)
     rest = draft.without([row.row for row in bad[draft.split]])
     check_something_to_do(rest)
     known: dict[str, Any] = {field.name: getattr(rest, field.name) for field in fields(rest)}
@@ -75,7 +75,9 @@ def _counting(reporter: Reporter, before: int, total: int, split: str) -> Callab
     return on_progress
 
 
-def _tell_bad(draft: Draft, bad: Mapping[str, tuple[BadRow, ...]], reporter: Reporter) -> None:
+def _report_unreadable(
+    draft: Draft, bad: Mapping[str, tuple[BadRow, ...]], reporter: Reporter
+) -> None:
     found = [row for rows in bad.values() for row in rows]
     if not found:
         return

@@ -31,7 +31,7 @@ from synfill.data.source import Source, image_column, open_source
 from synfill.data.writers import check_imagefolder, check_parquet
 from synfill.errors import RunError, UsageError, suggest
 from synfill.files import safe_name
-from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.generation.models.resolve import ResolvedModel, resolve_model
 from synfill.records import MISSING, Cell, Factor, JsonObject, LabelTable
 from synfill.reporter import Reporter
 from synfill.runs.dataset_folder import DatasetFolder
@@ -196,7 +196,7 @@ def prepare(settings: BalanceSettings, reporter: Reporter) -> Draft:
     groups = tuple(g for g in table.groups if g.name in by_groups)
     groups = tuple(sorted(groups, key=lambda group: by_groups.index(group.name)))
     _check_names(settings, source, table.label, groups, book, provenance)
-    model = resolve_model(_generator_settings(settings))
+    model = resolve_model(settings)
     earlier = _find_earlier(source, split, provenance)
     deficit, kept, writer = _find_missing(settings, table, groups, earlier, target, book)
     leaves_out = settings.on_bad_image == "skip"
@@ -351,23 +351,6 @@ def check_something_to_do(draft: Draft) -> None:
         f"There is nothing to balance: every {what} of '{table.split}' already has what --target "
         f"{asked} asks for ({shown} image{'' if counts == [1] else 's'}).",
         "Choose another --target, for example uniform:N, or make it uneven with --long-tail.",
-    )
-
-
-def _generator_settings(settings: BalanceSettings) -> GeneratorSettings:
-    return GeneratorSettings(
-        model=settings.model,
-        revision=settings.revision,
-        lora=settings.lora,
-        steps=settings.steps,
-        guidance_scale=settings.guidance_scale,
-        size=settings.pixels,
-        scheduler=settings.scheduler,
-        dtype=settings.dtype,
-        device=settings.device,
-        compile=settings.compile,
-        offload=settings.offload,
-        guidance_interval=settings.guided_shares,
     )
 
 

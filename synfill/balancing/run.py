@@ -16,9 +16,10 @@ from synfill.balancing.prepare import Draft, Prepared, prepare
 from synfill.balancing.result import BalanceResult, make_result
 from synfill.balancing.settings import make_settings
 from synfill.balancing.takeover import open_smaller, take_over
-from synfill.balancing.warnings import tell_doubts
+from synfill.balancing.warnings import warn_of_doubts
 from synfill.config.arguments import takes_settings
 from synfill.config.balance import BalanceSettings
+from synfill.config.push import PushSettings
 from synfill.errors import Interrupted, RunError, SynfillError
 from synfill.generation.fill.fill import fill
 from synfill.generation.fill.store import ShardStore
@@ -28,7 +29,7 @@ from synfill.generation.pipeline.batch_size import (
     expected_batch_size,
     find_batch_size,
 )
-from synfill.hub.upload.destination import Destination, PushSettings, check_destination
+from synfill.hub.upload.destination import Destination, check_destination
 from synfill.hub.upload.listing import read_dataset
 from synfill.hub.upload.push import push_dataset
 from synfill.quality.check import Facts
@@ -84,7 +85,7 @@ def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
         # What has changed is told before an image is read.
         folder.state(draft.identity, settings.overwrite, draft.unsure)
         prepared = look_at_images(draft, reporter)
-        tell_doubts(prepared, reporter)
+        warn_of_doubts(prepared, reporter)
         state = folder.state(prepared.identity, settings.overwrite)
         # Before anything is made, so that no night is lost to a bad token.
         destination = _check_destination(prepared, state, prepared.identity, reporter)
@@ -112,7 +113,7 @@ def run_balance(settings: BalanceSettings, reporter: Reporter) -> BalanceResult:
 def _balance_dry(draft: Draft, folder: DatasetFolder, reporter: Reporter) -> BalanceResult:
     """What a run would do, and what would stop it."""
     overwrite = draft.settings.overwrite
-    tell_doubts(draft, reporter)
+    warn_of_doubts(draft, reporter)
     state: State | None = None
     try:
         state = folder.state(draft.identity, overwrite, draft.unsure)

@@ -12,13 +12,13 @@ from synfill.reporter import Reporter
 from synfill.wording import counted, list_some
 
 
-def tell_doubts(draft: Draft, reporter: Reporter) -> None:
+def warn_of_doubts(draft: Draft, reporter: Reporter) -> None:
     """Warn of all that is likely not what the user meant, before it takes a night."""
-    _tell_missing(draft, reporter)
+    _report_missing(draft, reporter)
     cells = wanted_cells(draft.deficit)
     for column, names in draft.writer.unclear(cells).items():
         reporter.warn(_unclear(column, names))
-    _tell_vocabulary(draft, cells, reporter)
+    _warn_of_vocabulary(draft, cells, reporter)
     model = draft.model
     if draft.writer.book.negative_prompt and not model.negative_prompts:
         reporter.warn(
@@ -27,7 +27,7 @@ def tell_doubts(draft: Draft, reporter: Reporter) -> None:
         )
 
 
-def _tell_missing(draft: Draft, reporter: Reporter) -> None:
+def _report_missing(draft: Draft, reporter: Reporter) -> None:
     for factor in (draft.label, *draft.groups):
         if factor.missing:
             some = factor.missing == 1
@@ -58,7 +58,7 @@ def _yaml_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z][\w ]*", name) else f'"{name}"'
 
 
-def _tell_vocabulary(draft: Draft, cells: Sequence[Cell], reporter: Reporter) -> None:
+def _warn_of_vocabulary(draft: Draft, cells: Sequence[Cell], reporter: Reporter) -> None:
     """Warn if a model of a small world, such as the demo's, is asked for what it can't know."""
     preset = find_preset(draft.model.preset)
     if preset is None or preset.vocabulary is None:

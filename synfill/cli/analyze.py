@@ -155,22 +155,22 @@ def figure_rows(histogram: Histogram) -> list[tuple[str, str]]:
     if figures.missing_labels:
         rows.append(("without a class", f"{figures.missing_labels:,}"))
     if figures.classes:
+        rows.append(("classes", f"{figures.classes:,}"))
+        if figures.empty_classes:
+            rows.append(("empty classes", f"{figures.empty_classes:,}"))
         rows += [
-            ("classes", f"{figures.classes:,}"),
             ("largest class", f"{figures.largest:,}"),
             ("smallest class", f"{figures.smallest:,}"),
             ("imbalance factor", _factor(figures)),
+        ]
+        if histogram.real_figures is not None:
+            rows.append(("    real images alone", _factor(histogram.real_figures)))
+        rows += [
             ("Gini", _number(figures.gini)),
             ("normalized entropy", _number(figures.normalized_entropy)),
             ("effective classes", _number(figures.effective_classes, 4)),
             ("many / medium / few", f"{figures.many} / {figures.medium} / {figures.few}"),
         ]
-        if figures.empty_classes:
-            place = rows.index(("classes", f"{figures.classes:,}"))
-            rows.insert(place + 1, ("empty classes", f"{figures.empty_classes:,}"))
-        if histogram.real_figures is not None:
-            place = rows.index(("imbalance factor", _factor(figures)))
-            rows.insert(place + 1, ("    real images alone", _factor(histogram.real_figures)))
     for group in histogram.groups:
         rows.append((f"Cramér's V with {group.column}", _number(group.cramers_v)))
         if group.missing:

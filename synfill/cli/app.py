@@ -105,7 +105,7 @@ def _call_and_explain() -> None:
             # Wrong use is wrong in all processes of a launcher; a run that failed may be one's own.
             if _is_first_here() or not isinstance(error, UsageError):
                 show_error(message, hint)
-            STOPPING.note_that_it_was_said()
+            STOPPING.mark_as_reported()
         sys.exit(STOPPING.exit_code if STOPPING.is_asked else code)
 
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-
-import typer
 
 from synfill.cli.options import OptionsOf
 from synfill.cli.output import ConsoleReporter, say, say_command
-from synfill.config.dataset import DatasetSettings
+from synfill.config.dataset import InitSettings
 from synfill.records import JsonObject
 
 if TYPE_CHECKING:
     from synfill.starter.run import Started
 
 
-def init(
-    *,
-    out: Annotated[Path, typer.Option(help="The folder for the two files.")] = Path("."),
-    given: Annotated[JsonObject, OptionsOf(DatasetSettings)],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files of these names.")
-    ] = False,
-) -> None:
+def init(*, given: Annotated[JsonObject, OptionsOf(InitSettings)]) -> None:
     """Write a commented recipe and prompts file for a dataset, to begin with.
 
     What they say suits it: columns, splits, sizes, steps, and the names that need words. Reads
@@ -35,9 +25,8 @@ def init(
     from synfill.starter.run import write_start
 
     hint = "synfill init --help lists all options."
-    settings = make_settings(DatasetSettings, given, "The command line", hint)
-    started = write_start(settings, out, overwrite)
-    _show(started)
+    settings = make_settings(InitSettings, given, "The command line", hint)
+    _show(write_start(settings))
 
 
 def _show(started: Started) -> None:

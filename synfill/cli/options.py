@@ -28,18 +28,16 @@ class OptionsOf:
     Attributes:
         settings: Whose fields are options of the command, in the parameter's place. Their
             defaults aren't among what is given: a settings file may stand in between.
-        only: The fields that are; empty for all.
     """
 
     settings: type[Settings]
-    only: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, FieldInfo]:
         """The fields that are options of the command."""
         return {
             name: field
             for name, field in self.settings.model_fields.items()
-            if not appearance(field)["in_files_only"] and name in (self.only or (name,))
+            if not appearance(field)["in_files_only"]
         }
 
 

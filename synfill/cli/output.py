@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synfill.cli.bars import StageColumn
-from synfill.wording import format_duration
+from synfill.wording import format_speed
 
 FOLD_ABOVE = 24
 BAR_WIDTH = 32
@@ -272,8 +272,7 @@ class ConsoleReporter:
         """Update the live line, or print a plain one every ten seconds."""
         if VERBOSITY.quiet:
             return
-        speed = f"{rate:.2f} images/s" if rate is not None else ""
-        left = f"{format_duration(seconds_left)} left" if seconds_left is not None else ""
+        speed, left = format_speed(rate, seconds_left)
         if self._console.is_terminal:
             self._live(stage, done, total, rate=speed, left=left, detail=detail)
             return

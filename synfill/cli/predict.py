@@ -24,7 +24,8 @@ from synfill.cli.output import (
     stderr,
     stdout,
 )
-from synfill.config.dataset import DatasetSettings
+from synfill.config.arguments import make_settings
+from synfill.config.predict import PredictSettings
 from synfill.errors import UsageError
 from synfill.files import atomic_write
 from synfill.records import JsonObject
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _UNBROKEN = 100_000
 _TOP = 3
 _MOST_BAD, _NAMED = 20, 10
+_OF_DATASETS = ("split", "label", "config", "image")
 
 
 def predict(
@@ -72,15 +74,7 @@ def predict(
         Path | None,
         typer.Option(help="Write a line for each image into a file.", metavar="FILE.csv"),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Of a dataset: the split. Default: test, else train, or the only one."),
-    ] = None,
-    given: Annotated[JsonObject, OptionsOf(DatasetSettings, ("label", "config", "image"))],
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
-    device: Annotated[
-        str, typer.Option(help="Where to compute: auto, cuda, cuda:1, mps, cpu.")
-    ] = "auto",
+    given: Annotated[JsonObject, OptionsOf(PredictSettings)],
 ) -> None:
     """Show which class a trained classifier sees in images, and how sure it is; of a dataset, how
     often it is right.
@@ -91,6 +85,8 @@ def predict(
     """
     if output is not None and output.suffix.lower() != ".csv":
         raise UsageError(f"--output writes .csv, not '{output.name}'.")
+    hint = "synfill predict --help lists all options."
+    settings = make_settings(PredictSettings, given, "The command line", hint)
     for name in images:
         _check_there(name)
 
@@ -102,10 +98,10 @@ def predict(
     if not any(_may_be_dataset(name) for name in images):
         # What isn't there is told before torch is loaded.
         files = find_images([Path(name) for name in images])
-    classifier = load_classifier(model, device=device)
+    classifier = load_classifier(model, device=settings.device)
     if files is None:
         sources = [
-            open_dataset(name, classifier.classes, given.get("config"), given.get("image"))
+            open_dataset(name, classifier.classes, settings.config, settings.image)
             for name in images
         ]
         datasets = [source for source in sources if source is not None]
@@ -115,18 +111,18 @@ def predict(
                 "Give one dataset, or image files and folders of images.",
             )
         if datasets:
-            scoring = Scoring(datasets[0], classifier, split, given.get("label"))
-            has_bad = _predict_dataset(scoring, top, as_json, output, batch_size)
+            scoring = Scoring(datasets[0], classifier, settings.split, settings.label)
+            has_bad = _predict_dataset(scoring, top, as_json, output, settings.batch_size)
             raise typer.Exit(int(has_bad))
         files = find_images([Path(name) for name in images])
-    if wrong := [f"--{name}" for name in (*(["split"] if split is not None else []), *given)]:
+    if wrong := [f"--{name}" for name in _OF_DATASETS if name in given]:
         raise UsageError(
             f"{' and '.join(wrong)} {'say' if len(wrong) > 1 else 'says'} something of a dataset, "
             "and these are image files.",
             "Leave it out, or give a dataset. A folder with a folder for each class is one where "
             f"these are called as the classifier's: {', '.join(classifier.classes[:5])}, ...",
         )
-    if _predict_files(classifier, files, top, as_json, output, batch_size):
+    if _predict_files(classifier, files, top, as_json, output, settings.batch_size):
         raise typer.Exit(1)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from synfill.cli.options import OptionsOf
 from synfill.cli.output import ConsoleReporter, say
-from synfill.config.balance import BalanceSettings
+from synfill.config.push import PushSettings
 from synfill.records import JsonObject
 
 
@@ -18,23 +18,7 @@ def push(
     out: Annotated[
         Path, typer.Argument(help="The output folder of synfill balance.", show_default=False)
     ],
-    repo_id: Annotated[
-        str | None,
-        typer.Argument(
-            help="owner/name on the Hub, or a name under your own account. Default: "
-            "USER/SOURCE-balanced.",
-            show_default=False,
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="The branch, made if it isn't there. Default: main.")
-    ] = None,
-    given: Annotated[
-        JsonObject, OptionsOf(BalanceSettings, ("private", "create_pr", "commit_message"))
-    ],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what others put or changed there.")
-    ] = False,
+    given: Annotated[JsonObject, OptionsOf(PushSettings)],
 ) -> None:
     """Push a balanced dataset to the Hugging Face Hub, and check that it arrived whole.
 
@@ -42,13 +26,13 @@ def push(
 
     Example: [bold]synfill push photos-balanced alice/photos-balanced --private[/bold]
     """
-    from synfill.hub.upload.destination import PushSettings, check_destination
+    from synfill.hub.upload.destination import check_destination
     from synfill.hub.upload.listing import read_dataset
     from synfill.hub.upload.push import push_dataset
 
     reporter = ConsoleReporter()
     local = read_dataset(out)
-    settings = PushSettings(repo_id, revision=revision, overwrite=overwrite, **given)
+    settings = PushSettings(**given)
     source = local.record.get("source")
     name = str(source.get("name") or "") if isinstance(source, dict) else ""
     destination = check_destination(settings, name, local.record["identity"], local, reporter.note)

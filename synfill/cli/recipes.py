@@ -85,7 +85,8 @@ def help_(
 
 def _balance_keys() -> Iterator[str]:
     """The keys of a recipe's balanced dataset, one by one, with those that are no options."""
-    from synfill.config.balance import GENERATOR, PROMPTS, WHAT, BalanceSettings
+    from synfill.config.balance import PROMPTS, WHAT, BalanceSettings
+    from synfill.config.generator import GENERATOR
     from synfill.config.settings import appearance
 
     for name, field in BalanceSettings.model_fields.items():

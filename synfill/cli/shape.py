@@ -11,9 +11,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from synfill.cli.options import command_of
-from synfill.config.balance import GENERATOR, PROMPTS, RESULT, WHAT
+from synfill.config.balance import PROMPTS, RESULT, WHAT
 from synfill.config.dataset import FOLDERS
-from synfill.config.settings import HUB
+from synfill.config.generator import GENERATOR
+from synfill.config.push import HUB
 
 PANELS = {
     "To begin with": ("demo", "init"),

@@ -46,7 +46,7 @@ class Stopping:
         self._phase: Literal["starting", "running", "ending"] = "starting"
         self._signal: int | None = None
         self._code = 0
-        self._was_said = False
+        self._was_reported = False
         self._process = 0
 
     def install(self) -> None:
@@ -81,15 +81,15 @@ class Stopping:
         """The exit code of a command that a signal has interrupted."""
         return 128 + (self._signal or signal.SIGINT)
 
-    def note_that_it_was_said(self) -> None:
+    def mark_as_reported(self) -> None:
         """The user knows that the command was stopped: another message said so."""
-        self._was_said = True
+        self._was_reported = True
 
     def say_stopped(self) -> None:
         """Say in one line that the command was stopped, where nothing has said so."""
-        if not self.is_asked or self._was_said:
+        if not self.is_asked or self._was_reported:
             return
-        self._was_said = True
+        self._was_reported = True
         _write(f"{_STOPPED}\n")
 
     def _take(self, number: int, frame: FrameType | None) -> None:

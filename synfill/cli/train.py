@@ -18,8 +18,6 @@ from synfill.records import JsonObject
 if TYPE_CHECKING:
     from synfill.training.request import TrainResult
 
-_HUB = "The Hugging Face Hub"
-
 
 def train(*, given: Annotated[JsonObject, OptionsOf(TrainSettings)]) -> None:
     """Train a classifier on real and synthetic images as a recipe says, or compare methods.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 
 from synfill.config.problems import find_problems
 from synfill.config.settings import Settings
-from synfill.errors import UsageError, suggest
+from synfill.errors import UsageError
 from synfill.records import JsonObject
 
 _P = ParamSpec("_P")
@@ -111,20 +110,3 @@ def takes_settings(model: type[Settings]) -> Callable[[Callable[_P, _R]], Callab
         return function
 
     return show
-
-
-def checks_names(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a function raise UsageError, with the nearest right name, for an unknown argument."""
-    parameters = inspect.signature(function).parameters
-
-    @functools.wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        for name in kwargs:
-            if name not in parameters:
-                raise UsageError(
-                    f"synfill.{function.__name__} has no argument '{name}'.",
-                    suggest(name, parameters, "arguments"),
-                )
-        return function(*args, **kwargs)
-
-    return call

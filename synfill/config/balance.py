@@ -5,7 +5,6 @@ The command line, a settings file and the Python API all fill this one model.
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,26 +13,24 @@ from pydantic import field_validator
 
 from synfill.config.components import CHECKS, ENGINES
 from synfill.config.dataset import SEED, SubsetSettings
+from synfill.config.generator import GENERATOR, GeneratorSettings
 from synfill.config.numbers import LARGEST, parse_number
+from synfill.config.push import COMMIT_MESSAGE, CREATE_PR, HUB, PRIVATE
 from synfill.config.registry import Chosen, Component
-from synfill.config.settings import HUB, PRIVATE, option
+from synfill.config.settings import option
 from synfill.errors import UsageError
 
 OutputFormat = Literal["parquet", "imagefolder"]
 OnBadImage = Literal["error", "skip"]
-DataType = Literal["auto", "float32", "bfloat16", "float16"]
-MAX_SIDE = 8192
-MAX_BATCH = 4096
 PUSHING = ("push_to_hub", "repo_id", "private", "hub_revision", "create_pr", "commit_message")
 """The settings of the push to the Hub, which is no part of the run's identity."""
 WHAT = "What is balanced"
 PROMPTS = "Prompts"
-GENERATOR = "The generator"
 RESULT = "The result"
 
 
-class BalanceSettings(SubsetSettings):
-    """Everything that decides what a run makes and where."""
+class FillingSettings(SubsetSettings):
+    """What is filled up, how far, and with which words."""
 
     out: Path | None = option(
         None,
@@ -102,67 +99,58 @@ class BalanceSettings(SubsetSettings):
         panel=PROMPTS,
     )
     negative_prompt: str | None = option(None, "What images must not show.", panel=PROMPTS)
-    model: str = option(
-        "sd15",
-        "sd15 (default), sdxl, sdxl-turbo, sd35-medium, sd35-large, sd35-turbo, flux-dev, "
-        "flux-schnell, pixart, sana, demo; any Hub id or folder of a diffusers pipeline.",
-        panel=GENERATOR,
-    )
-    revision: str | None = option(None, "The model's revision.", panel=GENERATOR)
-    lora: str | None = option(None, "A LoRA, as a file, folder or Hub id.", panel=GENERATOR)
-    steps: int | None = option(
-        None, "Denoising steps. Default: the model's.", panel=GENERATOR, ge=1, le=1000
-    )
-    guidance_scale: float | None = option(
-        None,
-        "Guidance scale. Default: the model's.",
-        panel=GENERATOR,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
-    )
-    guidance_interval: str | None = option(
-        None,
-        "Guidance only between these shares of the steps, as 0.2,0.8: faster, and more "
-        "varied images. Stable Diffusion and SDXL. Default: in all steps.",
-        panel=GENERATOR,
-        metavar="START,STOP",
-    )
-    size: str | None = option(
-        None,
-        "Pixels at which images are generated, before they take the real ones' "
-        "size. Default: the model's.",
-        panel=GENERATOR,
-        metavar="N|WxH",
-    )
-    scheduler: str | None = option(
-        None, "ddim, dpm++, euler, euler-a, unipc, ... Default: the model's.", panel=GENERATOR
-    )
-    dtype: DataType = option(
-        "auto",
-        "auto (default: bfloat16 on a GPU, float32 on a CPU), float32, bfloat16, float16.",
-        panel=GENERATOR,
-        is_text=True,
-    )
-    device: str = option("auto", "auto (default), cuda, cuda:1, mps, cpu.", panel=GENERATOR)
-    batch_size: int | None = option(
-        None,
-        "Images made at a time: auto (default) or a number.",
-        panel=GENERATOR,
-        metavar="auto|N",
-        is_text=True,
-        ge=1,
-        le=MAX_BATCH,
-    )
+
+    @field_validator("replace_class", "prompt", "modifiers", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | dict) else value
+
+    @field_validator("replace", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) else value
+
+    @property
+    def by_groups(self) -> tuple[str, ...]:
+        """The group columns that cells are made of; empty for `--by class`.
+
+        Raises:
+            UsageError: `by` isn't "class" or "class+GROUP[+GROUP]".
+        """
+        first, *groups = self.by.split("+")
+        if first != "class" or not all(groups) or len(set(groups)) != len(groups):
+            raise UsageError(
+                f"--by '{self.by}' is neither 'class' nor 'class+GROUP'.",
+                "For example --by class, or --by class+gender.",
+            )
+        return tuple(groups)
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """All group columns: those of `group` and those of `by`, each once."""
+        return tuple(dict.fromkeys([*self.group, *self.by_groups]))
+
+    def replaced_shares(self) -> tuple[Fraction, dict[str, Fraction]]:
+        """What `replace` and `replace_class` ask for: the share of all classes, and of single ones.
+
+        Raises:
+            UsageError: A share isn't a number from 0 to 1.
+        """
+        every = _share(self.replace, "--replace ") if self.replace is not None else Fraction(0)
+        single = {}
+        for text in self.replace_class:
+            name, equals, share = text.rpartition("=")
+            if equals and _is_number(share):
+                single[name] = _share(share, f"--replace-class {name}=")
+            else:
+                single[text] = Fraction(1)
+        return every, single
+
+
+class BalanceSettings(GeneratorSettings, FillingSettings):
+    """Everything that decides what a run makes and where."""
+
     seed: int = SEED
-    offload: bool = option(
-        False,
-        "Keep on the GPU only the part of the model at work: for small cards.",
-        panel=GENERATOR,
-    )
-    compile: bool = option(
-        False, "Compile the denoiser: minutes at the start, faster after.", panel=GENERATOR
-    )
     max_tries: int = option(
         3, "Tries an image before it is given up. Default: 3.", panel=GENERATOR, ge=1, le=100
     )
@@ -211,34 +199,13 @@ class BalanceSettings(SubsetSettings):
     hub_revision: str | None = option(
         None, "The branch there, made if it isn't there. Default: main.", panel=HUB
     )
-    create_pr: bool = option(False, "Open a pull request instead of committing.", panel=HUB)
-    commit_message: str | None = option(None, "The commit's message.", panel=HUB, metavar="TEXT")
+    create_pr: bool = CREATE_PR
+    commit_message: str | None = COMMIT_MESSAGE
 
-    @field_validator("replace_class", "prompt", "modifiers", "check", mode="before")
+    @field_validator("check", mode="before")
     @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
+    def _one_or_several_checks(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | dict | Component) else value
-
-    @field_validator("guidance_interval", mode="before")
-    @classmethod
-    def _joined(cls, value: Any) -> Any:
-        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-    @field_validator("replace", "size", mode="before")
-    @classmethod
-    def _as_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int | float) else value
-
-    @field_validator("dtype", mode="before")
-    @classmethod
-    def _long_name(cls, value: Any) -> Any:
-        short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-        return short.get(value, value) if isinstance(value, str) else value
-
-    @field_validator("batch_size", mode="before")
-    @classmethod
-    def _auto(cls, value: Any) -> Any:
-        return None if value == "auto" else value
 
     def _problems_across(self) -> list[tuple[tuple[str, ...], str]]:
         problems = super()._problems_across()
@@ -246,80 +213,6 @@ class BalanceSettings(SubsetSettings):
             given = [name for name in PUSHING if getattr(self, name)]
             problems += [((name, "push_to_hub"), "needs push_to_hub") for name in given]
         return problems
-
-    @property
-    def pixels(self) -> tuple[int, int] | None:
-        """`size` as (width, height); None for the model's own.
-
-        Raises:
-            UsageError: It is neither N nor WxH.
-        """
-        if self.size is None:
-            return None
-        found = re.fullmatch(r"([0-9]{1,9})(?:[xX]([0-9]{1,9}))?", self.size)
-        if found is None:
-            raise UsageError(f"--size takes pixels, as 512 or 768x512, not '{self.size}'.")
-        size = int(found[1]), int(found[2] or found[1])
-        if max(size) > MAX_SIDE:
-            raise UsageError(
-                f"--size {self.size} is more than any model makes or memory holds ({MAX_SIDE})."
-            )
-        return size
-
-    @property
-    def guided_shares(self) -> tuple[float, float] | None:
-        """`guidance_interval` as (start, stop); None for guidance in every step.
-
-        Raises:
-            UsageError: It isn't two numbers.
-        """
-        if self.guidance_interval is None:
-            return None
-        try:
-            start, stop = map(float, self.guidance_interval.split(","))
-        except ValueError:
-            raise UsageError(
-                "--guidance-interval takes two shares of the steps, START,STOP, not "
-                f"'{self.guidance_interval}'.",
-                "For example --guidance-interval 0.2,0.8",
-            ) from None
-        return start, stop
-
-    @property
-    def by_groups(self) -> tuple[str, ...]:
-        """The group columns that cells are made of; empty for `--by class`.
-
-        Raises:
-            UsageError: `by` isn't "class" or "class+GROUP[+GROUP]".
-        """
-        first, *groups = self.by.split("+")
-        if first != "class" or not all(groups) or len(set(groups)) != len(groups):
-            raise UsageError(
-                f"--by '{self.by}' is neither 'class' nor 'class+GROUP'.",
-                "For example --by class, or --by class+gender.",
-            )
-        return tuple(groups)
-
-    @property
-    def group_columns(self) -> tuple[str, ...]:
-        """All group columns: those of `group` and those of `by`, each once."""
-        return tuple(dict.fromkeys([*self.group, *self.by_groups]))
-
-    def replaced_shares(self) -> tuple[Fraction, dict[str, Fraction]]:
-        """What `replace` and `replace_class` ask for: the share of all classes, and of single ones.
-
-        Raises:
-            UsageError: A share isn't a number from 0 to 1.
-        """
-        every = _share(self.replace, "--replace ") if self.replace is not None else Fraction(0)
-        single = {}
-        for text in self.replace_class:
-            name, equals, share = text.rpartition("=")
-            if equals and _is_number(share):
-                single[name] = _share(share, f"--replace-class {name}=")
-            else:
-                single[text] = Fraction(1)
-        return every, single
 
 
 def _is_number(text: str) -> bool:

@@ -29,6 +29,9 @@ class LongTail(Settings):
     largest: int | None = Field(None, ge=1, le=LARGEST)
 
 
+LABEL = option(None, "The class column. Default: the only one that can be it.")
+CONFIG = option(None, "The dataset's configuration, where it has several.")
+IMAGE = option(None, "The image column, where there are several.")
 SEED = option(0, "Decides every random choice. Default: 0.", ge=0, le=MAX_SEED)
 
 
@@ -44,12 +47,12 @@ class DatasetSettings(Settings):
         is_argument=True,
     )
     split: str | None = option(None, "The training split. Default: train, or the only one.")
-    label: str | None = option(None, "The class column. Default: the only one that can be it.")
+    label: str | None = LABEL
     group: tuple[str, ...] = option(
         (), "A group column (a sensitive or spurious attribute); repeatable."
     )
-    config: str | None = option(None, "The dataset's configuration, where it has several.")
-    image: str | None = option(None, "The image column, where there are several.")
+    config: str | None = CONFIG
+    image: str | None = IMAGE
     layout: str | None = option(
         None,
         "What the folders below SOURCE name, level by level: class, split, * for neither, or "
@@ -143,3 +146,10 @@ class AnalyzeSettings(SubsetSettings):
     @classmethod
     def _several_splits(cls, value: Any) -> Any:
         return () if value is None else (value,) if isinstance(value, str) else value
+
+
+class InitSettings(DatasetSettings):
+    """What `synfill init` looks at, and where it writes."""
+
+    out: Path = option(Path("."), "The folder for the two files.", shows_default=True)
+    overwrite: bool = option(False, "Replace files of these names.")

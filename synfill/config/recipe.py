@@ -131,14 +131,14 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 def _without_repeats(problems: Sequence[Problem], values: JsonObject) -> list[Problem]:
     """Without what methods took over from the recipe's stages: it is told there."""
-    told = {problem.path for problem in problems}
+    found = {problem.path for problem in problems}
     kept = []
     for problem in problems:
         if len(problem.path) >= 4 and problem.path[0] == "methods":
             _, name, position, key, *rest = problem.path
             own = {str(key): stages for key, stages in values["methods"].items()}
             base = ("stages", position, key, *rest)
-            if base in told and key not in own[name][int(position)]:
+            if base in found and key not in own[name][int(position)]:
                 continue
         kept.append(problem)
     return kept
@@ -236,8 +236,8 @@ def _balance_problems(values: JsonObject, check: CheckBalance | None) -> list[Pr
             problems.append(Problem((*_BALANCE, key), message))
         elif key in _NO_PLACE:
             problems.append(Problem((*_BALANCE, key), "has no place in a recipe"))
-    told = {problem.path[-1] for problem in problems}
-    rest = {str(key): value for key, value in settings.items() if str(key) not in told}
+    misplaced = {problem.path[-1] for problem in problems}
+    rest = {str(key): value for key, value in settings.items() if str(key) not in misplaced}
     if check is not None:
         problems += [
             Problem((*_BALANCE, *key.split(".")) if key else _BALANCE, message)

@@ -11,8 +11,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-HUB = "The Hugging Face Hub"
-
 
 def option(
     default: Any,
@@ -63,11 +61,3 @@ class Settings(BaseModel):
     """Settings of a command; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-PRIVATE = option(
-    None,
-    "Who may see a new repository on the Hub. Default: as its owner's settings say.",
-    panel=HUB,
-    flag="--private/--public",
-)

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import field_validator
 
 from synfill.config.components import METHODS
-from synfill.config.settings import HUB, PRIVATE, Settings, option
+from synfill.config.push import HUB, PRIVATE
+from synfill.config.settings import Settings, option
 
 
 class TrainSettings(Settings):

@@ -13,7 +13,7 @@ from PIL import Image
 from synfill.balancing.deficit import Rules, find_deficit
 from synfill.balancing.prompts import PromptBook, PromptWriter
 from synfill.balancing.target import Target
-from synfill.config.dataset import DatasetSettings
+from synfill.config.dataset import DatasetSettings, InitSettings
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.provenance import find_provenance
 from synfill.data.source import Source, image_column, open_source
@@ -40,13 +40,11 @@ class Started:
     facts: Facts
 
 
-def write_start(settings: DatasetSettings, out: Path, overwrite: bool = False) -> Started:
+def write_start(settings: InitSettings) -> Started:
     """Write OUT/NAME.yaml and OUT/NAME-prompts.yaml.
 
     Args:
-        settings: The dataset, and how it is read.
-        out: The folder for the files.
-        overwrite: Whether files that are there may be replaced.
+        settings: The dataset, how it is read, and where the files go.
 
     Raises:
         UsageError: The dataset can't be used so, or a file is there already.
@@ -58,10 +56,10 @@ def write_start(settings: DatasetSettings, out: Path, overwrite: bool = False) -
         image=settings.image,
         folder=settings.folder_options,
     )
-    facts = find_facts(opened, settings)
+    facts, out = find_facts(opened, settings), settings.out
     recipe, prompts = out / f"{facts.name}.yaml", out / f"{facts.name}-prompts.yaml"
     for path in (recipe, prompts):
-        if path.is_symlink() or (path.exists() and not (overwrite and path.is_file())):
+        if path.is_symlink() or (path.exists() and not (settings.overwrite and path.is_file())):
             raise UsageError(
                 f"{path} is there already, and is left as it is.",
                 "Add --overwrite to replace it, or name another folder with --out.",

@@ -1,4 +1,7 @@
-"""What is known of a dataset -> a recipe and a prompts file to begin with, as text. Pure."""
+"""What is known of a dataset -> a recipe and a prompts file to begin with, as text.
+
+Their words are in templates.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ import re
 import shlex
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from synfill.config.dataset import DatasetSettings
 from synfill.config.yaml import format_yaml
@@ -61,6 +68,13 @@ class Facts:
         return self.to_make > 0 and not self.has_synthetic
 
     @property
+    def how_read(self) -> dict[str, str]:
+        """How the dataset is read, where the user said so; by the keys of recipes."""
+        keys = ("config", "image", "layout", "image_root", "file_column")
+        values = {key: getattr(self.reading, key) for key in keys}
+        return {key: value for key, value in values.items() if value is not None}
+
+    @property
     def by(self) -> str:
         """What is filled: classes, or cells of the groups."""
         return "+".join(["class", *self.groups])
@@ -102,7 +116,7 @@ def shell(text: str) -> str:
 def dry_run(facts: Facts, prompts: str) -> str:
     """The command that shows what would be made."""
     given = {
-        **{f"--{key.replace('_', '-')}": value for key, value in _reading(facts).items()},
+        **{f"--{key.replace('_', '-')}": value for key, value in facts.how_read.items()},
         "--split": None if facts.split == "train" else facts.split,
         "--label": facts.label,
         "--by": facts.by if facts.groups else None,
@@ -121,40 +135,15 @@ def write_prompts(facts: Facts, recipe: str, path: str) -> str:
         recipe: The recipe's path, for the comments.
         path: The file's own path.
     """
-    unclear = dict(facts.unclear)
-    classes = unclear.pop("classes", [])
-    lines = [
-        "# Words for the classes and groups, and the prompts. See what they make of it:",
-        "#",
-        f"#   {dry_run(facts, path)}",
-        "#",
-        f"# {shell(recipe)} names this file. Lines that begin with # say nothing: take the # away.",
-        "",
-    ]
-    lines.append("classes:")
-    if classes:
-        lines.append("  # To a text encoder these names say nothing: images would show anything.")
-        lines += [f"  # {scalar(name)}: words for it" for name in classes]
-    else:
-        lines.append("  # name: other words")
-    lines += ["", "groups:"] if unclear else []
-    for group, names in unclear.items():
-        lines.append(f"  # {scalar(group)}:")
-        lines += [f"  #   {scalar(name)}: words for it" for name in names]
-    lines += [
-        "",
-        "# Several take turns. {label} and {article} stand for the class, a group column's name in",
-        "# braces for its value.",
-        "prompts:",
-        f"  # - {scalar(facts.template)}",
-        "",
-        "# What images must not show.",
-        "negative_prompt:  # drawing, painting",
-        "",
-        "# 'default' stands for twenty photographic styles and settings, in turns.",
-        "modifiers:  # default",
-    ]
-    return "\n".join(lines) + "\n"
+    groups = dict(facts.unclear)
+    return _render(
+        "prompts.yaml.jinja",
+        dry_run=dry_run(facts, path),
+        recipe=shell(recipe),
+        classes=groups.pop("classes", []),
+        groups=groups,
+        prompt=facts.template,
+    )
 
 
 def write_recipe(facts: Facts, path: str, prompts: str) -> str:
@@ -165,78 +154,51 @@ def write_recipe(facts: Facts, path: str, prompts: str) -> str:
         path: The file's own path.
         prompts: The prompts file's path.
     """
-    lines = [
-        f"# Train on {shell(facts.reading.source)}: {counted(facts.images, 'image')} of "
-        f"{counted(facts.classes, 'class', 'classes')}.",
-        "#",
-        f"#   synfill train {shell(path)}",
-        *([f"#   synfill train {shell(path)} --compare ce,synaug,synaug-mixup-retrain"]
-          if facts.makes_images or facts.has_synthetic else []),
-        "#",
-        "# What a key may be and means: synfill recipes help",
-        "",
-        f"name: {scalar(facts.name)}",
-        "# One seed is a first look; three (0, 1, 2) or more give intervals.",
-        "seeds: [0]",
-        "",
-        "data:",
-        f"  train: {scalar(facts.reading.source)}",
-        *(f"  {key}: {scalar(value)}" for key, value in _reading(facts).items()),
-        f"  split: {scalar(facts.split)}",
-        f"  label: {scalar(facts.label)}",
-    ]  # fmt: skip
-    if facts.groups:
-        lines.append(f"  group: [{', '.join(map(scalar, facts.groups))}]")
-    lines += [*_synthetic(facts, prompts), *_tests(facts), *_network(facts)]
-    return "\n".join(lines) + "\n"
+    return _render(
+        "recipe.yaml.jinja",
+        facts=facts,
+        path=path,
+        prompts=prompts,
+        dry_run=dry_run(facts, prompts),
+        network=_choose_network(facts),
+    )
 
 
-def _reading(facts: Facts) -> dict[str, str]:
-    """How the dataset is read, where the user said so; by the keys of recipes."""
-    keys = ("config", "image", "layout", "image_root", "file_column")
-    values = {key: getattr(facts.reading, key) for key in keys}
-    return {key: value for key, value in values.items() if value is not None}
+def _render(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "scalar": scalar, "shell": shell, "counted": counted, "one_line": _one_line
+    }  # fmt: skip
+    return environment.get_template(template).render(values)
 
 
-def _synthetic(facts: Facts, prompts: str) -> list[str]:
-    if facts.has_synthetic:
-        return ["  # The dataset brings synthetic images of its own.", "  synthetic: auto"]
-    if not facts.makes_images:
-        return [
-            "  # All are as full as the fullest: there is nothing to fill.",
-            "  synthetic: none",
-        ]
-    return [
-        f"  # {counted(facts.to_make, 'image')} to make; see what that takes before it begins:",
-        f"  #   {dry_run(facts, prompts)}",
-        "  # Fewer: limit: 200, or target: ratio:0.2 (a fifth of the largest class).",
-        "  synthetic:",
-        "    balance:",
-        "      target: uniform",
-        f"      by: {scalar(facts.by)}",
-        f"      model: {scalar(facts.model)}",
-        f"      prompts: {scalar(prompts)}",
-    ]
+@dataclass(frozen=True)
+class _Network:
+    """What a recipe says of its network and stages.
+
+    Attributes:
+        is_small: Whether it is one for small images, trained from nothing.
+        side: The images' side in training, in pixels.
+        batch_size: Images a step.
+        steps: Of the first stage.
+        lr: The first stage's learning rate.
+    """
+
+    is_small: bool
+    side: int
+    batch_size: int
+    steps: int
+    lr: float
 
 
-def _tests(facts: Facts) -> list[str]:
-    lines = []
-    if facts.validation is not None:
-        lines.append(f"  validation: {scalar(facts.validation)}")
-    if facts.test is None:
-        return [
-            *lines,
-            "  # There is no other split to test on. Name a dataset that no training sees.",
-            "  test: {source: TEST-IMAGES}",
-        ]
-    if facts.test != "test":
-        lines.append(f"  # There is no split 'test': {_one_line(facts.test)} stands in for it, so "
-                     "that it may choose nothing.")  # fmt: skip
-    return [*lines, f"  test: {scalar(facts.test)}"]
-
-
-def _network(facts: Facts) -> list[str]:
-    """The image size, the network and the stages: small networks for small images."""
+def _choose_network(facts: Facts) -> _Network:
+    """Small networks for small images."""
     filled = facts.images + facts.to_make
     is_small = facts.side is not None and facts.side <= SMALL
     side = 32 if is_small else next((s for s in _SIDES if facts.side and facts.side <= s), 224)
@@ -244,35 +206,7 @@ def _network(facts: Facts) -> list[str]:
     # From nothing about 60 passes over the images; with pretrained weights about 10.
     steps = 60 * filled // batch if is_small else 10 * filled // batch
     steps = max(300, min(20_000, steps))
-    network = "resnet32" if is_small else "{name: resnet18, pretrained: true}"
-    rate = 0.1 if is_small else 0.01
-    seen = ["    data: real"] if not (facts.makes_images or facts.has_synthetic) else []
-    known = f"most are {facts.side} pixels" if facts.side else "their own size isn't known"
-    return [
-        f"  # The images' side in training ({known}).",
-        f"  image_size: {side}",
-        "",
-        *([] if is_small else ["# Pretrained on ImageNet: the weights are fetched once."]),
-        f"model: {network}",
-        "",
-        "# SYNAuG's two stages. Steps, not epochs: every method of a comparison gets as many.",
-        "stages:",
-        "  - name: network",
-        *seen,
-        f"    steps: {steps}",
-        f"    batch_size: {batch}",
-        f"    lr: {rate}",
-        "    warmup: 0.05",
-        "    augment: crop-flip",
-        "    mix: mixup",
-        "  - name: classifier",
-        *seen,
-        "    trainable: classifier",
-        f"    steps: {max(50, steps // 10)}",
-        f"    batch_size: {batch}",
-        f"    lr: {rate / 2}",
-        "    augment: crop-flip",
-    ]
+    return _Network(is_small, side, batch, steps, 0.1 if is_small else 0.01)
 
 
 def _one_line(text: str) -> str:

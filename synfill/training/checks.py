@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from synfill.config.methods import locate_stage
 from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.errors import UsageError
-from synfill.training.identity import is_to_be_made
+from synfill.training.identity import makes_images
 from synfill.training.images.matching import find_classes, label_of, match_classes
 from synfill.training.images.parts import open_parts
 
@@ -36,12 +36,12 @@ def look_ahead(
     read = data
     _check_paths(data)
     # Images that are still to be made can be of every class that the real ones name.
-    to_be_made = is_to_be_made(data)
-    if to_be_made:
+    are_made = makes_images(data)
+    if are_made:
         read = data.model_copy(update={"synthetic": "none"})
     parts = open_parts(read, None)
     classes = find_classes([part.table for part in parts.train])
-    if to_be_made:
+    if are_made:
         classes = label_of(parts.real.table).names
     for part in parts.all:
         try:

@@ -33,7 +33,7 @@ def recipe_identity(recipe: Recipe) -> JsonObject:
     return {"name": recipe.name, **content}
 
 
-def is_to_be_made(data: DataSettings) -> bool:
+def makes_images(data: DataSettings) -> bool:
     """Whether the synthetic images are made by the run itself."""
     return isinstance(data.synthetic, SyntheticSettings) and data.synthetic.balance is not None
 

@@ -19,7 +19,7 @@ from synfill.reporter import Reporter
 from synfill.training.budget import epoch_steps
 from synfill.training.identity import (
     count_train,
-    is_to_be_made,
+    makes_images,
     recipe_identity,
     sees_synthetic,
 )
@@ -124,11 +124,11 @@ def labels_of_own_stages(
         return None
     if used == recipe.data or not sees_synthetic(recipe.stages):
         return data.train
-    to_be_made = is_to_be_made(recipe.data)
+    are_made = makes_images(recipe.data)
     try:
-        return find_labels(recipe.data, str(balanced) if to_be_made else None).train
+        return find_labels(recipe.data, str(balanced) if are_made else None).train
     except SynfillError:
-        if not to_be_made:
+        if not are_made:
             raise
     reporter.note(
         "The synthetic images aren't made, as no method here looks at them: an epoch is counted "

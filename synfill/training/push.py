@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from synfill import __version__
+from synfill.config.push import PushSettings
 from synfill.config.recipe import recipe_yaml
 from synfill.config.training import Recipe
 from synfill.evaluation.results import write_json
 from synfill.files import no_room
-from synfill.hub.upload.destination import Destination, PushSettings, check_destination
+from synfill.hub.upload.destination import Destination, check_destination
 from synfill.hub.upload.kinds import MODEL
 from synfill.hub.upload.listing import LocalFolder
 from synfill.hub.upload.push import Pushed, push_folder

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synfill.config.arguments import make_settings, takes_settings
 from synfill.config.methods import OWN
+from synfill.config.push import PushSettings
 from synfill.config.recipe import recipe_yaml
 from synfill.config.train import TrainSettings
 from synfill.config.training import DataSettings, Recipe, StageSettings
@@ -21,7 +22,7 @@ from synfill.evaluation.comparison import Subject, compare
 from synfill.evaluation.predictions import merge_predictions
 from synfill.evaluation.results import Result, metrics_json, write_json
 from synfill.files import atomic_write
-from synfill.hub.upload.destination import Destination, PushSettings
+from synfill.hub.upload.destination import Destination
 from synfill.records import JsonObject
 from synfill.report.plots import draw_comparison, draw_method
 from synfill.reporter import Reporter, SilentReporter, reporting
@@ -31,7 +32,7 @@ from synfill.training.budget import budget_in_effect
 from synfill.training.checks import check_networks, check_stages, look_ahead
 from synfill.training.identity import (
     count_train,
-    is_to_be_made,
+    makes_images,
     recipe_identity,
     sees_synthetic,
 )
@@ -166,7 +167,9 @@ def _prepare(settings: TrainSettings, reporter: Reporter) -> _Run:
     destination = None
     if settings.push_to_hub and is_main_process():
         # Asked before anything is trained, so that no night is lost to a bad token.
-        wanted = PushSettings(settings.repo_id, settings.private, overwrite=settings.overwrite)
+        wanted = PushSettings(
+            repo_id=settings.repo_id, private=settings.private, overwrite=settings.overwrite
+        )
         destination = prepare_push(wanted, recipe, reporter)
     accelerator = start_accelerator(device, recipe.hardware.precision, recipe.hardware.compile)
     return _Run(
@@ -201,7 +204,7 @@ def _read_data(run: _Run) -> TrainingData:
     from synfill.training.images.training_data import read_training_data
 
     accelerator = run.accelerator
-    balanced = run.folder.balanced if is_to_be_made(run.data) else None
+    balanced = run.folder.balanced if makes_images(run.data) else None
     if balanced is not None:
         if run.is_main:
             make_balanced(run.data, balanced, run.device, run.overwrite, run.reporter)

@@ -9,9 +9,9 @@ import diffusers
 import pytest
 
 from synfill.balancing.settings import balance_problems, make_settings
+from synfill.config.generator import SCHEDULERS
 from synfill.config.recipe import read_recipe
 from synfill.errors import UsageError
-from synfill.generation.models.schedulers import SCHEDULERS
 
 WRONG = {
     "target": ["unifrom", "uniform:0", "uniform:1e12", "uniform:1e999999999", "ratio:2",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_models
 
-from synfill.generation.models.resolve import GeneratorSettings
+from synfill.config.generator import GeneratorSettings
 from synfill.generation.pipeline.generator import Generator, load_generator
 
 

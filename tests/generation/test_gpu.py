@@ -9,7 +9,7 @@ import pytest
 import torch
 from asking import ask
 
-from synfill.generation.models.resolve import GeneratorSettings
+from synfill.config.generator import GeneratorSettings
 from synfill.generation.pipeline.generator import load_generator
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

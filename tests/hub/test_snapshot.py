@@ -10,8 +10,9 @@ import pytest
 from asking import ask
 from huggingface_hub import constants
 
+from synfill.config.generator import GeneratorSettings
 from synfill.errors import RunError, UsageError
-from synfill.generation.models.resolve import GeneratorSettings, resolve_model
+from synfill.generation.models.resolve import resolve_model
 from synfill.generation.pipeline.generator import load_generator
 from synfill.hub.errors import Unreachable
 

@@ -1,6 +1,8 @@
 """A check is added in one file, and chosen by its name in a settings file, a recipe or Python."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -51,7 +53,10 @@ def photos(tmp_path):
     return make_imagefolder(tmp_path / "photos", {"train": {"cat": 12, "dog": 4}})
 
 
-def test_a_new_check_is_used_in_a_settings_file_and_a_recipe(cli, photos, sd_model, tmp_path):
+def test_a_new_check_is_used_in_a_settings_file_and_a_recipe(
+    cli, photos, sd_model, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     options = {"source": photos, "model": str(sd_model), "steps": 1, "size": 32, "max_tries": 2}
     settings = tmp_path / "settings.yaml"
     text = "".join(f"{key}: {value}\n" for key, value in options.items())
@@ -70,6 +75,14 @@ def test_a_new_check_is_used_in_a_settings_file_and_a_recipe(cli, photos, sd_mod
         assert record["identity"]["check"] == [
             {"name": "dark", "at_most": means[3], "model": "weights of today"}
         ]
+        # The card's command with the settings file beside it is this very run.
+        shown = Path("settings.yaml")
+        shown.write_text(record["settings file"])
+        assert f"holds\n\n```\n{shown.read_text()}```" in (tmp_path / "some/README.md").read_text()
+        command = shlex.split(record["command"])[1:]
+        paths = {photos.name: photos, sd_model.name: sd_model}
+        again = cli(*(paths.get(word, word) for word in command), "--out", "some")
+        assert again.code == 0, again.err
         # Another option is another run; a check that isn't there is named.
         settings.write_text(f"{text}check: dark\n")
         ran = cli("balance", "--settings", settings, "--out", tmp_path / "some")

@@ -22,7 +22,7 @@ PUSH = """
 import json, sys
 from pathlib import Path
 from synfill.errors import SynfillError
-from synfill.hub.upload.destination import PushSettings
+from synfill.config.push import PushSettings
 from synfill.reporter import LogReporter
 from synfill.training.push import prepare_push, push_model
 from synfill.config.recipe import read_recipe

@@ -9,7 +9,7 @@ number, neither prompts nor models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,12 +142,9 @@ class ShardStore:
 
     def versions(self) -> list[dict[str, str]]:
         """The different versions of the libraries that made the images that are there, in order."""
-        found: list[dict[str, str]] = []
         parts = {index: part.shard for index, part in self._open.items()}
-        for _, shard in sorted((parts | self._shards).items()):
-            used = shard.versions or self._first_versions
-            found += [one for one in used if one not in found]
-        return found
+        shards = [shard for _, shard in sorted((parts | self._shards).items())]
+        return _distinct(one for shard in shards for one in shard.versions or self._first_versions)
 
     def last_batch_size(self) -> int | None:
         """The batch size that the last finished shard ended with: where a resumed run goes on.
@@ -239,16 +236,12 @@ class ShardStore:
         versions: Sequence[Mapping[str, str]],
     ) -> Shard:
         requests = self.requests(index)
-        different: list[dict[str, str]] = []
-        for one in map(dict, versions):
-            if one not in different:
-                different.append(one)
         shard = Shard(
             first=requests.start,
             end=requests.stop,
             batch_sizes=list(batch_sizes),
             run=self._run,
-            versions=different,
+            versions=_distinct(versions),
         )
         write_shard(path, shard, outcomes)
         return shard
@@ -342,3 +335,12 @@ class ShardStore:
         on_note(f"The finished shard {path.name} is damaged ({reason}): it is made again.")
         path.unlink()
         return None
+
+
+def _distinct(versions: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Each once, in order."""
+    found: list[dict[str, str]] = []
+    for one in map(dict, versions):
+        if one not in found:
+            found.append(one)
+    return found

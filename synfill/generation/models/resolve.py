@@ -12,20 +12,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from synfill.config.generator import MODELS, GeneratorSettings
 from synfill.devices import find_device, has_bfloat16
 from synfill.errors import UsageError, suggest
-from synfill.generation.models.dtype import find_dtype
 from synfill.generation.models.families.family import Family, Size, family_of, find_family
 from synfill.generation.models.folder import ModelFolder, fingerprint_model, read_model_folder
 from synfill.generation.models.guidance import Interval, check_interval
 from synfill.generation.models.lora import find_lora
-from synfill.generation.models.presets import (
-    DEFAULT_MODEL,
-    Preset,
-    find_preset,
-    make_preset,
-    short_names,
-)
+from synfill.generation.models.presets import Preset, find_preset, make_preset
 from synfill.generation.models.schedulers import check_scheduler, is_flow_matching
 from synfill.hub.errors import Unreachable
 from synfill.hub.snapshot import CONFIG_FILES, REPO_ID, snapshot
@@ -33,40 +27,6 @@ from synfill.records import ModelInfo
 
 DISTILLED_STEPS: Final = 4
 """Steps of a distilled model that is no preset."""
-
-
-@dataclass(frozen=True)
-class GeneratorSettings:
-    """What the user asked for; None is the model's own default.
-
-    Attributes:
-        model: Short name, local folder or Hub id.
-        revision: Branch, tag or commit on the Hub.
-        lora: Local .safetensors file, folder with one, or Hub id.
-        steps: Denoising steps, at least 1.
-        guidance_scale: Guidance, at least 0; up to 1 is without.
-        size: (width, height) in pixels.
-        scheduler: A name of `schedulers.SCHEDULERS`.
-        dtype: "float32", "bfloat16", "float16", or "auto".
-        device: "cuda", "cuda:1", "mps", "cpu", or "auto".
-        compile: Compile the denoiser. Changes an image by rounding, as another GPU would.
-        offload: Keep on the GPU only the part of the model that is at work.
-        guidance_interval: (start, stop), the shares of the steps between which there is
-            guidance; None for all of them.
-    """
-
-    model: str = DEFAULT_MODEL
-    revision: str | None = None
-    lora: str | None = None
-    steps: int | None = None
-    guidance_scale: float | None = None
-    size: Size | None = None
-    scheduler: str | None = None
-    dtype: str | None = None
-    device: str | None = None
-    compile: bool = False
-    offload: bool = False
-    guidance_interval: Interval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,22 +129,22 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
     scheduler = settings.scheduler or defaults.scheduler
     if scheduler is not None:
         check_scheduler(scheduler, name, own_scheduler, flow=flow)
-    size = settings.size or defaults.size
+    size = settings.pixels or defaults.size
     check_size(size, family.size_multiple(folder.vae if folder else {}), name)
-    steps = defaults.steps if settings.steps is None else settings.steps
-    guidance = defaults.guidance_scale
-    if settings.guidance_scale is not None:
-        guidance = settings.guidance_scale
-    _check_numbers(steps, guidance)
-    if settings.guidance_interval is not None:
-        check_interval(settings.guidance_interval, guidance, steps, family, name)
+    steps = settings.steps or defaults.steps
+    guidance = settings.guidance_scale
+    if guidance is None:
+        guidance = defaults.guidance_scale
+    interval = settings.guided_shares
+    if interval is not None:
+        check_interval(interval, guidance, steps, family, name)
     device = find_device(settings.device)
     if settings.offload and device == "cpu":
         raise UsageError(
             "--offload moves parts of the model between a GPU and main memory; here is no GPU.",
             "Leave --offload out.",
         )
-    dtype = find_dtype(settings.dtype, device, _half(family, device))
+    dtype = settings.dtype if settings.dtype != "auto" else _choose_dtype(family, device)
     lora, lora_revision = find_lora(settings.lora)
     path = folder.path if folder else None
     revision = path.name if path else ""
@@ -211,13 +171,13 @@ def resolve_model(settings: GeneratorSettings) -> ResolvedModel:
         lora_revision=lora_revision,
         compile=settings.compile,
         offload=settings.offload,
-        guidance_interval=settings.guidance_interval,
+        guidance_interval=interval,
     )
 
 
 def _preset(model: str) -> Preset | None:
     """The preset; a folder that has a preset's Hub id as its path wins over it."""
-    if model not in short_names() and os.path.isdir(os.path.expanduser(model)):
+    if model not in MODELS and os.path.isdir(os.path.expanduser(model)):
         return None
     return find_preset(model)
 
@@ -243,7 +203,7 @@ def _find_folder(
         raise UsageError(
             f"There is no model '{model}': it is no short name, no folder, and no Hub id "
             "(owner/name).",
-            suggest(model, short_names(), "short names"),
+            suggest(model, MODELS, "short names"),
         )
     try:
         found = snapshot(repo, settings.revision, CONFIG_FILES, "model")
@@ -262,14 +222,21 @@ def _defaults(model: str, family: Family, folder: ModelFolder | None) -> Preset:
     own: dict[str, Any] = {"size": family.native_size(denoiser, vae)}
     if family.is_distilled(Path(model).name, folder.scheduler if folder else {}):
         own |= {"steps": DISTILLED_STEPS, "guidance_scale": 0.0}
-    return make_preset("", model, family, "", **own)
+    return make_preset("", model=model, family=family.name, **own)
 
 
-def _half(family: Family, device: str) -> str:
-    """The 16-bit type on a GPU: bfloat16 needs one that has it, and not all models bear float16."""
-    if family.bears_float16 and device.startswith("cuda") and not has_bfloat16(device):
+def _choose_dtype(family: Family, device: str) -> str:
+    """The number type that suits a device: 32 bits on a CPU, else 16.
+
+    bfloat16 needs a GPU that has it, and not all models bear float16; on Apple's GPUs bfloat16
+    came late and is no faster.
+    """
+    kind = device.partition(":")[0]
+    if kind == "mps":
         return "float16"
-    return family.half
+    if kind != "cuda":
+        return "float32"
+    return "float16" if family.bears_float16 and not has_bfloat16(device) else family.half
 
 
 def check_size(size: Size, multiple: int, name: str) -> None:
@@ -285,10 +252,3 @@ def check_size(size: Size, multiple: int, name: str) -> None:
             f"multiples of {multiple}.",
             f"The nearest is {near}. Synthetic images are resized to the real ones' size anyway.",
         )
-
-
-def _check_numbers(steps: int, guidance: float) -> None:
-    if steps < 1:
-        raise UsageError(f"--steps must be at least 1, not {steps}.")
-    if not 0 <= guidance <= 1000:
-        raise UsageError(f"--guidance-scale must be 0 or more, not {guidance}.")

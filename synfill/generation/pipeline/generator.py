@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from synfill.config.generator import GeneratorSettings
 from synfill.devices import free_caches, is_out_of_memory
 from synfill.errors import RunError
 from synfill.generation.models.families.family import find_family
 from synfill.generation.models.guidance import interval_arguments
-from synfill.generation.models.resolve import GeneratorSettings, ResolvedModel, resolve_model
+from synfill.generation.models.resolve import ResolvedModel, resolve_model
 from synfill.generation.pipeline.load import load_pipeline
 from synfill.generation.pipeline.prompt_cache import PromptCache
 from synfill.generation.pipeline.samples import OutOfMemory, Pending, hand_over

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from synfill.config.push import PushSettings
 from synfill.errors import RunError, UsageError
 from synfill.hub.client import pushing
 from synfill.hub.errors import explain_push
@@ -20,28 +21,6 @@ from synfill.hub.upload.remote import Repository
 from synfill.runs.dataset_files import RUN
 from synfill.runs.identity import as_json
 from synfill.wording import list_some
-
-
-@dataclass(frozen=True)
-class PushSettings:
-    """What a user says of a push.
-
-    Attributes:
-        repo_id: `owner/name`, or a name under the user's own account; None for
-            `<user>/` and the default name.
-        private: Whether a new repository is private; None for the namespace's default.
-        revision: The branch; None for main. It is made if it isn't there.
-        create_pr: Whether to open a pull request instead of committing.
-        commit_message: Of the commit; None for one that names synfill.
-        overwrite: Whether what is of another origin may be replaced.
-    """
-
-    repo_id: str | None = None
-    private: bool | None = None
-    revision: str | None = None
-    create_pr: bool = False
-    commit_message: str | None = None
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +112,7 @@ def check_again(destination: Destination, local: LocalFolder, notify: Notify) ->
         RunError: It may not be pushed to any more, or others can see now what they couldn't.
         Exception: What huggingface_hub raises.
     """
-    settings = replace(destination.settings, repo_id=destination.id)
+    settings = destination.settings.model_copy(update={"repo_id": destination.id})
     try:
         now = _check(settings, "", local.record["identity"], local, destination.kind)
     except UsageError as error:

@@ -8,9 +8,10 @@ import torch
 from asking import ask
 
 from synfill.balancing.settings import make_settings
+from synfill.config.generator import GeneratorSettings
 from synfill.errors import UsageError
 from synfill.generation.models.guidance import guided_steps
-from synfill.generation.models.resolve import GeneratorSettings, resolve_model
+from synfill.generation.models.resolve import resolve_model
 from synfill.generation.pipeline.generator import Generator
 
 PROMPTS = ["a cat", "a dog", "a frog"]
@@ -121,7 +122,7 @@ def test_what_it_does_not_work_for(model, family, changes, message):
 def test_it_is_part_of_the_identity_where_it_is_used(model):
     settings = GeneratorSettings(model=str(model("sd")), device="cpu")
     assert "guidance_interval" not in resolve_model(settings).identity()
-    used = resolve_model(replace(settings, guidance_interval=(0.2, 0.8))).identity()
+    used = resolve_model(settings.model_copy(update={"guidance_interval": "0.2,0.8"})).identity()
     assert used["guidance_interval"] == [0.2, 0.8]
 
 

@@ -8,8 +8,9 @@ import pytest
 from fuzzing.checking import time_limit
 from fuzzing.odd import DEEP_JSON, HOSTILE_HEADERS, ODD_VALUES
 
+from synfill.config.generator import GeneratorSettings
 from synfill.errors import SynfillError
-from synfill.generation.models.resolve import GeneratorSettings, resolve_model
+from synfill.generation.models.resolve import resolve_model
 from synfill.generation.pipeline.generator import load_generator
 
 CONFIGS = ["model_index.json", "unet/config.json", "vae/config.json",

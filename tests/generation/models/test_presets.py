@@ -4,16 +4,11 @@ import re
 
 import pytest
 
+from synfill.config.generator import DEFAULT_MODEL, MODELS, SCHEDULERS
 from synfill.errors import UsageError
 from synfill.generation.models.families.family import family_of, find_family
-from synfill.generation.models.presets import (
-    DEFAULT_MODEL,
-    PRESETS,
-    find_preset,
-    short_names,
-)
+from synfill.generation.models.presets import PRESETS, find_preset
 from synfill.generation.models.schedulers import (
-    SCHEDULERS,
     build_scheduler,
     check_scheduler,
     is_flow_matching,
@@ -38,7 +33,7 @@ def test_a_preset_is_found_by_its_name_and_by_its_id(preset):
 def test_the_default_is_stable_diffusion_1_5():
     preset = find_preset(DEFAULT_MODEL)
     assert preset.model == "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    assert short_names()[0] == DEFAULT_MODEL == "sd15"
+    assert next(iter(MODELS)) == DEFAULT_MODEL == "sd15"
     assert find_preset("someone/else") is None
 
 

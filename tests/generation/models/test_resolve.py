@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
+from synfill.config.generator import GeneratorSettings
 from synfill.errors import RunError, UsageError
 from synfill.generation.models.folder import check_weights, fingerprint_model, read_model_folder
 from synfill.generation.models.lora import lora_file
-from synfill.generation.models.resolve import GeneratorSettings, resolve_model
+from synfill.generation.models.resolve import resolve_model
 
 
 def resolve(model, **settings):
@@ -51,7 +53,7 @@ def test_the_other_families(model, family, flow, length):
 
 def test_settings_win(copied):
     found = resolve(
-        copied, steps=7, guidance_scale=1.0, size=(32, 40), scheduler="ddim", dtype="bf16"
+        copied, steps=7, guidance_scale=1.0, size="32x40", scheduler="ddim", dtype="bf16"
     )
     assert (found.steps, found.size, found.scheduler) == (7, (32, 40), "ddim")
     assert found.dtype == "bfloat16"
@@ -153,13 +155,9 @@ def test_weights_in_16_bit_files_alone_are_found(copied):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": (60, 64)}, "multiples of 8"),
-        ({"size": (0, 64)}, "multiples of 8"),
-        ({"steps": 0}, "--steps"),
-        ({"guidance_scale": -1.0}, "--guidance-scale"),
-        ({"guidance_scale": float("nan")}, "--guidance-scale"),
+        ({"size": "60x64"}, "multiples of 8"),
+        ({"size": "0x64"}, "multiples of 8"),
         ({"scheduler": "dpm"}, "no scheduler"),
-        ({"dtype": "int8"}, "no number type"),
         ({"revision": "main"}, "no revisions"),
         ({"offload": True}, "no GPU"),
         ({"lora": "nowhere"}, "no LoRA"),
@@ -170,9 +168,39 @@ def test_settings_that_cannot_be(copied, settings, message):
         resolve(copied, **settings)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": 0},
+        {"guidance_scale": -1.0},
+        {"guidance_scale": float("nan")},
+        {"dtype": "int8"},
+    ],
+)
+def test_settings_that_no_model_takes(settings):
+    with pytest.raises(ValidationError, match=next(iter(settings))):
+        GeneratorSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "dtype"),
+    [
+        ("auto", "cpu", "float32"),
+        ("auto", "cuda:1", "bfloat16"),
+        ("auto", "mps", "float16"),
+        ("fp16", "cpu", "float16"),
+        ("float32", "cuda", "float32"),
+    ],
+)
+def test_the_number_type(model, monkeypatch, wanted, device, dtype):
+    monkeypatch.setattr("synfill.generation.models.resolve.find_device", lambda name: device)
+    monkeypatch.setattr("synfill.generation.models.resolve.has_bfloat16", lambda name: True)
+    assert resolve(model("sd3"), dtype=wanted).dtype == dtype
+
+
 def test_the_nearest_size_is_named(copied):
     with pytest.raises(UsageError) as caught:
-        resolve(copied, size=(60, 64))
+        resolve(copied, size="60x64")
     assert "64 x 64" in caught.value.hint
 
 
@@ -204,7 +232,8 @@ def test_the_loras_content_is_part_of_the_identity(copied, tmp_path):
 def test_resolving_imports_neither_torch_nor_diffusers(model):
     code = (
         "import sys\n"
-        "from synfill.generation.models.resolve import GeneratorSettings, resolve_model\n"
+        "from synfill.config.generator import GeneratorSettings\n"
+        "from synfill.generation.models.resolve import resolve_model\n"
         "import synfill.generation.fill.local, synfill.generation.fill.fill\n"
         "import synfill.generation.pipeline.rates\n"
         f"resolve_model(GeneratorSettings(model={str(model('sd'))!r}, device='cpu'))\n"

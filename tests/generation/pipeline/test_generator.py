@@ -11,9 +11,9 @@ import torch
 from asking import ask
 from safetensors.torch import load_file, save_file
 
+from synfill.config.generator import GeneratorSettings
 from synfill.generation.models.families.family import find_family
 from synfill.generation.models.families.stable_diffusion import StableDiffusion
-from synfill.generation.models.resolve import GeneratorSettings
 from synfill.generation.pipeline.generator import Generator, load_generator
 from synfill.generation.pipeline.prompt_cache import PromptCache
 from synfill.generation.pipeline.samples import OutOfMemory
@@ -224,7 +224,7 @@ def test_running_out_of_memory_is_told_apart(generator, monkeypatch, message):
 def test_running_out_of_memory_in_a_decoder_that_was_made_float32(model, monkeypatch):
     """SDXL's is, for as long as it decodes; the smaller batch after it starts as the first did."""
     settings = GeneratorSettings(
-        model=str(model("sdxl")), dtype="float16", device="cpu", size=(64, 64), steps=1
+        model=str(model("sdxl")), dtype="float16", device="cpu", size="64x64", steps=1
     )
     loaded = load_generator(settings)
     vae = loaded._pipe.vae
@@ -307,7 +307,7 @@ def test_what_a_gpu_gets_makes_the_same_images(generator, family, way):
 
 def test_other_sizes_and_schedulers(model):
     settings = GeneratorSettings(
-        model=str(model("sd")), steps=2, size=(48, 32), scheduler="euler-a", device="cpu"
+        model=str(model("sd")), steps=2, size="48x32", scheduler="euler-a", device="cpu"
     )
     (sample,) = load_generator(settings).make(ask(["a cat"], [""], [1]))
     assert sample.pixels.shape == (32, 48, 3)

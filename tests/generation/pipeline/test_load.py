@@ -9,8 +9,8 @@ import tiny_models
 import torch
 from asking import ask
 
+from synfill.config.generator import GeneratorSettings
 from synfill.errors import RunError, UsageError
-from synfill.generation.models.resolve import GeneratorSettings
 from synfill.generation.pipeline.generator import load_generator
 
 

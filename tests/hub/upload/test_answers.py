@@ -70,7 +70,8 @@ with HubServer(folder / "hub") as hub:
     hub.store.users["hf_secretOfAlice"] = User("alice")
 
     from synfill.errors import SynfillError
-    from synfill.hub.upload.destination import PushSettings, check_destination
+    from synfill.config.push import PushSettings
+    from synfill.hub.upload.destination import check_destination
     from synfill.hub.upload.listing import read_dataset
     from synfill.hub.upload.push import push_dataset
 
@@ -78,7 +79,7 @@ with HubServer(folder / "hub") as hub:
 
     def push(local, **settings):
         local._digests.clear()
-        settings = PushSettings("alice/pets", **settings)
+        settings = PushSettings(repo_id="alice/pets", **settings)
         where = check_destination(settings, "", local.record["identity"], local, lambda line: None)
         return push_dataset(local, where, lambda line: None)
 

@@ -1,7 +1,8 @@
 import pytest
 
+from synfill.config.push import PushSettings
 from synfill.errors import RunError, UsageError
-from synfill.hub.upload.destination import Destination, PushSettings, check_rights, default_name
+from synfill.hub.upload.destination import Destination, check_rights, default_name
 from synfill.hub.upload.kinds import DATASET, MODEL
 
 
