@@ -102,67 +102,45 @@ def draw_curves(
         A PNG's bytes.
     """
     figure, (losses, accuracies, rates) = _figure(8, 6.6, nrows=3, sharex=True)
-    ends: list[tuple[float, str]] = []
+    stages: list[tuple[list[int], list[JsonObject]]] = []
     for at, (seed, history) in enumerate(zip(seeds, histories, strict=True)):
-        color = _COLORS[at % len(_COLORS)]
-        steps, ends = _steps(history)
-        held = [entry.get("validation") for entry in history]
-        # A gap where a stage ends: what follows is measured on other images, or otherwise.
-        gaps = [at for at, step in enumerate(steps[:-1], 1) if step in {end for end, _ in ends}]
-        # A stage of a single entry is a point.
-        edges = [0, *gaps, len(history)]
-        lone: dict[str, Any] = {"marker": "o", "ms": 4, "markevery": _lone(edges)}
-        for axes, key in ((losses, "loss"), (accuracies, "accuracy")):
-            shown = [entry[key] for entry in history]
-            axes.plot(*_cut(steps, shown, gaps), color=color, lw=1.2, label=f"seed {seed}", **lone)
-            if any(held):
-                values = [one[key] if one else np.nan for one in held]
-                axes.plot(*_cut(steps, values, gaps), "--", color=color, lw=1.2, **lone)
-        if at == 0:
-            shown = [entry["lr"] for entry in history]
-            rates.plot(*_cut(steps, shown, gaps), color="0.3", lw=1.2, **lone)
+        stages = _split_stages(history)
+        # A line a stage: what follows is measured on other images, or otherwise.
+        for number, (steps, entries) in enumerate(stages):
+            # A stage of a single entry is a point.
+            lone = {"marker": "o", "ms": 4, "markevery": [0] if len(steps) == 1 else []}
+            look: dict[str, Any] = {"color": _COLORS[at % len(_COLORS)], "lw": 1.2, **lone}
+            label = None if number else f"seed {seed}"
+            for axes, key in ((losses, "loss"), (accuracies, "accuracy")):
+                axes.plot(steps, [entry[key] for entry in entries], label=label, **look)
+                held = [entry.get("validation", {}).get(key, np.nan) for entry in entries]
+                axes.plot(steps, held, "--", **look)
+            if at == 0:
+                rates.plot(steps, [entry["lr"] for entry in entries], **look | {"color": "0.3"})
     for axes, label in ((losses, "loss"), (accuracies, "accuracy"), (rates, "learning rate")):
         axes.set_ylabel(label)
-        for end, _ in ends[:-1]:
-            axes.axvline(end, color="0.6", lw=0.8, ls=":")
+        for steps, _ in stages[:-1]:
+            axes.axvline(steps[-1], color="0.6", lw=0.8, ls=":")
     accuracies.set_ylim(0, 1.03)
-    rates.set_xlabel("optimizer steps" + (", " + " | ".join(n for _, n in ends) if ends else ""))
+    names = " | ".join(entries[0]["stage_name"] for _, entries in stages)
+    rates.set_xlabel("optimizer steps" + (f", {names}" if names else ""))
     validated = any(entry.get("validation") for history in histories for entry in history)
     lines = "training images as they are shown (augmented, mixed)"
     _title(losses, f"{title}: {lines}" + ("; dashed: validation" if validated else ""))
-    if len(seeds) <= len(_COLORS):
+    if stages and len(seeds) <= len(_COLORS):
         losses.legend(frameon=False, fontsize=8, ncols=4)
     return _png(figure)
 
 
-def _cut(
-    steps: Sequence[float], values: Sequence[float], gaps: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A line with gaps before some of its points."""
-    x, y = (np.asarray(one, dtype=np.float64) for one in (steps, values))
-    return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
-
-
-def _lone(edges: Sequence[int]) -> list[int]:
-    """Of lines that begin and end at these points, where in the whole with its gaps those are that
-    are a point alone.
-    """
-    lines = enumerate(itertools.pairwise(edges))
-    return [start + gaps for gaps, (start, end) in lines if end - start == 1]
-
-
-def _steps(history: Sequence[JsonObject]) -> tuple[list[int], list[tuple[float, str]]]:
-    """The steps of each entry over all stages, and where each stage ends, with its name."""
-    steps: list[int] = []
-    ends: list[tuple[float, str]] = []
+def _split_stages(history: Sequence[JsonObject]) -> list[tuple[list[int], list[JsonObject]]]:
+    """The entries of each stage, and at each of them the steps over all stages so far."""
+    found: list[tuple[list[int], list[JsonObject]]] = []
     before = 0
-    for position, entry in enumerate(history):
-        steps.append(before + entry["step"])
-        following = history[position + 1 : position + 2]
-        if not following or following[0]["stage"] != entry["stage"]:
-            before = steps[-1]
-            ends.append((before, entry["stage_name"]))
-    return steps, ends
+    for _, group in itertools.groupby(history, key=lambda entry: entry["stage"]):
+        entries = list(group)
+        found.append(([before + entry["step"] for entry in entries], entries))
+        before += entries[-1]["step"]
+    return found
 
 
 def draw_confusion(title: str, metrics: JsonObject) -> bytes:

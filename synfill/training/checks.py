@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synfill.config.methods import locate_stage
 from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.errors import UsageError
 from synfill.training.identity import makes_images
 from synfill.training.images.matching import find_classes, label_of, match_classes
 from synfill.training.images.parts import open_parts
+from synfill.training.methods.base import locate_stages
 
 if TYPE_CHECKING:
     from synfill.training.images.known import ImageLabels
@@ -96,10 +96,9 @@ def check_stages(
 
     return {
         warning: None
-        for name, stages in methods.items()
-        for position, stage in enumerate(stages)
+        for place, position, stage in locate_stages(recipe, methods)
         for warning in check_stage(
-            locate_stage(recipe, name, position),
+            place,
             stage,
             classes,
             images,
@@ -131,20 +130,18 @@ def check_networks(
     from synfill.training.sampling.order import plan_epoch
 
     network = rebuild_model(recipe.model, len(data.classes), data.image_size)
-    for name, stages in methods.items():
-        for position, stage in enumerate(stages):
-            if not isinstance(stage, StageSettings):
-                continue
-            place = locate_stage(recipe, name, position)
-            try:
-                choose_trainable(network, stage.trainable)
-            except UsageError as error:
-                raise UsageError(f"{place.key}.{error.message}", error.hint) from None
-            share = plan_epoch(stage, data.train, processes).batch_size // processes
-            if share == 1 and not learns_from_one(network, data.image_size):
-                raise UsageError(
-                    f"{place.title}: the batch normalization of {recipe.model.name} can't be "
-                    "trained on a single image, which is each process's share of a batch of "
-                    f"{stage.batch_size}.",
-                    f"Set {place.key}.batch_size={2 * processes} or more.",
-                )
+    for place, _, stage in locate_stages(recipe, methods):
+        if not isinstance(stage, StageSettings):
+            continue
+        try:
+            choose_trainable(network, stage.trainable)
+        except UsageError as error:
+            raise UsageError(f"{place.key}.{error.message}", error.hint) from None
+        share = plan_epoch(stage, data.train, processes).batch_size // processes
+        if share == 1 and not learns_from_one(network, data.image_size):
+            raise UsageError(
+                f"{place.title}: the batch normalization of {recipe.model.name} can't be trained "
+                "on a single image, which is each process's share of a batch of "
+                f"{stage.batch_size}.",
+                f"Set {place.key}.batch_size={2 * processes} or more.",
+            )

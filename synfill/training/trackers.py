@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
 
 from synfill.config.training import Tracker
 from synfill.errors import RunError, UsageError
@@ -46,42 +46,43 @@ def _log_in() -> None:
         ) from error
 
 
-class Trackers:
-    """Accelerate's trackers of one training run, to be used as a context.
+@contextmanager
+def open_trackers(
+    names: Sequence[Tracker], project: str, run: str, folder: Path
+) -> Iterator[Callable[[Sequence[JsonObject]], None]]:
+    """Accelerate's trackers of one training run, for as long as it lasts.
 
     Args:
         names: Which ones; none will do.
         project: The recipe's name.
         run: The method and seed, as a name.
         folder: Where their files go.
+
+    Yields:
+        What logs the last epoch of a history.
     """
+    from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 
-    def __init__(self, names: Sequence[Tracker], project: str, run: str, folder: Path) -> None:
-        from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
+    trackers: list[GeneralTracker] = []
+    if "tensorboard" in names:
+        trackers.append(TensorBoardTracker(run, logging_dir=str(folder)))
+    if "wandb" in names:
+        # It writes to a temporary folder where this one isn't there yet.
+        folder.mkdir(parents=True, exist_ok=True)
+        trackers.append(WandBTracker(project, name=run, dir=str(folder)))
+    for tracker in trackers:
+        tracker.start()
 
-        self._trackers: list[GeneralTracker] = []
-        if "tensorboard" in names:
-            self._trackers.append(TensorBoardTracker(run, logging_dir=str(folder)))
-        if "wandb" in names:
-            # It writes to a temporary folder where this one isn't there yet.
-            folder.mkdir(parents=True, exist_ok=True)
-            self._trackers.append(WandBTracker(project, name=run, dir=str(folder)))
-        for tracker in self._trackers:
-            tracker.start()
-
-    def log(self, history: Sequence[JsonObject]) -> None:
-        """Log the last epoch."""
+    def log(history: Sequence[JsonObject]) -> None:
         entry = history[-1]
-        numbers = {
-            f"train/{key}": entry[key] for key in ("loss", "accuracy", "lr", "images_per_second")
-        }
+        shown = ("loss", "accuracy", "lr", "images_per_second")
+        numbers = {f"train/{key}": entry[key] for key in shown}
         numbers |= {f"validation/{k}": v for k, v in entry.get("validation", {}).items()}
-        for tracker in self._trackers:
+        for tracker in trackers:
             tracker.log(numbers, step=len(history))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for tracker in self._trackers:
+    try:
+        yield log
+    finally:
+        for tracker in trackers:
             tracker.finish()

@@ -31,7 +31,7 @@ from synfill.training.stage.base import Images, RunContext
 from synfill.training.stage.checkpoint import CheckpointFolder
 from synfill.training.stage.history import cost_of
 from synfill.training.stage.stages import train_stages
-from synfill.training.trackers import Trackers
+from synfill.training.trackers import open_trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -93,11 +93,11 @@ class Trial:
         checkpoints = CheckpointFolder(self.folder.checkpoints)
         name = f"{self.plan.name}-seed-{self.seed}"
         chosen = hardware.trackers if accelerator.is_main_process else ()
-        with Trackers(chosen, self.recipe.name, name, trackers) as tracking:
+        with open_trackers(chosen, self.recipe.name, name, trackers) as log:
 
             def on_epoch(history: Sequence[JsonObject]) -> None:
                 self.folder.write_history(history)
-                tracking.log(history)
+                log(history)
 
             run = RunContext(
                 title=self.title,

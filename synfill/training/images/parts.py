@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from synfill.config.training import DataSettings, SyntheticSettings, TestSettings
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.longtail import keep_long_tail
-from synfill.data.provenance import find_provenance
+from synfill.data.provenance import existing_provenance, read_synthetic
 from synfill.data.source import Source, open_source
 from synfill.errors import UsageError, suggest
 from synfill.records import LabelTable
@@ -170,7 +170,7 @@ class _Opener:
             source = open_source(spec, config=data.synthetic.config, image=data.image)
             split = choose_split(source, data.synthetic.split)
         # Before its groups are looked for: a dataset that isn't balanced has none of these either.
-        if not _has_marks(source):
+        if existing_provenance(source.columns) is None:
             raise UsageError(
                 f"{spec} doesn't say which of its images are synthetic: it has no columns "
                 "synthetic, prompt, seed and generator.",
@@ -333,18 +333,10 @@ def _named(text: str, section: str) -> str:
 
 def synthetic_rows(source: Source, split: str) -> NDArray[np.bool_]:
     """Which rows the dataset itself marks as synthetic; bool, shape (rows,)."""
-    if not _has_marks(source):
+    provenance = existing_provenance(source.columns)
+    if provenance is None:
         return np.zeros(source.count(split), dtype=bool)
-    provenance = find_provenance(source.columns, rename=False)
-    marks = source.read_column(split, provenance.name("synthetic"))
-    return np.array([bool(mark) for mark in marks.to_pylist()], dtype=bool)
-
-
-def _has_marks(source: Source) -> bool:
-    try:
-        return find_provenance(source.columns, rename=False).existing
-    except UsageError:
-        return False  # columns that have such names and are something else
+    return read_synthetic(source, split, provenance)
 
 
 def _is_same(one: Source, other: Source) -> bool:

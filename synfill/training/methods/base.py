@@ -6,11 +6,11 @@ name says and in nothing else; a recipe can define more. Knows no file, no data,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from synfill.config.components import METHODS
-from synfill.config.methods import OWN
+from synfill.config.methods import OWN, StagePlace, locate_stage
 from synfill.config.registry import Component, name_of
 from synfill.config.stages import StageSettings
 from synfill.config.training import Recipe
@@ -68,6 +68,17 @@ def stages_of(recipe: Recipe, name: str) -> tuple[StageSettings, ...]:
             "Compare methods that the recipe defines (methods).",
         )
     return method.make(recipe.stages)
+
+
+def locate_stages(
+    recipe: Recipe, methods: Mapping[str, Sequence[StageSettings]]
+) -> list[tuple[StagePlace, int, StageSettings]]:
+    """Every stage of methods, with where it comes from and its position in its method."""
+    return [
+        (locate_stage(recipe, name, position), position, stage)
+        for name, stages in methods.items()
+        for position, stage in enumerate(stages)
+    ]
 
 
 def change(stage: StageSettings, **changes: Any) -> StageSettings:
