@@ -19,29 +19,15 @@ from pydantic.fields import FieldInfo
 
 from synfill.config.components import STAGES
 from synfill.config.draft import SHORT_FORMS
-from synfill.config.problems import wanted
+from synfill.config.problems import models_in, wanted
 from synfill.config.registry import Chosen, Component, Registry, describe, name_of
-from synfill.config.training import (
-    DataSettings,
-    HardwareSettings,
-    LongTailSettings,
-    ModelSettings,
-    Recipe,
-    StageSettings,
-    SyntheticSettings,
-    TestSettings,
-)
+from synfill.config.training import Recipe
 from synfill.errors import UsageError, suggest
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
-    "": Recipe,
-    "data": DataSettings,
-    "data.long_tail": LongTailSettings,
-    "data.synthetic": SyntheticSettings,
-    "data.test": TestSettings,
-    "model": ModelSettings,
-    "stages": StageSettings,
-    "hardware": HardwareSettings,
+    ".".join(key for key in path if key != "0"): model
+    for path, model in models_in(Recipe)
+    if model.model_fields
 }
 """Every mapping of a recipe: the path of its keys. A list's entries go by the list's own path."""
 
@@ -169,11 +155,10 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
 def _kind(field: FieldInfo) -> str:
     kinds = wanted(field.annotation)
     ranges = [
-        f"{words} {_number(getattr(bound, bound_name))}"
+        f"{words} {_number(getattr(bound, sign.__name__.lower()))}"
         for bound in _bounds(field)
         for sign, words in _SIGNS.items()
         if isinstance(bound, sign)
-        for bound_name in [sign.__name__.lower()]
     ]
     return f"{kinds}, {' and '.join(ranges)}" if ranges else kinds
 

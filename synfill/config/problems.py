@@ -159,7 +159,7 @@ class _Found:
             self.broken.add((*above, near))
 
     def _elsewhere(self, name: str, known: Sequence[str]) -> str:
-        homes = [home for home, keys in _levels(self.model, ()) if name in keys]
+        homes = [home for home, one in models_in(self.model) if name in one.model_fields]
         if homes:
             return f"it belongs to {' or '.join('.'.join(home) or _TOP for home in homes)}"
         return f"known here: {', '.join(known)}"
@@ -333,15 +333,15 @@ def _known_keys(annotation: Any) -> list[str]:
     ]
 
 
-def _levels(annotation: Any, path: KeyPath) -> Iterator[tuple[KeyPath, list[str]]]:
-    """Every mapping of a schema: its path ("0" for a list's first entry), its keys."""
+def models_in(annotation: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, type[BaseModel]]]:
+    """Every mapping of a schema: its path ("0" for a list's first entry), and its model."""
     for option in members(annotation):
         if _is_model(option):
-            yield path, list(option.model_fields)
+            yield path, option
             for name, field in option.model_fields.items():
-                yield from _levels(field.annotation, (*path, name))
+                yield from models_in(field.annotation, (*path, name))
         elif get_origin(option) in (tuple, list):
-            yield from _levels(get_args(option)[0], (*path, "0"))
+            yield from models_in(get_args(option)[0], (*path, "0"))
 
 
 def _holds_models(annotation: Any) -> bool:
