@@ -55,9 +55,9 @@ class Key:
 
 def all_keys() -> list[Key]:
     """Every key, section by section; below a component's key those of its options."""
-    keys = [key for section, model in SECTIONS.items() for key in _of_model(section, model)]
+    keys = [key for section, model in SECTIONS.items() for key in _keys_of_model(section, model)]
     kinds = [kind for kind in STAGES if name_of(kind, STAGES.key) != "sgd"]
-    return keys + [key for kind in kinds for key in _of_kind(kind)]
+    return keys + [key for kind in kinds for key in _keys_of_kind(kind)]
 
 
 def find_keys(wanted_key: str) -> list[Key]:
@@ -98,7 +98,7 @@ def find_keys(wanted_key: str) -> list[Key]:
     return found
 
 
-def _of_model(section: str, model: type[BaseModel]) -> Iterator[Key]:
+def _keys_of_model(section: str, model: type[BaseModel]) -> Iterator[Key]:
     meanings = _meanings(model)
     for name, field in model.model_fields.items():
         path = f"{section}.{name}" if section else name
@@ -127,7 +127,7 @@ def _options_of(path: str, registry: Registry) -> Iterator[Key]:
         yield Key(f"{path}.{name}", _kind(field), _default(field), f"Of {names}: {meaning}")
 
 
-def _of_kind(kind: type[Component]) -> Iterator[Key]:
+def _keys_of_kind(kind: type[Component]) -> Iterator[Key]:
     """The keys of a stage of another kind than sgd."""
     for name, field in kind.model_fields.items():
         if name != STAGES.key and field.description:
