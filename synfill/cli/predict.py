@@ -25,7 +25,7 @@ from synfill.cli.output import (
     stdout,
 )
 from synfill.config.arguments import make_settings
-from synfill.config.predict import PredictSettings
+from synfill.config.dataset import PredictSettings
 from synfill.errors import UsageError
 from synfill.files import atomic_write
 from synfill.records import JsonObject
