@@ -16,11 +16,11 @@ def main() -> None:
             run()
         except SystemExit as end:
             code = code_of(end)
-        STOPPING.ending(code)
+        STOPPING.end_with(code)
     except KeyboardInterrupt:
         # It came between two lines of this function; there is no second one.
         code = STOPPING.exit_code
-        STOPPING.ending(code)
+        STOPPING.end_with(code)
         STOPPING.say_stopped()
     sys.exit(code)
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.numbers import parse_number
 from synfill.config.problems import shown
+from synfill.config.settings import parse_number
 from synfill.errors import UsageError, suggest
 from synfill.records import Cell
 

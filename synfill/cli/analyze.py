@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from synfill.cli.meanings import meaning
 from synfill.cli.options import OptionsOf
 from synfill.cli.output import (
     VERBOSITY,
@@ -19,7 +20,6 @@ from synfill.cli.output import (
     print_json,
     stdout,
 )
-from synfill.cli.words import meaning
 from synfill.config.dataset import AnalyzeSettings
 from synfill.errors import UsageError
 from synfill.records import JsonObject

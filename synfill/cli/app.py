@@ -17,13 +17,13 @@ from synfill.cli.analyze import analyze
 from synfill.cli.balance import balance
 from synfill.cli.demo import demo
 from synfill.cli.env import env
+from synfill.cli.help_layout import App
 from synfill.cli.init import init
 from synfill.cli.options import Quiet, Verbose
 from synfill.cli.output import set_verbosity, show_error
 from synfill.cli.predict import predict
 from synfill.cli.push import push
 from synfill.cli.recipes import recipes
-from synfill.cli.shape import App
 from synfill.cli.stopping import CTRL_C, STOPPING, code_of
 from synfill.cli.train import train
 from synfill.errors import SynfillError, UsageError
@@ -88,7 +88,7 @@ def main() -> None:
 
 def _call_and_explain() -> None:
     try:
-        STOPPING.running()
+        STOPPING.begin_command()
         _call_and_flush()
     except KeyboardInterrupt:
         STOPPING.say_stopped()
@@ -154,7 +154,7 @@ def _call_and_flush() -> None:
         try:
             # Here and not in the interpreter's end, which would have words of its own.
             sys.stdout.flush()
-            STOPPING.ending(code_of(end))
+            STOPPING.end_with(code_of(end))
         except OSError as error:
             _drop_stdout()
             if not isinstance(error, BrokenPipeError):

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from synfill.cli.analyze import figure_rows
+from synfill.cli.meanings import TAIL, meaning
 from synfill.cli.output import ConsoleReporter, figures_table, say, say_command, stdout
 from synfill.cli.train import show as show_training
-from synfill.cli.words import TAIL, meaning
 
 if TYPE_CHECKING:
     from synfill.analysis.histogram import Histogram

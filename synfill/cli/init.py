@@ -10,7 +10,7 @@ from synfill.config.dataset import InitSettings
 from synfill.records import JsonObject
 
 if TYPE_CHECKING:
-    from synfill.starter.run import Started
+    from synfill.starter.write import Started
 
 
 def init(*, given: Annotated[JsonObject, OptionsOf(InitSettings)]) -> None:
@@ -22,7 +22,7 @@ def init(*, given: Annotated[JsonObject, OptionsOf(InitSettings)]) -> None:
     Example: [bold]synfill init photos --group gender[/bold]
     """
     from synfill.config.arguments import make_settings
-    from synfill.starter.run import write_start
+    from synfill.starter.write import write_start
 
     hint = "synfill init --help lists all options."
     settings = make_settings(InitSettings, given, "The command line", hint)

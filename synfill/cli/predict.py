@@ -25,7 +25,7 @@ from synfill.cli.output import (
     stdout,
 )
 from synfill.config.arguments import make_settings
-from synfill.config.predict import PredictSettings
+from synfill.config.dataset import PredictSettings
 from synfill.errors import UsageError
 from synfill.files import atomic_write
 from synfill.records import JsonObject
@@ -229,49 +229,46 @@ def _notes(scoring: Scoring) -> Iterator[str]:
 
 def _show_score(score: Score) -> None:
     console = stdout()
-    total = score.counted()
     console.print(
         Text(f"{score.source}, split {score.split}: {score.images:,} images", "bold"),
         soft_wrap=True,
     )
-    if not total:
+    if not score.counted():
         return
     kinds = [kind for kind in ("real", "synthetic") if score.counted(kind)]
     # Apart, but only where there are both.
     shown: list[str | None] = [None, *kinds] if len(kinds) > 1 else [None]
-    columns = ["images", "accuracy %", "balanced %"]
     rows = [
         (
             kind or "all images" if len(kinds) > 1 else f"{kinds[0]} images",
-            f"{score.counted(kind):,}",
-            _share(score.accuracy(kind)),
+            *_count_and_accuracy(score, kind),
             _share(score.balanced_accuracy(kind)),
         )
         for kind in shown
     ]
-    console.print(figures_table("", columns, rows))
+    console.print(figures_table("", ["images", "accuracy %", "balanced %"], rows))
     console.print()
-    names = [name for kind in shown for name in ((kind or "").strip(),)]
-    columns = [f"{name} {what}".strip() for name in names for what in ("images", "accuracy %")]
     order = [at for at in range(len(score.classes)) if score.counted(position=at)]
-    hidden = 0 if VERBOSITY.verbose else max(0, len(order) - FOLD_ABOVE)
-    if hidden:
+    title = "Of each class"
+    if len(order) > FOLD_ABOVE and not VERBOSITY.verbose:
         # The worst are what one looks for.
-        order.sort(key=lambda at: score.accuracy(position=at) or 0.0)
-        order = order[:FOLD_ABOVE]
+        order = sorted(order, key=lambda at: score.accuracy(position=at) or 0.0)[:FOLD_ABOVE]
+        title = f"Of each class (the {FOLD_ABOVE} worst; -v: all)"
+    columns = [
+        f"{kind or ''} {what}".strip() for kind in shown for what in ("images", "accuracy %")
+    ]
     table = [
         (
             score.classes[at],
-            *(
-                cell
-                for kind in shown
-                for cell in (f"{score.counted(kind, at):,}", _share(score.accuracy(kind, at)))
-            ),
+            *(cell for kind in shown for cell in _count_and_accuracy(score, kind, at)),
         )
         for at in order
     ]
-    title = f"Of each class (the {FOLD_ABOVE} worst; -v: all)" if hidden else "Of each class"
     console.print(figures_table(title, columns, table))
+
+
+def _count_and_accuracy(score: Score, kind: str | None, at: int | None = None) -> tuple[str, str]:
+    return f"{score.counted(kind, at):,}", _share(score.accuracy(kind, at))
 
 
 def _share(value: float | None) -> str:

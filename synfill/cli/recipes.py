@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from synfill.cli.help_layout import App
 from synfill.cli.output import say, stdout
-from synfill.cli.shape import App
 
 recipes = App(
     no_args_is_help=True,

@@ -62,11 +62,11 @@ class Stopping:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._take)
 
-    def running(self) -> None:
+    def begin_command(self) -> None:
         """The command begins."""
         self._phase = "running"
 
-    def ending(self, code: int) -> None:
+    def end_with(self, code: int) -> None:
         """Nothing is left to do but to end with this exit code."""
         self._code = code
         self._phase = "ending"

@@ -14,10 +14,9 @@ from pydantic import field_validator
 from synfill.config.components import CHECKS, ENGINES
 from synfill.config.dataset import SEED, SubsetSettings
 from synfill.config.generator import GENERATOR, GeneratorSettings
-from synfill.config.numbers import LARGEST, parse_number
 from synfill.config.push import COMMIT_MESSAGE, CREATE_PR, HUB, PRIVATE
 from synfill.config.registry import Chosen, Component
-from synfill.config.settings import option
+from synfill.config.settings import LARGEST, option, parse_number
 from synfill.errors import UsageError
 
 OutputFormat = Literal["parquet", "imagefolder"]

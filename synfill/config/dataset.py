@@ -7,9 +7,8 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from synfill.config.numbers import LARGEST, MAX_SEED
 from synfill.config.problems import across_fields
-from synfill.config.settings import Settings, option
+from synfill.config.settings import LARGEST, MAX_SEED, Settings, option
 from synfill.records import FolderOptions, Shape
 
 FOLDERS = "Folders of image files"
@@ -153,3 +152,18 @@ class InitSettings(DatasetSettings):
 
     out: Path = option(Path("."), "The folder for the two files.", shows_default=True)
     overwrite: bool = option(False, "Replace files of these names.")
+
+
+class PredictSettings(Settings):
+    """What of a dataset `synfill predict` shows to a classifier, and how that computes."""
+
+    split: str | None = option(
+        None, "Of a dataset: the split. Default: test, else train, or the only one."
+    )
+    label: str | None = LABEL
+    config: str | None = CONFIG
+    image: str | None = IMAGE
+    batch_size: int = option(64, "Images at a time.", ge=1, shows_default=True)
+    device: str = option(
+        "auto", "Where to compute: auto, cuda, cuda:1, mps, cpu.", shows_default=True
+    )

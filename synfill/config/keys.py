@@ -18,30 +18,16 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synfill.config.components import STAGES
-from synfill.config.dataset import LongTail
 from synfill.config.draft import SHORT_FORMS
-from synfill.config.problems import wanted
+from synfill.config.problems import models_in, wanted
 from synfill.config.registry import Chosen, Component, Registry, describe, name_of
-from synfill.config.training import (
-    DataSettings,
-    HardwareSettings,
-    ModelSettings,
-    Recipe,
-    StageSettings,
-    SyntheticSettings,
-    TestSettings,
-)
+from synfill.config.training import Recipe
 from synfill.errors import UsageError, suggest
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
-    "": Recipe,
-    "data": DataSettings,
-    "data.long_tail": LongTail,
-    "data.synthetic": SyntheticSettings,
-    "data.test": TestSettings,
-    "model": ModelSettings,
-    "stages": StageSettings,
-    "hardware": HardwareSettings,
+    ".".join(key for key in path if key != "0"): model
+    for path, model in models_in(Recipe)
+    if model.model_fields
 }
 """Every mapping of a recipe: the path of its keys. A list's entries go by the list's own path."""
 
@@ -69,9 +55,9 @@ class Key:
 
 def all_keys() -> list[Key]:
     """Every key, section by section; below a component's key those of its options."""
-    keys = [key for section, model in SECTIONS.items() for key in _of_model(section, model)]
+    keys = [key for section, model in SECTIONS.items() for key in _keys_of_model(section, model)]
     kinds = [kind for kind in STAGES if name_of(kind, STAGES.key) != "sgd"]
-    return keys + [key for kind in kinds for key in _of_kind(kind)]
+    return keys + [key for kind in kinds for key in _keys_of_kind(kind)]
 
 
 def find_keys(wanted_key: str) -> list[Key]:
@@ -112,7 +98,7 @@ def find_keys(wanted_key: str) -> list[Key]:
     return found
 
 
-def _of_model(section: str, model: type[BaseModel]) -> Iterator[Key]:
+def _keys_of_model(section: str, model: type[BaseModel]) -> Iterator[Key]:
     meanings = _meanings(model)
     for name, field in model.model_fields.items():
         path = f"{section}.{name}" if section else name
@@ -141,7 +127,7 @@ def _options_of(path: str, registry: Registry) -> Iterator[Key]:
         yield Key(f"{path}.{name}", _kind(field), _default(field), f"Of {names}: {meaning}")
 
 
-def _of_kind(kind: type[Component]) -> Iterator[Key]:
+def _keys_of_kind(kind: type[Component]) -> Iterator[Key]:
     """The keys of a stage of another kind than sgd."""
     for name, field in kind.model_fields.items():
         if name != STAGES.key and field.description:
@@ -169,11 +155,10 @@ def _meanings(model: type[BaseModel]) -> dict[str, str]:
 def _kind(field: FieldInfo) -> str:
     kinds = wanted(field.annotation)
     ranges = [
-        f"{words} {_number(getattr(bound, bound_name))}"
+        f"{words} {_number(getattr(bound, sign.__name__.lower()))}"
         for bound in _bounds(field)
         for sign, words in _SIGNS.items()
         if isinstance(bound, sign)
-        for bound_name in [sign.__name__.lower()]
     ]
     return f"{kinds}, {' and '.join(ranges)}" if ranges else kinds
 

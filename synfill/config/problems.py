@@ -56,16 +56,16 @@ def across_fields(problems: Sequence[tuple[Sequence[str], str]]) -> PydanticCust
 
 def find_problems(model: type[BaseModel], values: Any) -> list[Problem]:
     """All that is wrong with values that should fit a model; empty if they fit."""
-    found = _Found(model, values, [], set())
-    found.booleans(model, values, ())
-    found.of_fields()
+    finder = _ProblemFinder(model, values, [], set())
+    finder.check_booleans(model, values, ())
+    finder.check_fields()
     # A model with a broken field isn't looked at as a whole: without the broken fields it is.
-    found.of_models()
-    return found.problems
+    finder.check_models()
+    return finder.problems
 
 
 @dataclass
-class _Found:
+class _ProblemFinder:
     model: type[BaseModel]
     values: Any
     problems: list[Problem]
@@ -78,7 +78,7 @@ class _Found:
             self.problems.append(problem)
         self.broken.add(path)
 
-    def booleans(self, annotation: Any, value: Any, path: KeyPath) -> None:
+    def check_booleans(self, annotation: Any, value: Any, path: KeyPath) -> None:
         """`true` where a number is wanted, which pydantic takes for 1."""
         if isinstance(value, bool):
             options = list(members(annotation))
@@ -89,9 +89,9 @@ class _Found:
         for key, entry in _entries(value):
             inner = _descend(annotation, key)
             if inner is not None and inner is not Any:
-                self.booleans(inner, entry, (*path, key))
+                self.check_booleans(inner, entry, (*path, key))
 
-    def of_fields(self) -> None:
+    def check_fields(self) -> None:
         """Problems of single keys."""
         located = [
             (*_locate(self.values, error["loc"], error["type"] == "missing"), error)
@@ -123,7 +123,7 @@ class _Found:
             else:
                 self.add(path, _message(error))
 
-    def of_models(self) -> None:
+    def check_models(self) -> None:
         """Problems of entries of a list, and of keys, that don't fit each other; of none broken."""
         values = copy.deepcopy(self.values)
         # A list's last entries first: those before them keep their places.
@@ -159,7 +159,7 @@ class _Found:
             self.broken.add((*above, near))
 
     def _elsewhere(self, name: str, known: Sequence[str]) -> str:
-        homes = [home for home, keys in _levels(self.model, ()) if name in keys]
+        homes = [home for home, one in models_in(self.model) if name in one.model_fields]
         if homes:
             return f"it belongs to {' or '.join('.'.join(home) or _TOP for home in homes)}"
         return f"known here: {', '.join(known)}"
@@ -333,15 +333,15 @@ def _known_keys(annotation: Any) -> list[str]:
     ]
 
 
-def _levels(annotation: Any, path: KeyPath) -> Iterator[tuple[KeyPath, list[str]]]:
-    """Every mapping of a schema: its path ("0" for a list's first entry), its keys."""
+def models_in(annotation: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, type[BaseModel]]]:
+    """Every mapping of a schema: its path ("0" for a list's first entry), and its model."""
     for option in members(annotation):
         if _is_model(option):
-            yield path, list(option.model_fields)
+            yield path, option
             for name, field in option.model_fields.items():
-                yield from _levels(field.annotation, (*path, name))
+                yield from models_in(field.annotation, (*path, name))
         elif get_origin(option) in (tuple, list):
-            yield from _levels(get_args(option)[0], (*path, "0"))
+            yield from models_in(get_args(option)[0], (*path, "0"))
 
 
 def _holds_models(annotation: Any) -> bool:

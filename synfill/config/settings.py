@@ -1,15 +1,27 @@
 """How settings are written: once, as the fields of a model.
 
 A field's name, kind, range, default and description stand there; the command line, the Python API,
-settings files and their help are made of them.
+settings files and their help are made of them. Also how large numbers may be, and how a number is
+read that stands in a text.
 """
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+MAX_SEED = 2**48 - 1
+LARGEST = 2**31 - 1
+"""More images than any dataset here has."""
+
+# Fraction itself takes "1e999999999", and computes for hours.
+_NUMBER = re.compile(
+    r"[-+]?(?:\d{1,15}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,2})?|\d{1,15}/\d{1,15}", re.ASCII
+)
 
 
 def option(
@@ -61,3 +73,17 @@ class Settings(BaseModel):
     """Settings of a command; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse_number(text: str) -> Fraction:
+    """A number that a user wrote: "0.25", "1e-3", "1/3".
+
+    Raises:
+        ValueError: It is none, or one that no setting takes.
+    """
+    try:
+        if _NUMBER.fullmatch(text.strip()) is None:
+            raise ValueError(text)
+        return Fraction(text)
+    except ZeroDivisionError:
+        raise ValueError(text) from None

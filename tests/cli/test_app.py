@@ -28,12 +28,12 @@ def commands(group, *path):
 
 
 def test_every_command_has_an_example_and_help_that_fits(cli, monkeypatch):
-    import synfill.cli.shape
+    import synfill.cli.help_layout
     from synfill.cli.app import app
 
     cli("--version")
     found = list(commands(typer.main.get_command(app)))
-    placed = [name for names in synfill.cli.shape.PANELS.values() for name in names]
+    placed = [name for names in synfill.cli.help_layout.PANELS.values() for name in names]
     assert sorted(placed) == sorted({path[0] for path in found})
     monkeypatch.setenv("COLUMNS", "80")
     for path in [(), *found]:
