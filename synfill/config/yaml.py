@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
+from ruamel.yaml.docinfo import DocInfo
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
@@ -97,8 +98,10 @@ def parse_yaml(text: str, where: str) -> YamlDocument:
     try:
         return _Parser(text, where).document()
     except YAMLError as error:
+        # ruamel.yaml says the line a second time, behind the mark under it.
+        problem = re.sub(r"\^ \(line: [0-9]+\)$", "^", str(error), flags=re.MULTILINE)
         raise UsageError(
-            f"{where} is not valid YAML: {error}", "Correct the place that is named."
+            f"{where} is not valid YAML: {problem}", "Correct the place that is named."
         ) from None
 
 
@@ -131,6 +134,8 @@ class _Parser:
         _, self._events = self._reader.get_constructor_parser(text)
         # Messages name it.
         self._reader.reader.name = where
+        # What YAML.parse does too: a directive (%YAML 1.2) is noted there.
+        self._reader.doc_infos.append(DocInfo())
         self._anchored: dict[str, tuple[YamlPath, Any]] = {}
         self._lines: dict[YamlPath, int] = {}
         self._nodes = 0
@@ -247,6 +252,8 @@ def _scalar(event: ScalarEvent) -> Any:
             value = float(text)
     except ValueError:
         _refuse("a number is too long", event)
+    if tag == "float" and type(value) is int:
+        return float(value)
     if tag and type(value) is not _TAGS.get(tag):
         _refuse(f"a value isn't of its tag ({event.tag})", event)
     return value
