@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from synfill.config.components import AUGMENTATIONS, LOSSES, MIXES, SAMPLERS, STAGES
-from synfill.config.numbers import LARGEST
 from synfill.config.problems import across_fields
 from synfill.config.registry import Chosen, Component, Kinds
+from synfill.config.settings import LARGEST
 
 StageData = Literal["real", "synthetic", "real+synthetic"]
 OptimizerName = Literal["sgd", "adam", "adamw"]

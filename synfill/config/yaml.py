@@ -131,11 +131,11 @@ class _Parser:
 
     def __init__(self, text: str, where: str) -> None:
         self._reader = YAML(typ="safe", pure=True)
-        # Where it notes a document's directives (%YAML, %TAG).
-        self._reader.doc_infos.append(DocInfo())
         _, self._events = self._reader.get_constructor_parser(text)
         # Messages name it.
         self._reader.reader.name = where
+        # What YAML.parse does too: a directive (%YAML 1.2) is noted there.
+        self._reader.doc_infos.append(DocInfo())
         self._anchored: dict[str, tuple[YamlPath, Any]] = {}
         self._lines: dict[YamlPath, int] = {}
         self._nodes = 0

@@ -35,6 +35,17 @@ def test_what_is_wrong_is_shown_with_its_line_once():
     assert "(line" not in error.value.message
 
 
+@pytest.mark.parametrize("directive", ["%YAML 1.1", "%YAML 1.2", "%TAG ! tag:here:", "%OTHER"])
+def test_directives_change_nothing(directive):
+    assert parse_yaml(f"{directive}\n---\na: no\n", "here").content == {"a": "no"}
+
+
+def test_tags_that_fit_are_taken():
+    assert parse_yaml("a: !!float 1\nb: !!str 1\nc: !!int 1", "here").content == {
+        "a": 1.0, "b": "1", "c": 1,
+    }  # fmt: skip
+
+
 def test_every_key_has_its_line():
     text = (
         "a: 1\nb:\n  - c: 2\n    d: 3\n  - 4\nbase: &base {x: 1, y: 2}\ne:\n  <<: *base\n  x: 5\n"
@@ -74,7 +85,7 @@ MERGES = "a: &a {k1: 1, k2: 2, k3: 3}\n" + "".join(
     ["a: 1\na: 2", "a: [1", "!!python/object:os.system x", "a: *b", "a: &a [*a]", "[" * 2000,
      "a: !!int x", "a: !!bool x", "a: !!timestamp x", "a: " + "9" * 5000, LAUGHS, "? [a]\n: b",
      LAUGHS + "? *j\n: 1", "a: !!int ''",
-     "[" * 5000, "{a: " * 5000, "- " * 5000, "? " * 5000],
+     "[" * 5000, "{a: " * 5000, "- " * 5000, "? " * 5000, "%YAML 1.2\na: 1", "%TAG ! x:\n"],
 )  # fmt: skip
 def test_wrong_yaml_is_refused(tmp_path, text):
     path = tmp_path / "f.yaml"
@@ -109,5 +120,6 @@ def test_lines_of_what_an_alias_stands_for_are_its_own():
     ("a: 1\n---\nb: 2", "one document"), ("a: 1\n<<: 3", "takes a mapping"),
     ("a: !!int x", "tag")])  # fmt: skip
 def test_what_is_refused_is_told_with_its_place(text, told):
-    with pytest.raises(UsageError, match=rf"(?s){told}.*in \"here\", line \d, column \d"):
+    with pytest.raises(UsageError, match=rf"(?s){told}.*in \"here\", line \d, column \d") as raised:
         parse_yaml(text, "here")
+    assert "(line" not in str(raised.value), "the line is said once"
