@@ -62,13 +62,13 @@ class Draft:
             if isinstance(target, list):
                 if problem := _index_problem(target, path, depth):
                     return problem
-                target = target[int(key)]
-                continue
-            inner = _long_form(path[: depth + 1], target.get(key))
+                inner = target[int(key)]
+            else:
+                inner = _long_form(path[: depth + 1], target.get(key))
             if not isinstance(inner, dict | list):
                 message = f"{'.'.join(path[: depth + 1])} is {shown(inner)} and has no keys"
                 return Problem(path, message)
-            target[key] = inner
+            target[int(key) if isinstance(target, list) else key] = inner
             target = inner
         return self._set(target, path, value)
 

@@ -153,7 +153,7 @@ def _explain_access(
         )
     if isinstance(error, errors.RepositoryNotFoundError) or is_lost:
         return RunError(
-            f"There is no {thing} on the Hub, or it is private and you are not logged in{nor}.",
+            f"There is no {thing} on the Hub, or it is private{nor}.",
             "Check the spelling. If it is private, log in with `hf auth login` (or set HF_TOKEN).",
         )
     return None

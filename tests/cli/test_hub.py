@@ -172,6 +172,7 @@ def test_private_datasets(alice, hub, pets, tmp_path):
         ran = client("analyze", ID)
         assert ran.code == 1
         assert "or it is private" in ran.err and "hf auth login" in ran.err
+        assert "you are not logged in" not in ran.err  # alice is
     bob = replace(alice, folder=tmp_path / "bob", token="hf_secretOfBob")
     assert bob("analyze", ID).code == 0
 

@@ -249,6 +249,12 @@ def test_an_override_reaches_into_a_component_that_the_recipe_leaves_out(problem
     assert line == "stages.0.sampling.share (on the command line): unknown key; known here: name"
 
 
+def test_an_override_of_a_stage_that_is_none(problems):
+    for value, named in (("step", "'step'"), ("0.5", "0.5"), ("null", "nothing")):
+        found = problems(SMALL, f"stages.0={value}", "stages.0.lr=1")
+        assert any(line.endswith(f"): stages.0 is {named} and has no keys") for line in found)
+
+
 def test_wrong_overrides(problems):
     found = problems(
         SMALL, "stages.5.lr=1", "foo", "=3", "stages.x=1", "name.x=2", "data.trian=a",
