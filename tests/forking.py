@@ -233,7 +233,7 @@ def _become(request: dict[str, Any]) -> None:
     for stream in set(streams):
         os.close(stream)
     os.chdir(request["folder"])
-    _adopt_environment(request["environment"])
+    adopt_environment(request["environment"])
     _open_streams()
     # What runs in the background of a shell starts with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -277,7 +277,7 @@ def _replace_environment(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
 
 
-def _adopt_environment(environment: Mapping[str, str]) -> None:
+def adopt_environment(environment: Mapping[str, str]) -> None:
     """Take an environment, also where a library has read its own variables as it was imported."""
     before = dict(os.environ)
     _replace_environment(environment)

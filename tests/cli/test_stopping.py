@@ -64,7 +64,7 @@ def test_ctrl_c_at_any_moment_of_a_short_command(tmp_path):
     photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 3, "dog": 1}})
     chance, whole = random.Random(), duration("analyze", photos)
     codes = []
-    for number in range(15):
+    for number in range(10):
         process = start("analyze", photos)
         time.sleep(whole * chance.uniform(0, 1.1))
         process.send_signal(signal.SIGINT)
