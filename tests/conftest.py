@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from forking import Forker
     from hub_client import HubClient
     from hub_here import HereClient
     from hub_server import HubServer
@@ -39,6 +41,12 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
         "XDG_CACHE_HOME": home / "cache",
     }.items():
         os.environ[name] = str(value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_collections() -> None:
+    """Training and generating end with garbage collections, which would go through all imports."""
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,32 @@ def sd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sd(tmp_path_factory.mktemp("models") / "sd")
 
 
+@pytest.fixture(scope="session")
+def forker(tmp_path_factory: pytest.TempPathFactory, sd_model: Path) -> Iterator[Forker]:
+    """Starts commands in processes that begin with everything imported."""
+    if not hasattr(os, "fork"):
+        pytest.skip("processes can't be forked")
+    from datasets_fixtures import make_imagefolder
+    from forking import Forker
+    from training_fixtures import make_colours, write_recipe
+
+    folder = tmp_path_factory.mktemp("forked")
+
+    def first() -> list[list[object]]:
+        photos = make_imagefolder(folder / "photos", {"train": {"cat": 2, "dog": 1}})
+        recipe = write_recipe(folder / "recipe.yaml", make_colours(folder / "colours"))
+        short = ["stages=[{steps: 1, batch_size: 16}]", "--device", "cpu"]
+        return [
+            ["balance", photos, "--model", sd_model, "--steps", 1, "--out", folder / "made"],
+            ["analyze", folder / "made"],
+            ["train", recipe, *short, "--out", folder / "trained"],
+        ]
+
+    forker = Forker(folder, first)
+    yield forker
+    forker.close()
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubServer]:
     """A small Hub with two users."""
@@ -98,21 +132,22 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def alice(hub: HubServer, tmp_path: Path) -> HubClient:
+def alice(hub: HubServer, tmp_path: Path, forker: Forker) -> HubClient:
     """The command line as one of them runs it, in a process of its own."""
     from hub_client import HubClient
 
-    return HubClient(hub, tmp_path / "alice")
+    return HubClient(hub, tmp_path / "alice", forker)
 
 
 @pytest.fixture
 def alice_here(
     hub: HubServer,
     tmp_path: Path,
+    forker: Forker,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> HereClient:
     """The same in this process, which takes a tenth of the time."""
     from hub_here import HereClient
 
-    return HereClient(hub, tmp_path / "alice", monkeypatch=monkeypatch, capsys=capsys)
+    return HereClient(hub, tmp_path / "alice", forker, monkeypatch=monkeypatch, capsys=capsys)

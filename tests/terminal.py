@@ -6,10 +6,14 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
+import subprocess
 import sys
 import termios
 from dataclasses import dataclass
+
+from forking import ForkedProcess, Forker
 
 _TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|\x1b")
 
@@ -31,36 +35,46 @@ class Screen:
 
 
 def run_in_terminal(
-    *arguments: object, columns: int = 80, code: str | None = None, **environment: str
+    *arguments: object,
+    columns: int = 80,
+    code: str | None = None,
+    forker: Forker | None = None,
+    **environment: str,
 ) -> Screen:
-    """Run `synfill` with these arguments; or Python code, where there is some."""
-    program = ["-m", "synfill"] if code is None else ["-c", code]
-    command = [sys.executable, *program, *map(str, arguments)]
+    """Run `synfill` with these arguments; or Python code, where there is some.
+
+    In a Python that is started for it, or a process that is forked.
+    """
     # In the child's own hands before it starts: a width that comes later is too late.
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        fcntl.ioctl(side, termios.TIOCSCTTY, 0)
-        for stream in (0, 1, 2):
-            os.dup2(side, stream)
-        os.execve(sys.executable, command, kept | {"TERM": "xterm"} | environment)
-    os.close(side)
+    whole = kept | {"TERM": "xterm"} | environment
+    terminal = os.ttyname(side)
+    process: subprocess.Popen[bytes] | ForkedProcess
+    if forker is not None:
+        process = forker.start(arguments, code=code, environment=whole, terminal=terminal)
+    else:
+        program = ["-m", "synfill"] if code is None else ["-c", code]
+
+        def take_terminal() -> None:
+            fcntl.ioctl(side, termios.TIOCSCTTY, 0)
+
+        process = subprocess.Popen(
+            [sys.executable, *program, *map(str, arguments)], env=whole, start_new_session=True,
+            stdin=side, stdout=side, stderr=side, preexec_fn=take_terminal,
+        )  # fmt: skip
     written = b""
-    while True:
-        try:
-            found = os.read(main, 1 << 16)
-        except OSError:
-            # Linux says so when the last one that held the other side is gone.
-            break
-        if not found:
-            break
-        written += found
+    ended = False
+    while not ended:
+        # What it wrote before it was seen to have ended can be read after that.
+        ended = process.poll() is not None
+        while select.select([main], [], [], 0 if ended else 0.01)[0]:
+            written += os.read(main, 1 << 16)
+    os.close(side)
     os.close(main)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Screen(code, *_draw(written.decode()))
+    assert process.returncode is not None
+    return Screen(process.returncode, *_draw(written.decode()))
 
 
 def _draw(text: str) -> tuple[list[str], int]:

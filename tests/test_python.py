@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 
 import pytest
 from datasets_fixtures import make_cells, make_imagefolder
@@ -37,22 +35,20 @@ def test_images_without_classes_are_shown_too(tmp_path):
 
 
 @pytest.mark.parametrize("silenced", [False, True])
-def test_progress_is_drawn_where_somebody_looks(tmp_path, sd_model, silenced):
+def test_progress_is_drawn_where_somebody_looks(tmp_path, sd_model, silenced, forker):
     pytest.importorskip("pty")
     from terminal import run_in_terminal
 
     photos = make_imagefolder(tmp_path / "photos", {"train": {"cat": 12, "dog": 2}})
     arguments = [photos, sd_model, tmp_path / "out", *["silent"] * silenced]
-    shown = run_in_terminal(*arguments, code=BALANCE)
+    shown = run_in_terminal(*arguments, code=BALANCE, forker=forker)
     assert shown.code == 0, shown.lines
     screen = "\n".join(shown.lines)
     assert re.search(r"dog +2 +12 +10\n", screen) and "10 synthetic images" in screen
     assert ("generating 100%" in screen) == ("10/10" in screen) == (not silenced)
     # Not where nobody does: the same again, into a pipe.
-    done = subprocess.run(
-        [sys.executable, "-c", BALANCE, *map(str, arguments[:2]), str(tmp_path / "piped")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = forker.run([*arguments[:2], tmp_path / "piped"], code=BALANCE)
+    assert done.returncode == 0, done.stderr
     assert "generating" not in done.stderr + done.stdout
 
 

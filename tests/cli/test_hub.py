@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -265,7 +263,7 @@ print(json.dumps({
 """
 
 
-def test_the_whole_session(alice, hub, sd_model, tmp_path):
+def test_the_whole_session(alice, hub, sd_model, tmp_path, forker):
     """Analyze, balance with a push that is killed amid faults, the same again, load."""
     folder = tmp_path / "source"
     for split, counts in {"train": {"cat": 5, "sea otter": 2}, "test": {"cat": 1}}.items():
@@ -305,10 +303,9 @@ def test_the_whole_session(alice, hub, sd_model, tmp_path):
     assert b"push" not in hub.files(id)["synfill/run.json"]
 
     hub.faults.clear()
-    loaded = subprocess.run(
-        [sys.executable, "-c", LOAD, ID, id], check=True, capture_output=True, text=True,
-        env=hub.environment(tmp_path / "fresh", alice.token),
-    )  # fmt: skip
+    environment = hub.environment(tmp_path / "fresh", alice.token)
+    loaded = forker.run([ID, id], code=LOAD, environment=environment)
+    assert loaded.returncode == 0, loaded.stderr
     assert json.loads(loaded.stdout) == {
         "same": [True, True],
         "cells": [3, 3, 3, 3],

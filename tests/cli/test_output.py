@@ -37,7 +37,7 @@ def test_tables_of_counts_break_no_number_and_no_word(monkeypatch, capsys, width
         assert word in shown
 
 
-def test_what_a_command_shows_fits_eighty_columns(tmp_path, sd_model):
+def test_what_a_command_shows_fits_eighty_columns(tmp_path, sd_model, forker):
     counts = {LONG: 20, "tench": 3, "n01440764": 1}
     photos = make_parquet(tmp_path / "photos.parquet", counts)
     out = tmp_path / "a-folder-with-a-long-name-so-that-lines-are-full"
@@ -56,7 +56,9 @@ def test_what_a_command_shows_fits_eighty_columns(tmp_path, sd_model):
     # A path is longer than a line, and stays whole.
     assert str(out) in shown.replace("\n", " ")
     for number in (40, 80):
-        shown = run_in_terminal("analyze", out, "--split", "all", "-v", columns=number)
+        shown = run_in_terminal(
+            "analyze", out, "--split", "all", "-v", columns=number, forker=forker
+        )
         assert shown.code == 0 and len(max(shown.lines[1:], key=len)) <= number
 
 
@@ -64,12 +66,15 @@ def test_what_a_command_shows_fits_eighty_columns(tmp_path, sd_model):
     "environment",
     [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}, {"TERM": ""}],
 )
-def test_poor_terminals(tmp_path, environment):
+def test_poor_terminals(tmp_path, environment, forker):
+    def run(*arguments):
+        return run_in_terminal(*arguments, forker=forker, **environment)
+
     photos = make_parquet(tmp_path / "photos.parquet", {"Bär": 3, "猫": 1})
-    shown = run_in_terminal("analyze", photos, **environment)
+    shown = run("analyze", photos)
     assert shown.code == 0
     text = "\n".join(shown.lines)
     assert "Images per class" in text and "Traceback" not in text
-    wrong = run_in_terminal("analyze", "/nope", **environment)
+    wrong = run("analyze", "/nope")
     assert wrong.code == 2 and "error:" in "\n".join(wrong.lines)
-    assert run_in_terminal("balance", "--help", **environment).code == 0
+    assert run("balance", "--help").code == 0

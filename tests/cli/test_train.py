@@ -6,7 +6,6 @@ import io
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -16,12 +15,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from killing import heed_ctrl_c
 from training_fixtures import make_colours, write_recipe
 
 import synfill
-
-COMMAND = [sys.executable, "-m", "synfill", "train"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +41,7 @@ def results(out):
     return timeless, model, (out / "predictions.parquet").read_bytes()
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(recipe, tmp_path):
+def test_a_killed_run_goes_on_as_if_nothing_had_been(recipe, tmp_path, forker):
     overrides = ["stages.0.epochs=12", "stages.1.epochs=6"]
     arguments = [str(recipe), *overrides, "-q"]
     synfill.train(recipe, overrides=overrides, out=tmp_path / "whole")
@@ -53,7 +49,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(recipe, tmp_path):
     out = tmp_path / "killed"
     chance, kills, seen = random.Random(3), 0, set()
     while True:
-        process = subprocess.Popen([*COMMAND, *arguments, "--out", out])
+        process = forker.start(["train", *arguments, "--out", out])
         checkpoints = out / "seed-0" / "checkpoints"
         # Killed after one to four more epochs: starting is most of such a short run.
         wanted = len(seen) + chance.randint(1, 4)
@@ -72,12 +68,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(recipe, tmp_path):
     assert not (out / "seed-0" / "checkpoints").exists()
 
 
-def test_ctrl_c_ends_with_130_and_keeps_the_epochs(recipe, tmp_path):
+def test_ctrl_c_ends_with_130_and_keeps_the_epochs(recipe, tmp_path, forker):
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [*COMMAND, str(recipe), "stages.0.epochs=500", "--out", str(out)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
-    )  # fmt: skip
+    process = forker.start(["train", recipe, "stages.0.epochs=500", "--out", out])
     history = out / "seed-0" / "history.jsonl"
     while not history.exists() and process.poll() is None:
         time.sleep(0.02)
@@ -88,19 +81,13 @@ def test_ctrl_c_ends_with_130_and_keeps_the_epochs(recipe, tmp_path):
     assert list((out / "seed-0" / "checkpoints").glob("stage-*"))
 
 
-def fill_the_disk():
-    """No file may be larger than a checkpoint is: writing one fails as on a full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
-
-
-def test_a_full_disk_is_said_and_the_same_command_goes_on(recipe, tmp_path, cli):
-    arguments = [str(recipe), "--out", str(tmp_path / "out"), "-q"]
-    full = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, preexec_fn=fill_the_disk
-    )
+def test_a_full_disk_is_said_and_the_same_command_goes_on(recipe, tmp_path, cli, forker):
+    arguments = ["train", recipe, "--out", tmp_path / "out", "-q"]
+    # A checkpoint is larger: writing one fails as on a full disk.
+    full = forker.run(arguments, largest_file=150_000)
     assert full.returncode == 1 and "The disk is full" in full.stderr, full.stderr
     assert "same command again" in full.stderr and "mistake" not in full.stderr
-    assert cli("train", *arguments).code == 0
+    assert cli(*arguments).code == 0
 
 
 def test_two_processes_train_like_one(recipe, colours, tmp_path):
@@ -183,13 +170,13 @@ def test_bad_input_is_one_message(recipe, tmp_path, cli, arguments, code, words)
         (["--nonsense"], "No such option"),
     ],
 )
-def test_of_several_processes_one_tells_what_is_wrong(recipe, tmp_path, arguments, words):
-    command = [*COMMAND, str(recipe), "--out", str(tmp_path / "out"), *arguments]
+def test_of_several_processes_one_tells_what_is_wrong(recipe, tmp_path, arguments, words, forker):
+    command = ["train", recipe, "--out", tmp_path / "out", *arguments]
     told = []
     for rank in ("0", "1"):
         # As torchrun and accelerate start them; both end before they wait for each other.
         env = os.environ | {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}
-        ran = subprocess.run(command, capture_output=True, text=True, env=env)
+        ran = forker.run(command, environment=env)
         assert ran.returncode == 2, ran.stderr
         told.append(ran.stderr + ran.stdout)
     assert words in " ".join(told[0].split()) and told[1] == ""

@@ -1,13 +1,11 @@
 """The Hub's client of this process, against a server that is silent, breaks off or goes away."""
 
-import subprocess
-import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from finished import make_finished
-from hub_client import HubClient
 from hub_server import Fault
 
 from synfill.errors import UsageError
@@ -28,16 +26,13 @@ with client.pushing(notes.append):
 
 
 @pytest.fixture
-def ask(hub, alice, tmp_path):
+def ask(hub, alice, tmp_path, forker):
     """Runs lines of Python within `pushing`, in a process of their own."""
 
     def run(lines):
         indented = "".join(f"    {line}\n" for line in lines.splitlines())
-        ran = subprocess.run(
-            [sys.executable, "-c", ASK + indented],
-            capture_output=True, text=True, timeout=60,
-            env=hub.environment(tmp_path / "home", alice.token),
-        )  # fmt: skip
+        environment = hub.environment(tmp_path / "home", alice.token)
+        ran = forker.run([], code=ASK + indented, environment=environment)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
@@ -191,7 +186,7 @@ def test_a_token_file_that_holds_none(alice, content):
         path.mkdir()
     else:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    ran = HubClient(alice.hub, alice.folder, None)("analyze", "a/b")
+    ran = replace(alice, token=None)("analyze", "a/b")
     assert ran.code == 2
     assert "the token of hf auth login" in ran.err and "hf auth login --force" in ran.err
     assert "lines" not in ran.err

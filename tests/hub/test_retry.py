@@ -1,8 +1,6 @@
 """How often, and after which waits, the Hub is asked again."""
 
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -151,15 +149,14 @@ with pushing(lambda line: None):
 
 
 @pytest.mark.parametrize("kind", ["503", "cut"])
-def test_no_two_repeat_the_same_request(hub, alice, tmp_path, kind):
+def test_no_two_repeat_the_same_request(hub, alice, tmp_path, kind, forker):
     """Neither `ask` nor huggingface_hub repeats what `send` gave up on, nor an upload's body."""
     (tmp_path / "x").mkdir()
     hub.store.put_folder("alice/x", tmp_path / "x")
     hub.faults += [Fault("whoami", kind), Fault("/tree/", kind), Fault("PUT /lfs", kind)]
-    ran = subprocess.run(
-        [sys.executable, "-c", COUNT], check=True, capture_output=True, text=True, timeout=120,
-        env=hub.environment(tmp_path / "home", alice.token),
-    )  # fmt: skip
+    environment = hub.environment(tmp_path / "home", alice.token)
+    ran = forker.run([], code=COUNT, environment=environment)
+    assert ran.returncode == 0, ran.stderr
     why = "the connection to the Hub failed"
     why = why if kind == "cut" else "the Hub answered with status 503"
     assert ran.stdout == f"{why}\n" * 3

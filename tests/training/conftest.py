@@ -10,6 +10,19 @@ import pytest
 from training_fixtures import make_colours, write_recipe
 
 
+@pytest.fixture
+def with_pictures():
+    """For a test that looks at a run's pictures."""
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(request, monkeypatch):
+    """Drawing takes as long as such a training run."""
+    if "with_pictures" not in request.fixturenames:
+        monkeypatch.setattr("synfill.training.run.draw_method", lambda folder: None)
+        monkeypatch.setattr("synfill.training.run.draw_comparison", lambda out: None)
+
+
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory):
     return make_colours(tmp_path_factory.mktemp("colours") / "colours")

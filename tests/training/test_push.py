@@ -1,10 +1,6 @@
 """A trained model -> a small Hub. In a process each: the client reads its environment once."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from classifier_fixtures import make_spec
@@ -70,18 +66,15 @@ def make_run(out, first_seed=0):
 
 
 @pytest.fixture
-def push(hub, out, tmp_path):
+def push(hub, out, tmp_path, forker):
     """Pushes, one after the other: (PushSettings, overrides) of each; what each of them says."""
 
     def run(*pushes):
         (tmp_path / "home").mkdir(exist_ok=True)
         environment = hub.environment(tmp_path / "home", "hf_secretOfAlice")
-        tests = Path(__file__).parents[1]
-        environment["PYTHONPATH"] = os.pathsep.join([str(tests), str(tests.parent)])
-        ran = subprocess.run(
-            [sys.executable, "-c", PUSH, out, json.dumps(pushes)],
-            env=environment, capture_output=True, text=True, cwd=tmp_path,
-        )  # fmt: skip
+        ran = forker.run(
+            [out, json.dumps(pushes)], code=PUSH, environment=environment, folder=tmp_path
+        )
         assert ran.returncode == 0, ran.stderr
         assert "secretOfAlice" not in ran.stdout + ran.stderr
         return ran.stdout.splitlines()
@@ -93,7 +86,7 @@ def to(id=ID, *overrides, **settings):
     return {"repo_id": id, **settings}, overrides
 
 
-def test_a_model_is_pushed_whole_and_loaded_from_there(hub, push, out, tmp_path):
+def test_a_model_is_pushed_whole_and_loaded_from_there(hub, push, out, tmp_path, forker):
     (said,) = push(to(private=True))
     assert f"{hub.url}/{ID} holds all 6 files" in said
     assert f"synfill.load_classifier('{ID}')" in said
@@ -109,11 +102,12 @@ def test_a_model_is_pushed_whole_and_loaded_from_there(hub, push, out, tmp_path)
     assert json.loads(files["synfill/run.json"])["pushed_seed"] == 0
     assert not any(str(tmp_path).encode() in content for content in files.values())
     assert {path.name for path in out.iterdir()} == {"metrics.json", "seed-0", "seed-1"}
-    loaded = subprocess.run(
-        [sys.executable, "-c", LOAD, ID, out / "seed-0/model"],
-        capture_output=True, text=True, check=True,
-        env=hub.environment(tmp_path / "fresh", "hf_secretOfAlice"),
-    ).stdout.splitlines()  # fmt: skip
+    ran = forker.run(
+        [ID, out / "seed-0/model"], code=LOAD,
+        environment=hub.environment(tmp_path / "fresh", "hf_secretOfAlice"),
+    )  # fmt: skip
+    loaded = ran.stdout.splitlines()
+    assert ran.returncode == 0, ran.stderr
     assert loaded[0] == loaded[1] and loaded[0].startswith("cat|sea <otter>|yak|")
 
 

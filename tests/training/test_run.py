@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import os
@@ -20,29 +19,6 @@ import synfill
 from synfill.config.recipe import read_recipe
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.reporter import LogReporter
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cheap_collections():
-    """Every stage ends with a garbage collection, which would go through all that is imported."""
-    from synfill.training import trial  # noqa: F401
-
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture
-def with_pictures():
-    """For a test that looks at a run's pictures."""
-
-
-@pytest.fixture(autouse=True)
-def without_pictures(request, monkeypatch):
-    """Drawing takes as long as such a training run."""
-    if "with_pictures" not in request.fixturenames:
-        monkeypatch.setattr("synfill.training.run.draw_method", lambda folder: None)
-        monkeypatch.setattr("synfill.training.run.draw_comparison", lambda out: None)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """Answers that can't be, with status 200, to every request of a push: an error, or a look."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 from finished import make_finished
 
@@ -13,6 +10,7 @@ DRIVER = """
 import json, os, shutil, sys, time
 from pathlib import Path
 
+from forking import adopt_environment
 from hub_server import Fault, HubServer, User
 
 folder, home = Path(sys.argv[1]), Path(sys.argv[2])
@@ -66,7 +64,7 @@ class Nth:
 
 
 with HubServer(folder / "hub") as hub:
-    os.environ.update(hub.environment(home, "hf_secretOfAlice"))
+    adopt_environment(hub.environment(home, "hf_secretOfAlice"))
     hub.store.users["hf_secretOfAlice"] = User("alice")
 
     from synfill.errors import SynfillError
@@ -135,17 +133,11 @@ with HubServer(folder / "hub") as hub:
 """
 
 
-def test_answers_that_cannot_be(tmp_path, hub):
+def test_answers_that_cannot_be(tmp_path, hub, forker):
     make_finished(tmp_path / "new", shards=2)
     make_finished(tmp_path / "old", shards=1, seed=1)
     (tmp_path / "home").mkdir()
-    environment = hub.environment(tmp_path / "home")
-    root = Path(__file__).parents[3]
-    environment["PYTHONPATH"] = f"{root / 'tests'}:{root}"
-    ran = subprocess.run(
-        [sys.executable, "-c", DRIVER, tmp_path, tmp_path / "home"],
-        env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+    ran = forker.run([tmp_path, tmp_path / "home"], code=DRIVER)
     assert ran.returncode == 0, ran.stderr
     for endpoint, body, times, result in json.loads(ran.stdout):
         what = (endpoint, body, times, result)

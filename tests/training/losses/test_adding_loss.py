@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import socket
 
 import numpy as np
 import pytest
@@ -142,10 +141,10 @@ def test_a_cosine_classifier_is_kept_with_the_model(module, recipe, colours, tmp
     assert logits.abs().max() <= 16 and not torch.equal(logits, logits.round())
 
 
-def test_two_processes_see_the_same_sums(module, recipe, tmp_path):
-    script = tmp_path / "start.py"
-    script.write_text(
+def test_two_processes_see_the_same_sums(module, recipe, tmp_path, forker):
+    code = (
         "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
         "import of_a_user, synfill\n"
         "from synfill.config.components import LOSSES\n"
         "LOSSES.add(of_a_user.Tempered)\n"
@@ -155,13 +154,20 @@ def test_two_processes_see_the_same_sums(module, recipe, tmp_path):
         "print(loss.temperature.item(), loss.seen.tolist(), flush=True)\n"
     )
     stages = STAGES.format(mix="none", scale="null")
-    found = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-         str(script), str(recipe), str(tmp_path / "two"), stages],
-        capture_output=True, text=True, check=True,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
-    )  # fmt: skip
-    first, second = [line for line in found.stdout.splitlines() if line[:1].isdigit()]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    # As torchrun and accelerate start them; tests/cli/test_train.py has one of them do it.
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        forker.start(
+            [recipe, tmp_path / "two", stages], code=code,
+            environment=os.environ | together | {"RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    printed = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    first, second = [line for out, _ in printed for line in out.splitlines() if line[:1].isdigit()]
     assert first == second
     train(recipe, tmp_path / "one", stages)
     loss = module.MADE[-1]
