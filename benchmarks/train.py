@@ -29,7 +29,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from synfill.config.training import DataSettings, ModelSettings
+from synfill.config.recipes.settings import DataSettings, ModelSettings
 from synfill.data.source import image_column, open_source
 from synfill.reporter import LogReporter
 from synfill.training.augment.augmenter import Augmenter

@@ -1,6 +1,6 @@
 """Small classifiers for tests."""
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.training.images.decoding import stored_side
 from synfill.training.network.spec import ClassifierSpec
 

@@ -13,7 +13,7 @@ import typer
 
 from synfill.cli.app import app
 from synfill.config import components
-from synfill.config.keys import all_keys
+from synfill.config.recipes.keys import all_keys
 from synfill.config.registry import Registry, describe
 
 ROOT = Path(__file__).parents[1]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from synfill.balancing.checks import text_problems
 from synfill.config import arguments
 from synfill.config.balance import BalanceSettings
-from synfill.config.recipe import read_recipe
-from synfill.config.shipped import find_recipe
-from synfill.config.training import DataSettings, SyntheticSettings
+from synfill.config.recipes.read import read_recipe
+from synfill.config.recipes.settings import DataSettings, SyntheticSettings
+from synfill.config.recipes.shipped import find_recipe
 from synfill.config.yaml import read_yaml, read_yaml_document
 from synfill.errors import UsageError
 from synfill.records import JsonObject

@@ -31,7 +31,7 @@ def list_() -> None:
 
     Example: [bold]synfill recipes list[/bold]
     """
-    from synfill.config.shipped import list_recipes
+    from synfill.config.recipes.shipped import list_recipes
 
     found = list_recipes()
     names = max(len(recipe.name) for recipe in found)
@@ -46,7 +46,7 @@ def show(name: NameArgument) -> None:
 
     Example: [bold]synfill recipes show demo[/bold]
     """
-    from synfill.config.shipped import find_shipped
+    from synfill.config.recipes.shipped import find_shipped
 
     # Not through the console, which would wrap lines and take [0] for markup.
     sys.stdout.write(find_shipped(name).path.read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def help_(
 
     Example: [bold]synfill recipes help stages.mix[/bold]
     """
-    from synfill.config.keys import BALANCE, all_keys, find_keys
+    from synfill.config.recipes.keys import BALANCE, all_keys, find_keys
 
     keys = all_keys() if key is None else find_keys(key)
     console = stdout()
@@ -107,7 +107,7 @@ def copy(
 
     Example: [bold]synfill recipes copy demo mine.yaml[/bold]
     """
-    from synfill.config.shipped import copy_recipe
+    from synfill.config.recipes.shipped import copy_recipe
 
     written, command = copy_recipe(name, path)
     say(f"Wrote {written}. Edit it, then:")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from synfill.config.recipes.settings import Budget
 from synfill.config.registry import name_of
-from synfill.config.training import Budget
 from synfill.evaluation.metrics.base import (
     TrainCounts,
     metric_names,

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from synfill.config.registry import describe, name_of
-from synfill.config.training import (
+from synfill.config.recipes.settings import (
     Recipe,
     Stage,
     StageSettings,
     SyntheticSettings,
     TestSettings,
 )
+from synfill.config.registry import describe, name_of
 from synfill.evaluation.comparison import percent
 from synfill.evaluation.metrics.base import names_for_tables
 from synfill.evaluation.results import read_spread

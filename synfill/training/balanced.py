@@ -7,7 +7,7 @@ from pathlib import Path
 from synfill.balancing.run import run_balance
 from synfill.balancing.settings import make_settings, settings_of_recipe
 from synfill.config.balance import BalanceSettings
-from synfill.config.training import DataSettings
+from synfill.config.recipes.settings import DataSettings
 from synfill.errors import UsageError
 from synfill.reporter import Reporter
 

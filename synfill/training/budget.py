@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synfill.config.training import Budget, Recipe, Stage, StageSettings
+from synfill.config.recipes.settings import Budget, Recipe, Stage, StageSettings
 from synfill.training.images.known import Known
 from synfill.training.sampling.order import plan_epoch
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
+from synfill.config.recipes.settings import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.errors import UsageError
 from synfill.training.identity import makes_images
 from synfill.training.images.matching import find_classes, label_of, match_classes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.training import DataSettings, Recipe, StageSettings, SyntheticSettings
+from synfill.config.recipes.settings import DataSettings, Recipe, StageSettings, SyntheticSettings
 from synfill.evaluation.metrics.base import TrainCounts
 from synfill.records import JsonObject
 

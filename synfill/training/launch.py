@@ -9,7 +9,7 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
-from synfill.config.training import Precision
+from synfill.config.recipes.settings import Precision
 from synfill.devices import has_bfloat16
 
 if TYPE_CHECKING:

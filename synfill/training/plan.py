@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synfill.config.methods import locate_stage
-from synfill.config.training import DataSettings, Recipe, StageSettings
+from synfill.config.recipes.methods import locate_stage
+from synfill.config.recipes.settings import DataSettings, Recipe, StageSettings
 from synfill.errors import SynfillError
 from synfill.evaluation.metrics.base import TrainCounts
 from synfill.records import JsonObject

@@ -14,8 +14,8 @@ from typing import Any
 
 from synfill import __version__
 from synfill.config.push import PushSettings
-from synfill.config.recipe import recipe_yaml
-from synfill.config.training import Recipe
+from synfill.config.recipes.read import recipe_yaml
+from synfill.config.recipes.settings import Recipe
 from synfill.evaluation.results import write_json
 from synfill.files import no_room
 from synfill.hub.upload.destination import Destination, check_destination

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfill.balancing.settings import balance_problems
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
+from synfill.config.recipes.settings import Recipe
 from synfill.config.train import TrainSettings
-from synfill.config.training import Recipe
 from synfill.errors import UsageError
 from synfill.evaluation.comparison import Comparison, Subject
 from synfill.evaluation.metrics.base import metric_names

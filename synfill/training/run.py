@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synfill.config.arguments import make_settings, takes_settings
-from synfill.config.methods import OWN
 from synfill.config.push import PushSettings
-from synfill.config.recipe import recipe_yaml
+from synfill.config.recipes.methods import OWN
+from synfill.config.recipes.read import recipe_yaml
+from synfill.config.recipes.settings import DataSettings, Recipe, StageSettings
 from synfill.config.train import TrainSettings
-from synfill.config.training import DataSettings, Recipe, StageSettings
 from synfill.devices import find_device
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.evaluation.comparison import Subject, compare

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from synfill.config.training import Tracker
+from synfill.config.recipes.settings import Tracker
 from synfill.errors import RunError, UsageError
 from synfill.records import JsonObject
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from synfill.classifier.save import save_classifier
-from synfill.config.training import Recipe
+from synfill.config.recipes.settings import Recipe
 from synfill.evaluation.inference import evaluate
 from synfill.evaluation.measure import measure
 from synfill.evaluation.predictions import Predictions, write_predictions

@@ -10,7 +10,7 @@ import pytest
 
 from synfill.balancing.settings import balance_problems, make_settings
 from synfill.config.generator import SCHEDULERS
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
 from synfill.errors import UsageError
 
 WRONG = {

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from synfill.classifier.load import load_classifier
 from synfill.classifier.predict import Classifier
 from synfill.classifier.save import save_classifier
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.data.images import decode
 from synfill.errors import RunError, UsageError
 from synfill.training.augment.augmenter import plain

@@ -7,7 +7,7 @@ import pytest
 from datasets_fixtures import make_files, make_tree, write_csv
 
 import synfill
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
 from synfill.training.identity import recipe_identity
 from synfill.training.images.parts import open_parts
 

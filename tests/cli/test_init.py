@@ -7,7 +7,7 @@ import yaml
 from datasets_fixtures import make_imagefolder, make_parquet
 
 from synfill.balancing.settings import balance_problems
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
 from synfill.starter.texts import recipe_name, scalar
 
 SHORT = ["stages.0.steps=2", "stages.1.steps=2", "stages.0.batch_size=4", "stages.1.batch_size=4",

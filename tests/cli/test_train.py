@@ -189,7 +189,7 @@ def test_a_wide_table_is_cut_between_columns_never_inside_a_name(width, monkeypa
 
     from synfill.cli import train
     from synfill.config.components import METHODS
-    from synfill.config.recipe import read_recipe
+    from synfill.config.recipes.read import read_recipe
     from synfill.evaluation.comparison import Subject, compare
     from synfill.training.request import TrainResult
 

@@ -5,7 +5,7 @@ from hub_store import card_problems
 from huggingface_hub import ModelCard as HubCard
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
 from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.results import metrics_json
 from synfill.report.model_card import write_model_card

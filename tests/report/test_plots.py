@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from results_fixtures import COUNTS, WITHOUT_GROUPS, make_result
 
-from synfill.config.methods import name_problem
+from synfill.config.recipes.methods import name_problem
 from synfill.evaluation.comparison import Subject, compare
 from synfill.evaluation.metrics.base import TrainCounts
 from synfill.evaluation.results import metrics_json

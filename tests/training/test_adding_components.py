@@ -8,7 +8,7 @@ import pytest
 
 import synfill
 from synfill.config.components import AUGMENTATIONS, METHODS, MIXES, SAMPLERS
-from synfill.config.keys import find_keys
+from synfill.config.recipes.keys import find_keys
 from synfill.errors import UsageError
 
 TEXT = '''

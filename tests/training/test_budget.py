@@ -1,8 +1,8 @@
 import numpy as np
 
 from synfill.config.components import METHODS
-from synfill.config.recipe import check_recipe
-from synfill.config.training import StageSettings
+from synfill.config.recipes.read import check_recipe
+from synfill.config.recipes.settings import StageSettings
 from synfill.config.yaml import parse_yaml
 from synfill.training.budget import budget_in_effect, epoch_steps, steps_per_epoch
 from synfill.training.images.known import Known

@@ -8,7 +8,7 @@ from hub_server import Fault
 from results_fixtures import COUNTS, make_result
 
 from synfill.classifier.save import save_classifier
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
 from synfill.evaluation.results import metrics_json, write_json
 from synfill.training.network.model import build_model
 from synfill.training.push import public_recipe
@@ -21,7 +21,7 @@ from synfill.errors import SynfillError
 from synfill.config.push import PushSettings
 from synfill.reporter import LogReporter
 from synfill.training.push import prepare_push, push_model
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
 
 out, pushes = Path(sys.argv[1]), json.loads(sys.argv[2])
 for settings, overrides in pushes:

@@ -16,7 +16,7 @@ from datasets_fixtures import make_imagefolder
 from training_fixtures import CLASSES, make_colours, write_recipe
 
 import synfill
-from synfill.config.recipe import read_recipe
+from synfill.config.recipes.read import read_recipe
 from synfill.errors import Interrupted, RunError, UsageError
 from synfill.reporter import LogReporter
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.training import DataSettings
+from synfill.config.recipes.settings import DataSettings
 from synfill.errors import UsageError
 from synfill.training.images.known import ImageLabels
 from synfill.training.images.matching import Cells, find_cells, find_classes, match_classes

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.training import DataSettings, SyntheticSettings, TestSettings
+from synfill.config.recipes.settings import DataSettings, SyntheticSettings, TestSettings
 from synfill.data.labels import choose_label, choose_split, read_label_table
 from synfill.data.longtail import keep_long_tail
 from synfill.data.provenance import existing_provenance, read_synthetic

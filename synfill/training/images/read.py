@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
-from synfill.config.training import DataSettings
+from synfill.config.recipes.settings import DataSettings
 from synfill.data.source import image_column
 from synfill.errors import UsageError
 from synfill.files import format_bytes

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.training import DataSettings
+from synfill.config.recipes.settings import DataSettings
 from synfill.data.images import decode
 from synfill.errors import RunError
 from synfill.records import Cell, Channels

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from synfill.config.stages import Smoothing
+from synfill.config.recipes.stages import Smoothing
 from synfill.training.losses.base import Facts, Loss, Targets
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from synfill.config.components import METHODS
-from synfill.config.methods import OWN, StagePlace, locate_stage
+from synfill.config.recipes.methods import OWN, StagePlace, locate_stage
+from synfill.config.recipes.settings import Recipe
+from synfill.config.recipes.stages import StageSettings
 from synfill.config.registry import Component, name_of
-from synfill.config.stages import StageSettings
-from synfill.config.training import Recipe
 from synfill.errors import UsageError, suggest
 
 Changes = dict[str, Any]

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from synfill.config.recipes.settings import ModelSettings
 from synfill.config.registry import Component
-from synfill.config.training import ModelSettings
 from synfill.records import Channels
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, Literal
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.errors import suggest
 from synfill.training.network.base import NetworkKind, NetworkProblem
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.devices import is_out_of_memory
 from synfill.errors import RunError, SynfillError, UsageError, suggest
 from synfill.hub.failures import transport_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from synfill.config.components import NETWORKS
 from synfill.config.problems import nearest
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.errors import suggest
 from synfill.training.network.base import NetworkKind, NetworkProblem
 

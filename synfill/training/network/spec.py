@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 
 _Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

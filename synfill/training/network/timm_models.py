@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.errors import suggest
 from synfill.records import Channels
 from synfill.training.network.base import NetworkKind, NetworkProblem

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.records import Channels
 from synfill.training.network.base import NetworkKind
 

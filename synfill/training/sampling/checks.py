@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.methods import StagePlace
-from synfill.config.stages import StageSettings
+from synfill.config.recipes.methods import StagePlace
+from synfill.config.recipes.stages import StageSettings
 from synfill.errors import UsageError
 from synfill.training.images.known import Known
 from synfill.training.sampling.base import Sampler

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.stages import StageSettings
+from synfill.config.recipes.stages import StageSettings
 from synfill.training.images.known import Known
 from synfill.training.sampling.base import Sampler
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synfill.config.stages import Stage
+from synfill.config.recipes.stages import Stage
 from synfill.records import JsonObject
 from synfill.reporter import Reporter, SilentReporter
 from synfill.training.losses.base import Facts, whole_cells

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from synfill.config.stages import Stage, StageSettings
+from synfill.config.recipes.stages import Stage, StageSettings
 from synfill.files import no_room, sync_folder
 from synfill.reading import parse_json, read_regular
 from synfill.records import JsonObject

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from synfill.config.stages import StageSettings
+from synfill.config.recipes.stages import StageSettings
 from synfill.errors import RunError
 from synfill.reporter import Reporter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from synfill.config.stages import StageSettings
+from synfill.config.recipes.stages import StageSettings
 
 
 def total_steps(stage: StageSettings, steps_per_epoch: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from synfill.config.stages import StageSettings
+from synfill.config.recipes.stages import StageSettings
 from synfill.training.losses.base import Facts, Loss
 from synfill.training.stage.base import Images, StageContext, TrainedStage
 

@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from synfill.config.stages import Stage, StageSettings
+from synfill.config.recipes.stages import Stage, StageSettings
 from synfill.errors import UsageError
 from synfill.evaluation.inference import evaluate
 from synfill.records import JsonObject

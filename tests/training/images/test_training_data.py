@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets_fixtures import image_bytes, make_cells, make_imagefolder, make_parquet, make_table
 
-from synfill.config.training import DataSettings
+from synfill.config.recipes.settings import DataSettings
 from synfill.data.images import decode
 from synfill.errors import RunError, UsageError
 from synfill.reporter import LogReporter

@@ -14,7 +14,7 @@ import torch
 
 import synfill
 from synfill.config.components import LOSSES
-from synfill.config.keys import find_keys
+from synfill.config.recipes.keys import find_keys
 from synfill.errors import Interrupted, UsageError
 
 TEXT = '''

@@ -1,8 +1,8 @@
 import pytest
 
 from synfill.config.components import METHODS
-from synfill.config.methods import OWN, compare_problems, locate_stage, merge_stage
-from synfill.config.recipe import check_recipe
+from synfill.config.recipes.methods import OWN, compare_problems, locate_stage, merge_stage
+from synfill.config.recipes.read import check_recipe
 from synfill.config.registry import describe
 from synfill.config.yaml import parse_yaml
 from synfill.errors import UsageError

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.errors import RunError, UsageError
 from synfill.training.network.model import (
     build_model,

@@ -5,7 +5,7 @@ import sys
 import pytest
 from torchvision import models
 
-from synfill.config.training import ModelSettings
+from synfill.config.recipes.settings import ModelSettings
 from synfill.training.network.cifar import CifarResNets
 from synfill.training.network.names import find_kind, network_problem
 from synfill.training.network.torchvision_models import torchvision_names

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from synfill.config.components import SAMPLERS
-from synfill.config.methods import StagePlace
-from synfill.config.training import StageSettings
+from synfill.config.recipes.methods import StagePlace
+from synfill.config.recipes.settings import StageSettings
 from synfill.errors import UsageError
 from synfill.training.images.known import Known
 from synfill.training.sampling.base import Epoch

@@ -10,7 +10,7 @@ import torch
 
 import synfill
 from synfill.config.components import STAGES
-from synfill.config.keys import find_keys
+from synfill.config.recipes.keys import find_keys
 from synfill.errors import Interrupted, UsageError
 from synfill.reporter import LogReporter
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synfill.config.training import StageSettings
+from synfill.config.recipes.settings import StageSettings
 from synfill.runs.versions import TRAINING, versions
 from synfill.training.stage.checkpoint import Checkpoint, CheckpointFolder, check_checkpoint
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synfill.config.training import StageSettings
+from synfill.config.recipes.settings import StageSettings
 from synfill.errors import RunError
 from synfill.training.stage.base import derive_seed
 from synfill.training.stage.descent import _enough_memory, cut_parts

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from synfill.config.training import StageSettings
+from synfill.config.recipes.settings import StageSettings
 from synfill.reporter import SilentReporter
 from synfill.training.launch import start_accelerator
 from synfill.training.stage.meter import Meter, StagePlan

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from synfill.config.training import StageSettings
+from synfill.config.recipes.settings import StageSettings
 from synfill.training.stage.schedule import learning_rate, total_steps
 
 

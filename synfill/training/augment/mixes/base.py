@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from synfill.config.recipes.stages import Alpha
 from synfill.config.registry import Component
-from synfill.config.stages import Alpha
 from synfill.training.images.known import Known
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synfill.balancing.settings import balance_problems
-from synfill.config.recipe import read_recipe, recipe_yaml
+from synfill.config.recipes.read import read_recipe, recipe_yaml
 from synfill.errors import UsageError
 from synfill.training.network.names import model_problem
 
@@ -436,7 +436,7 @@ def test_the_resolved_recipe_reads_back(read, tmp_path):
 def test_a_recipe_is_checked_without_torch():
     code = (
         "import sys\n"
-        "from synfill.config.recipe import read_recipe\n"
+        "from synfill.config.recipes.read import read_recipe\n"
         "from synfill.balancing.settings import balance_problems\n"
         "from synfill.training.network.names import model_problem\n"
         "read_recipe('demo', ['seeds=[1]', 'model=vit_b_16'], balance_problems, model_problem)\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 from synfill.config.components import METHODS
 from synfill.config.problems import nearest
-from synfill.config.training import Recipe
+from synfill.config.recipes.settings import Recipe
 from synfill.files import safe_name
 from synfill.records import JsonObject
 

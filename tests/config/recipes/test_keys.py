@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from synfill.config.keys import SECTIONS, all_keys, find_keys
+from synfill.config.recipes.keys import SECTIONS, all_keys, find_keys
 from synfill.errors import UsageError
 
-DOCS = (Path(__file__).parents[2] / "docs/recipes.md").read_text()
+DOCS = (Path(__file__).parents[3] / "docs/recipes.md").read_text()
 TABLES = {"## Keys": "", **{f"### `{name}`": name for name in ("data", "model", "stages",
                                                                "hardware")}}  # fmt: skip
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from synfill.config.components import SAMPLERS, STAGES
-from synfill.config.draft import Draft, unshared
-from synfill.config.methods import compare_problems, fill_in, name_problem
 from synfill.config.problems import Problem, find_problems
-from synfill.config.shipped import find_recipe
-from synfill.config.stages import EPOCHS_OR_STEPS
-from synfill.config.training import ModelSettings, Recipe
+from synfill.config.recipes.draft import Draft, unshared
+from synfill.config.recipes.methods import compare_problems, fill_in, name_problem
+from synfill.config.recipes.settings import ModelSettings, Recipe
+from synfill.config.recipes.shipped import find_recipe
+from synfill.config.recipes.stages import EPOCHS_OR_STEPS
 from synfill.config.yaml import YamlDocument, YamlPath, format_yaml, read_yaml_document
 from synfill.errors import UsageError
 from synfill.records import JsonObject

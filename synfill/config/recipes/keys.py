@@ -18,10 +18,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synfill.config.components import STAGES
-from synfill.config.draft import SHORT_FORMS
 from synfill.config.problems import models_in, wanted
+from synfill.config.recipes.draft import SHORT_FORMS
+from synfill.config.recipes.settings import Recipe
 from synfill.config.registry import Chosen, Component, Registry, describe, name_of
-from synfill.config.training import Recipe
 from synfill.errors import UsageError, suggest
 
 SECTIONS: Mapping[str, type[BaseModel]] = {

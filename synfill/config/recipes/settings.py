@@ -19,10 +19,10 @@ from pydantic import (
 from synfill.config.dataset import LongTail
 from synfill.config.layouts import check_layout
 from synfill.config.problems import across_fields
+from synfill.config.recipes.stages import AnyStage, Name
+from synfill.config.recipes.stages import Stage as Stage
+from synfill.config.recipes.stages import StageSettings as StageSettings
 from synfill.config.settings import Settings
-from synfill.config.stages import AnyStage, Name
-from synfill.config.stages import Stage as Stage
-from synfill.config.stages import StageSettings as StageSettings
 from synfill.errors import UsageError
 from synfill.records import FolderOptions
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from synfill.config.methods import merge_stage
 from synfill.config.problems import Problem, shown
+from synfill.config.recipes.methods import merge_stage
+from synfill.config.recipes.stages import StageSettings
 from synfill.config.registry import Chosen
-from synfill.config.stages import StageSettings
 from synfill.config.yaml import YamlPath, parse_yaml
 from synfill.errors import UsageError
 

@@ -5,9 +5,9 @@ import pytest
 
 from synfill.balancing.settings import balance_problems, make_settings, read_settings
 from synfill.config.components import METHODS
-from synfill.config.recipe import read_recipe, recipe_yaml
-from synfill.config.shipped import copy_recipe, find_recipe, list_recipes
-from synfill.config.training import Recipe
+from synfill.config.recipes.read import read_recipe, recipe_yaml
+from synfill.config.recipes.settings import Recipe
+from synfill.config.recipes.shipped import copy_recipe, find_recipe, list_recipes
 from synfill.errors import UsageError
 from synfill.files import recipes_folder
 from synfill.training.methods.base import stages_of
@@ -97,14 +97,14 @@ def _keys(model, seen):
     for name, field in model.model_fields.items():
         seen.add(name)
         for part in re.findall(r"\w+Settings", str(field.annotation)):
-            from synfill.config import training as settings
+            from synfill.config.recipes import settings
 
             _keys(getattr(settings, part), seen)
     return seen
 
 
 def test_the_docs_name_every_key():
-    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text()
     missing = {key for key in _keys(Recipe, set()) if f"`{key}`" not in text}
     assert not missing
     assert all(f"`{name}`" in text for name in METHODS.names)

@@ -1,0 +1,1 @@
+"""Training recipes: what they may say, how they are read, and those that ship."""
