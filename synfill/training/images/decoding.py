@@ -107,7 +107,7 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    # By hand: Pillow's lazy open takes a third of what decoding a small JPEG takes, each epoch anew.
+    # By hand: Pillow's lazy open takes a third of what decoding a small JPEG does, in every epoch.
     if data[:2] != b"\xff\xd8":
         return None
     position = 2
