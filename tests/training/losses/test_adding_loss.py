@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,32 +143,37 @@ def test_a_cosine_classifier_is_kept_with_the_model(module, recipe, colours, tmp
     assert logits.abs().max() <= 16 and not torch.equal(logits, logits.round())
 
 
-def test_two_processes_see_the_same_sums(module, recipe, tmp_path, forker):
+def test_two_processes_see_the_same_sums(module, recipe, tmp_path):
     code = (
         "import sys\n"
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
         "import of_a_user, synfill\n"
+        "from accelerate import PartialState\n"
         "from synfill.config.components import LOSSES\n"
         "LOSSES.add(of_a_user.Tempered)\n"
         "recipe, out, stages = sys.argv[1:]\n"
         "synfill.train(recipe, overrides=[stages], out=out, device='cpu', progress=False)\n"
+        "assert PartialState().num_processes == 2\n"
         "loss = of_a_user.MADE[-1]\n"
         "print(loss.temperature.item(), loss.seen.tolist(), flush=True)\n"
     )
     stages = STAGES.format(mix="none", scale="null")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    # As torchrun and accelerate start them; tests/cli/test_train.py has one of them do it.
+    # As torchrun and accelerate start them; tests/cli/test_train.py has one of them do it. In fresh
+    # processes: a forked one is taken for the only one.
     together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [
-        forker.start(
-            [recipe, tmp_path / "two", stages], code=code,
-            environment=os.environ | together | {"RANK": rank, "LOCAL_RANK": rank},
+        subprocess.Popen(
+            [sys.executable, "-c", code, recipe, tmp_path / "two", stages],
+            env=os.environ | together | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for rank in ("0", "1")
     ]  # fmt: skip
-    printed = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed
+    printed = [process.communicate(timeout=200) for process in processes]
+    said = "\n".join(err for _, err in printed)
+    assert [process.returncode for process in processes] == [0, 0], said
     first, second = [line for out, _ in printed for line in out.splitlines() if line[:1].isdigit()]
     assert first == second
     train(recipe, tmp_path / "one", stages)
